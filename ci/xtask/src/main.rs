@@ -1,0 +1,3 @@
+//! `cargo xtask`: every developer command, one file per verb.
+
+fn main() {}

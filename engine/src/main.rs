@@ -1,0 +1,3 @@
+//! The `crio` program: arguments to calls, nothing else.
+
+fn main() {}
