@@ -1,1 +1,7 @@
-//! sys
+//! The only module with `unsafe`: the system calls that nix lacks, each behind a safe function that returns
+//! `io::Result`. One file per family; a block says why it is sound.
+
+pub mod attr;
+pub mod fd;
+pub mod process;
+pub mod ptrace;

@@ -1,0 +1,7 @@
+//! Floating point and vectors: one register set, the XSAVE area in its standard (not compacted) format, as
+//! `PTRACE_GETREGSET` with `NT_X86_XSTATE` shows it (arch/x86/kernel/fpu/regset.c). Intel SDM vol. 1, chapter 13.
+
+/// The register set that holds all of it.
+pub const FPU_REGSET: u32 = 0x202;
+/// Bytes that are enough for it on every CPU so far (AMX: 11008), with room to grow.
+pub const FPU_CAPACITY: usize = 32 << 10;

@@ -1,0 +1,7 @@
+//! x86-64: 64-bit tasks. Tasks in 32-bit mode are refused by the survey.
+
+pub(crate) mod fpu;
+pub(crate) mod inject;
+pub(crate) mod regs;
+pub mod syscall;
+pub(crate) mod vdso;

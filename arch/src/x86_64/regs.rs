@@ -1,0 +1,137 @@
+//! General registers as `PTRACE_GETREGSET` with `NT_PRSTATUS` shows them: `struct user_regs_struct` of
+//! arch/x86/include/asm/user_64.h, and how the kernel restarts an interrupted system call
+//! (arch/x86/kernel/signal.c, `arch_do_signal_or_restart`).
+
+/// Bytes of the register set of a 64-bit task; a task in 32-bit mode answers with fewer.
+pub const REGS_LEN: usize = size_of::<Regs>();
+/// Bytes of the kernel's `sigset_t`, as `PTRACE_GETSIGMASK` wants them.
+pub const SIGMASK_LEN: usize = 8;
+
+const ERESTARTSYS: i64 = -512;
+const ERESTARTNOINTR: i64 = -513;
+const ERESTARTNOHAND: i64 = -514;
+const ERESTART_RESTARTBLOCK: i64 = -516;
+
+/// `struct user_regs_struct`: r15 r14 r13 r12 bp bx r11 r10 r9 r8 ax cx dx si di orig_ax ip cs flags sp ss fs_base
+/// gs_base ds es fs gs.
+#[repr(transparent)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Regs(pub [u64; 27]);
+
+#[allow(missing_docs, reason = "indices named after their registers")]
+impl Regs {
+    pub const R15: usize = 0;
+    pub const R14: usize = 1;
+    pub const R13: usize = 2;
+    pub const R12: usize = 3;
+    pub const BP: usize = 4;
+    pub const BX: usize = 5;
+    pub const R11: usize = 6;
+    pub const R10: usize = 7;
+    pub const R9: usize = 8;
+    pub const R8: usize = 9;
+    pub const AX: usize = 10;
+    pub const CX: usize = 11;
+    pub const DX: usize = 12;
+    pub const SI: usize = 13;
+    pub const DI: usize = 14;
+    pub const ORIG_AX: usize = 15;
+    pub const IP: usize = 16;
+    pub const CS: usize = 17;
+    pub const FLAGS: usize = 18;
+    pub const SP: usize = 19;
+    pub const SS: usize = 20;
+    pub const FS_BASE: usize = 21;
+    pub const GS_BASE: usize = 22;
+    pub const DS: usize = 23;
+    pub const ES: usize = 24;
+    pub const FS: usize = 25;
+    pub const GS: usize = 26;
+}
+
+impl Regs {
+    /// From the bytes of the register set; `None` when they are of a 32-bit task.
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let (words, rest) = bytes.as_chunks::<8>();
+        if !rest.is_empty() || words.len() != 27 {
+            return None;
+        }
+        let mut regs = [0; 27];
+        for (reg, word) in regs.iter_mut().zip(words) {
+            *reg = u64::from_ne_bytes(*word);
+        }
+        Some(Regs(regs))
+    }
+
+    /// The bytes that `PTRACE_SETREGSET` takes.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        self.0.iter().flat_map(|word| word.to_ne_bytes()).collect()
+    }
+
+    /// Address of the next instruction.
+    pub fn ip(&self) -> u64 {
+        self.0[Self::IP]
+    }
+
+    /// Stack pointer.
+    pub fn sp(&self) -> u64 {
+        self.0[Self::SP]
+    }
+
+    /// The same registers continuing at `ip`.
+    pub fn with_ip(mut self, ip: u64) -> Self {
+        self.0[Self::IP] = ip;
+        self
+    }
+
+    /// The same thread sent elsewhere: not inside a system call, direction and trap flags clear.
+    pub(crate) fn detached(&self, ip: u64) -> Self {
+        let mut regs = self.with_ip(ip);
+        regs.0[Self::ORIG_AX] = u64::MAX;
+        regs.0[Self::FLAGS] &= !0x500;
+        regs
+    }
+
+    /// The registers that make an interrupted system call run again from its beginning wherever they are loaded.
+    ///
+    /// The kernel would do the same on its way out, except for `ERESTART_RESTARTBLOCK` (relative sleeps): what is left
+    /// of the time is in the kernel only, so the call starts over with its full time. A sleep that lasts longer is
+    /// what every program must expect; an `EINTR` without a signal is not.
+    pub fn restarted(&self) -> Self {
+        let mut regs = *self;
+        let interrupted = matches!(
+            regs.0[Self::AX] as i64,
+            ERESTARTSYS | ERESTARTNOINTR | ERESTARTNOHAND | ERESTART_RESTARTBLOCK
+        );
+        if (regs.0[Self::ORIG_AX] as i64) >= 0 && interrupted {
+            regs.0[Self::AX] = regs.0[Self::ORIG_AX];
+            regs.0[Self::IP] = regs.0[Self::IP].wrapping_sub(2);
+        }
+        regs.0[Self::ORIG_AX] = u64::MAX;
+        regs
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_interrupted_call_starts_over() {
+        let mut regs = Regs([0; 27]);
+        regs.0[Regs::ORIG_AX] = 35;
+        regs.0[Regs::AX] = ERESTART_RESTARTBLOCK as u64;
+        regs.0[Regs::IP] = 0x1002;
+        let again = regs.restarted();
+        assert_eq!((again.0[Regs::AX], again.ip(), again.0[Regs::ORIG_AX]), (35, 0x1000, u64::MAX));
+        regs.0[Regs::AX] = 3;
+        assert_eq!(regs.restarted().ip(), 0x1002);
+    }
+
+    #[test]
+    fn bytes_of_a_32_bit_task_are_refused() {
+        assert_eq!(Regs::from_bytes(&[0; 68]), None);
+        let regs = Regs(core::array::from_fn(|i| i as u64));
+        assert_eq!(Regs::from_bytes(&regs.to_bytes()), Some(regs));
+    }
+}

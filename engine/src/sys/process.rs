@@ -1,0 +1,145 @@
+//! Making, finding and judging processes: clone3(2), pidfds, process memory.
+
+#![allow(unsafe_code, reason = "raw system calls")]
+
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+
+/// Turns the return of `libc::syscall` into a result.
+pub(super) fn check(ret: libc::c_long) -> io::Result<libc::c_long> {
+    if ret == -1 { Err(io::Error::last_os_error()) } else { Ok(ret) }
+}
+
+/// `struct clone_args` of linux/sched.h.
+#[repr(C, align(8))]
+#[derive(Debug, Clone, Copy, Default)]
+pub struct CloneArgs {
+    /// `CLONE_*`.
+    pub flags: u64,
+    /// Where to store the pidfd.
+    pub pidfd: u64,
+    /// Where to store the tid in the child.
+    pub child_tid: u64,
+    /// Where to store the tid in the parent.
+    pub parent_tid: u64,
+    /// Signal sent to the parent at exit; 0 for threads.
+    pub exit_signal: u64,
+    /// Lowest byte of the stack, 0 to keep the caller's.
+    pub stack: u64,
+    /// Bytes of the stack.
+    pub stack_size: u64,
+    /// TLS.
+    pub tls: u64,
+    /// Address of the wanted ids, innermost namespace first.
+    pub set_tid: u64,
+    /// How many.
+    pub set_tid_size: u64,
+    /// Target cgroup.
+    pub cgroup: u64,
+}
+
+impl CloneArgs {
+    /// The bytes that clone3(2) takes.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        [
+            self.flags,
+            self.pidfd,
+            self.child_tid,
+            self.parent_tid,
+            self.exit_signal,
+            self.stack,
+            self.stack_size,
+            self.tls,
+            self.set_tid,
+            self.set_tid_size,
+            self.cgroup,
+        ]
+        .into_iter()
+        .flat_map(u64::to_ne_bytes)
+        .collect()
+    }
+}
+
+/// Forks a child with the process id `pid` that does nothing but wait in pause(2), and dies with its parent.
+///
+/// `flags` are `CLONE_*` bits (`CLONE_PARENT` makes it a sibling).
+pub fn fork_idle(pid: i32, flags: u64) -> io::Result<()> {
+    let wanted = [pid];
+    let args = CloneArgs {
+        flags,
+        // With CLONE_PARENT the kernel takes the caller's own exit signal and refuses another one.
+        exit_signal: if flags & libc::CLONE_PARENT as u64 != 0 { 0 } else { libc::SIGCHLD as u64 },
+        set_tid: wanted.as_ptr().addr() as u64,
+        set_tid_size: 1,
+        ..CloneArgs::default()
+    };
+    // SAFETY: the child shares nothing with us and calls only async-signal-safe functions; the buffers are alive.
+    let ret = unsafe { libc::syscall(libc::SYS_clone3, &raw const args, size_of::<CloneArgs>()) };
+    if check(ret)? == 0 {
+        idle();
+    }
+    Ok(())
+}
+
+fn idle() -> ! {
+    // SAFETY: no memory is passed. The parent-death signal covers the time until the tracer has seized us.
+    unsafe {
+        libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+        loop {
+            libc::pause();
+        }
+    }
+}
+
+/// A descriptor that refers to the process, whatever happens to its number.
+pub fn pidfd_open(pid: i32) -> io::Result<OwnedFd> {
+    // SAFETY: no memory is passed; a returned descriptor is ours.
+    unsafe { check(libc::syscall(libc::SYS_pidfd_open, pid, 0)).map(|fd| OwnedFd::from_raw_fd(fd as i32)) }
+}
+
+/// Descriptor `fd` of the process: the same open file description, now also ours. Close-on-exec.
+pub fn pidfd_getfd(pidfd: BorrowedFd<'_>, fd: i32) -> io::Result<OwnedFd> {
+    // SAFETY: no memory is passed; a returned descriptor is ours.
+    unsafe {
+        check(libc::syscall(libc::SYS_pidfd_getfd, pidfd.as_raw_fd(), fd, 0))
+            .map(|fd| OwnedFd::from_raw_fd(fd as i32))
+    }
+}
+
+/// Sends `signal` through a pidfd.
+pub fn pidfd_send_signal(pidfd: BorrowedFd<'_>, signal: i32) -> io::Result<()> {
+    // SAFETY: the siginfo is absent.
+    let ret = unsafe { libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), signal, 0, 0) };
+    check(ret).map(drop)
+}
+
+/// Copies memory of `pid` at `address` into `buffer`; returns the bytes copied, fewer when a page is not readable.
+pub fn read_memory(pid: i32, address: u64, buffer: &mut [u8]) -> io::Result<usize> {
+    let local = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
+    let remote = libc::iovec { iov_base: address as *mut libc::c_void, iov_len: buffer.len() };
+    // SAFETY: `local` describes `buffer`; the remote side is checked by the kernel.
+    let ret = unsafe { libc::process_vm_readv(pid, &raw const local, 1, &raw const remote, 1, 0) };
+    check(ret as libc::c_long).map(|n| n as usize)
+}
+
+/// Copies `bytes` into the memory of `pid` at `address`; returns the bytes copied.
+pub fn write_memory(pid: i32, address: u64, bytes: &[u8]) -> io::Result<usize> {
+    let local = libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
+    let remote = libc::iovec { iov_base: address as *mut libc::c_void, iov_len: bytes.len() };
+    // SAFETY: `local` describes `bytes`, which is only read; the remote side is checked by the kernel.
+    let ret = unsafe { libc::process_vm_writev(pid, &raw const local, 1, &raw const remote, 1, 0) };
+    check(ret as libc::c_long).map(|n| n as usize)
+}
+
+/// Several ranges of `pid`, copied in order into `buffer`, which is as long as they are together. At most 1024 ranges.
+pub fn gather_memory(pid: i32, ranges: &[(u64, usize)], buffer: &mut [u8]) -> io::Result<usize> {
+    let local = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
+    let remote: Vec<libc::iovec> = ranges
+        .iter()
+        .map(|&(address, len)| libc::iovec { iov_base: address as *mut libc::c_void, iov_len: len })
+        .collect();
+    // SAFETY: as in `read_memory`; the kernel stops at the shorter side.
+    let ret =
+        unsafe { libc::process_vm_readv(pid, &raw const local, 1, remote.as_ptr(), remote.len() as libc::c_ulong, 0) };
+    check(ret as libc::c_long).map(|n| n as usize)
+}

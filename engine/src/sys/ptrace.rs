@@ -1,0 +1,217 @@
+//! ptrace(2) as a seized tracee needs it, and the wait that goes with it.
+//!
+//! All requests must come from the thread that seized the tracee.
+
+#![allow(unsafe_code, reason = "ptrace passes addresses as integers")]
+
+use std::io;
+
+use libc::{c_long, c_uint, c_void};
+
+/// A thread id as the caller's pid namespace sees it.
+pub type Tid = i32;
+
+/// The kernel kills the tracee when the tracer exits.
+pub const O_EXITKILL: u64 = 1 << 20;
+/// Children and threads of the tracee are seized from their first instruction on.
+pub const O_TRACE_BIRTHS: u64 = (1 << 1) | (1 << 2) | (1 << 3);
+/// Stops at system calls are told apart from SIGTRAP by bit 7.
+pub const O_TRACESYSGOOD: u64 = 1;
+
+const PTRACE_GETSIGMASK: c_uint = 0x420a;
+const PTRACE_SETSIGMASK: c_uint = 0x420b;
+const PTRACE_PEEKSIGINFO: c_uint = 0x4209;
+const PTRACE_PEEKSIGINFO_SHARED: u32 = 1;
+const PTRACE_GET_RSEQ_CONFIGURATION: c_uint = 0x420f;
+const PTRACE_EVENT_STOP: i32 = 128;
+
+/// Bytes of a `siginfo_t`.
+pub const SIGINFO_LEN: usize = 128;
+
+fn request(req: c_uint, tid: Tid, addr: u64, data: u64) -> io::Result<c_long> {
+    // SAFETY: callers below pass either integers or addresses of live buffers of the length that the request uses.
+    let ret = unsafe { libc::ptrace(req as _, tid, addr as *mut c_void, data as *mut c_void) };
+    if ret == -1 { Err(io::Error::last_os_error()) } else { Ok(ret) }
+}
+
+/// Attaches without stopping the thread. `options` are `O_*` bits.
+pub fn seize(tid: Tid, options: u64) -> io::Result<()> {
+    request(libc::PTRACE_SEIZE as _, tid, 0, options).map(drop)
+}
+
+/// Asks a seized thread to stop; [`wait`] then reports [`Stop::Trap`] or [`Stop::Group`].
+pub fn interrupt(tid: Tid) -> io::Result<()> {
+    request(libc::PTRACE_INTERRUPT as _, tid, 0, 0).map(drop)
+}
+
+/// Continues a stopped thread, delivering `signal` (0 for none).
+pub fn cont(tid: Tid, signal: i32) -> io::Result<()> {
+    request(libc::PTRACE_CONT as _, tid, 0, signal as u64).map(drop)
+}
+
+/// Continues a stopped thread up to the next entry to or exit from a system call.
+pub fn cont_to_syscall(tid: Tid) -> io::Result<()> {
+    request(libc::PTRACE_SYSCALL as _, tid, 0, 0).map(drop)
+}
+
+/// Lets a stopped thread go.
+pub fn detach(tid: Tid) -> io::Result<()> {
+    request(libc::PTRACE_DETACH as _, tid, 0, 0).map(drop)
+}
+
+/// Replaces the options given at [`seize`].
+pub fn set_options(tid: Tid, options: u64) -> io::Result<()> {
+    request(libc::PTRACE_SETOPTIONS as _, tid, 0, options).map(drop)
+}
+
+/// The id of the task born at a [`Stop::Birth`].
+pub fn event_message(tid: Tid) -> io::Result<u64> {
+    let mut message: libc::c_ulong = 0;
+    request(libc::PTRACE_GETEVENTMSG as _, tid, 0, (&raw mut message).addr() as u64)?;
+    Ok(message as u64)
+}
+
+/// Reads register set `kind` (`NT_*`) into `buffer`; returns the bytes that the kernel wrote.
+pub fn get_regset(tid: Tid, kind: u32, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut iov = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
+    request(libc::PTRACE_GETREGSET as _, tid, kind.into(), (&raw mut iov).addr() as u64)?;
+    Ok(iov.iov_len)
+}
+
+/// Writes register set `kind` from `bytes`.
+pub fn set_regset(tid: Tid, kind: u32, bytes: &[u8]) -> io::Result<()> {
+    let iov = libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
+    request(libc::PTRACE_SETREGSET as _, tid, kind.into(), (&raw const iov).addr() as u64).map(drop)
+}
+
+/// The signal mask, first 64 signals; inside sigsuspend(2) and its like the mask that will be put back.
+pub fn get_sigmask(tid: Tid) -> io::Result<u64> {
+    let mut mask = [0u64; 2];
+    request(PTRACE_GETSIGMASK, tid, arch::SIGMASK_LEN as u64, mask.as_mut_ptr().addr() as u64)?;
+    Ok(mask[0])
+}
+
+/// Replaces the signal mask.
+pub fn set_sigmask(tid: Tid, mask: u64) -> io::Result<()> {
+    let mask = [mask, 0];
+    request(PTRACE_SETSIGMASK, tid, arch::SIGMASK_LEN as u64, mask.as_ptr().addr() as u64).map(drop)
+}
+
+/// The signals queued for the thread, or for its whole process when `shared`; each a raw `siginfo_t`, oldest first.
+pub fn peek_signals(tid: Tid, shared: bool) -> io::Result<Vec<[u8; SIGINFO_LEN]>> {
+    const AT_ONCE: i32 = 32;
+    #[repr(C)]
+    struct Args {
+        off: u64,
+        flags: u32,
+        nr: i32,
+    }
+    let mut all = Vec::new();
+    loop {
+        let mut chunk = [[0u8; SIGINFO_LEN]; AT_ONCE as usize];
+        let flags = if shared { PTRACE_PEEKSIGINFO_SHARED } else { 0 };
+        let args = Args { off: all.len() as u64, flags, nr: AT_ONCE };
+        let addr = (&raw const args).addr() as u64;
+        let got = request(PTRACE_PEEKSIGINFO, tid, addr, chunk.as_mut_ptr().addr() as u64)?;
+        all.extend(chunk.into_iter().take(got as usize));
+        if got < c_long::from(AT_ONCE) {
+            return Ok(all);
+        }
+    }
+}
+
+/// What rseq(2) registered for a thread.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Rseq {
+    /// Address of `struct rseq`, 0 when none is registered.
+    pub address: u64,
+    /// Its size.
+    pub size: u32,
+    /// The signature before each abort handler.
+    pub signature: u32,
+    /// Always 0.
+    pub flags: u32,
+    /// Padding.
+    pub pad: u32,
+}
+
+/// The thread's rseq registration. Since Linux 5.13.
+pub fn rseq(tid: Tid) -> io::Result<Rseq> {
+    let mut conf = Rseq::default();
+    request(PTRACE_GET_RSEQ_CONFIGURATION, tid, size_of::<Rseq>() as u64, (&raw mut conf).addr() as u64)?;
+    Ok(conf)
+}
+
+/// What a wait reported.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stop {
+    /// The stop that [`interrupt`] asked for, or the first stop of a newborn tracee.
+    Trap,
+    /// The process is stopped by this signal (job control), the thread takes part in it.
+    Group(i32),
+    /// This signal is about to be delivered.
+    Signal(i32),
+    /// Entry to or exit from a system call.
+    Syscall,
+    /// A child or thread was born; [`event_message`] names it.
+    Birth,
+    /// The thread exited; the value is its wait(2) status.
+    Exited(i32),
+}
+
+/// Waits for the next stop or the end of `tid`.
+pub fn wait(tid: Tid) -> io::Result<Stop> {
+    wait_with(tid, 0).map(|stop| stop.unwrap_or(Stop::Trap))
+}
+
+/// As [`wait`], but `None` at once when there is nothing to report.
+pub fn poll(tid: Tid) -> io::Result<Option<Stop>> {
+    wait_with(tid, libc::WNOHANG)
+}
+
+fn wait_with(tid: Tid, flags: i32) -> io::Result<Option<Stop>> {
+    loop {
+        let mut status = 0;
+        // SAFETY: `status` outlives the call.
+        match unsafe { libc::waitpid(tid, &raw mut status, libc::__WALL | flags) } {
+            -1 => {
+                let error = io::Error::last_os_error();
+                if error.kind() != io::ErrorKind::Interrupted {
+                    return Err(error);
+                }
+            }
+            0 => return Ok(None),
+            _ => return Ok(Some(decode(status))),
+        }
+    }
+}
+
+fn decode(status: i32) -> Stop {
+    if !libc::WIFSTOPPED(status) {
+        return Stop::Exited(status);
+    }
+    let signal = libc::WSTOPSIG(status);
+    match status >> 16 {
+        PTRACE_EVENT_STOP if signal == libc::SIGTRAP => Stop::Trap,
+        PTRACE_EVENT_STOP => Stop::Group(signal),
+        1..=3 => Stop::Birth,
+        _ if signal == libc::SIGTRAP | 0x80 => Stop::Syscall,
+        _ => Stop::Signal(signal),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wait_statuses_are_told_apart() {
+        assert_eq!(decode(0x80057f), Stop::Trap);
+        assert_eq!(decode(0x80137f), Stop::Group(19));
+        assert_eq!(decode(0x137f), Stop::Signal(19));
+        assert_eq!(decode(0x857f), Stop::Syscall);
+        assert_eq!(decode(0x3057f), Stop::Birth);
+        assert_eq!(decode(0x0100), Stop::Exited(0x100));
+    }
+}

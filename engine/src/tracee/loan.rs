@@ -1,0 +1,340 @@
+//! A thread on loan: stopped, its registers set aside, running our batches instead of its program.
+//!
+//! Order is what makes this safe against our own death: the stub and the thread's state are in place before its
+//! registers change, the registers before the mask; on the way back mask, registers, stub. At each point between, the
+//! kernel's detach lets the thread either go on as it was or run the rescue code.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+
+use arch::{Regs, Saved};
+
+use super::batch::{Area, Batch};
+use crate::error::{Blame, Error, OsContext, Result};
+use crate::sys::process::{read_memory, write_memory};
+use crate::sys::ptrace::{self, Stop};
+
+const NT_PRSTATUS: u32 = 1;
+const ALL_SIGNALS: u64 = !0;
+
+/// Signals without effect where they are not handled, in order of preference.
+const WAKE_CANDIDATES: [i32; 3] = [libc::SIGURG, libc::SIGWINCH, libc::SIGCHLD];
+
+/// Where and with what a process can be borrowed; found once per process while it is stopped.
+#[derive(Debug)]
+pub struct Site {
+    /// The process.
+    pub pid: i32,
+    /// Its /proc/PID/mem, open for reading and writing.
+    pub mem: File,
+    /// Where the stub goes: in the unused tail of the vdso.
+    pub stub: u64,
+    /// Where the area goes: a hole of the address space.
+    pub area: Area,
+    /// The signal that reports the end of a batch, 0 for none.
+    pub wake: u32,
+}
+
+impl Site {
+    /// Chooses a wake signal that is neither handled nor pending, 0 if there is none. Masks have bit `n-1` for signal n.
+    pub fn wake_signal(caught: u64, ignored: u64, pending: u64) -> u32 {
+        let free = |signal: &i32| (caught | pending) & (1 << (signal - 1)) == 0;
+        let by_default = WAKE_CANDIDATES.into_iter();
+        let by_choice = (1..=64).filter(|s| ignored & (1 << (s - 1)) != 0 && *s != libc::SIGCONT);
+        by_default.chain(by_choice).find(free).unwrap_or(0) as u32
+    }
+}
+
+/// One thread on loan. Dropping it gives the thread back and removes area and stub.
+#[derive(Debug)]
+pub struct Loan<'a> {
+    site: &'a Site,
+    tid: i32,
+    regs: Regs,
+    mask: u64,
+    tail: Vec<u8>,
+    born: Vec<i32>,
+    state: State,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// The thread is as we found it.
+    Home,
+    /// The thread is in the stub.
+    Out,
+    /// The task died under our hands.
+    Gone,
+}
+
+impl<'a> Loan<'a> {
+    /// Borrows the stopped thread `tid` of the process and maps the area in it.
+    pub fn take(site: &'a Site, tid: i32) -> Result<Self> {
+        let mut tail = vec![0; arch::stub_len()];
+        site.mem.read_exact_at(&mut tail, site.stub).os(|| format!("read the vdso of {}", site.pid))?;
+        let mut loan = Loan {
+            site,
+            tid,
+            regs: registers(tid)?,
+            mask: 0,
+            tail,
+            born: Vec::new(),
+            state: State::Home,
+        };
+        site.mem.write_all_at(arch::stub(), site.stub).os(|| format!("write the vdso of {}", site.pid))?;
+        loan.send_out(tid)?;
+        let Area { start, len } = site.area;
+        let (prot, flags) =
+            (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED_NOREPLACE);
+        let (nr, args) = arch::syscall::mmap(start, len, prot as u64, flags as u64, -1, 0);
+        let mapped = loan.run_one(nr, args)?;
+        if mapped != start as i64 {
+            return Err(Error::os(
+                format!("mmap {len} bytes in task {}", site.pid),
+                std::io::Error::from_raw_os_error(-mapped as i32),
+            ));
+        }
+        Ok(loan)
+    }
+
+    /// The mapping that batches of this loan use.
+    pub fn area(&self) -> Area {
+        self.site.area
+    }
+
+    /// An empty batch for [`Loan::run`].
+    pub fn batch(&self) -> Batch {
+        Batch::new(self.site.area)
+    }
+
+    /// The registers with which the thread was stopped; it continues with them.
+    pub fn regs(&self) -> &Regs {
+        &self.regs
+    }
+
+    /// The signal mask with which it continues.
+    pub fn mask(&self) -> u64 {
+        self.mask
+    }
+
+    /// Changes the registers with which it continues.
+    pub fn set_regs(&mut self, regs: Regs) {
+        self.regs = regs;
+    }
+
+    /// Gives this thread back and borrows `tid` of the same process instead.
+    pub fn switch(&mut self, tid: i32) -> Result<()> {
+        self.call_home()?;
+        self.regs = registers(tid)?;
+        self.send_out(tid)
+    }
+
+    /// Runs the batch in the borrowed thread; results are then in the batch. A failed call does not stop the others.
+    pub fn run(&mut self, batch: &mut Batch) -> Result<()> {
+        self.start(batch)?;
+        self.finish(batch)
+    }
+
+    /// The first half of [`Loan::run`]: sets the thread going and returns while it works.
+    pub fn start(&mut self, batch: &Batch) -> Result<()> {
+        let (first, end) = batch.span()?;
+        self.write(batch.area().start, batch.data())?;
+        self.write(first, &batch.calls_to_bytes())?;
+        self.go(&arch::enter(&self.regs, self.site.stub, first, end))
+    }
+
+    /// The second half of [`Loan::run`]: waits for the end and collects the results.
+    pub fn finish(&mut self, batch: &mut Batch) -> Result<()> {
+        self.wait_until_told()?;
+        let (first, end) = batch.span()?;
+        let mut results = vec![0; (end - first) as usize];
+        self.read(first, &mut results)?;
+        batch.take_results(&results);
+        let start = batch.area().start;
+        match batch.answers() {
+            Some(data) => self.read(start, data),
+            None => Ok(()),
+        }
+    }
+
+    /// Tasks born in the last runs, each stopped before its first instruction.
+    pub fn take_born(&mut self) -> Vec<i32> {
+        std::mem::take(&mut self.born)
+    }
+
+    /// Runs one call that needs no memory; `-errno` on failure.
+    pub fn run_one(&mut self, nr: u64, args: [u64; 6]) -> Result<i64> {
+        self.go(&arch::enter_one(&self.regs, self.site.stub, nr, args))?;
+        self.wait_until_told()?;
+        Ok(arch::result_of_one(&registers(self.tid)?))
+    }
+
+    /// Ends the loan and says what went wrong, which dropping would not.
+    pub fn end(mut self) -> Result<()> {
+        self.give_back()
+    }
+
+    /// Ends the loan without touching the thread again: its area and stub are to stay, or the task is gone.
+    pub fn forget(mut self) {
+        self.state = State::Gone;
+    }
+
+    fn read(&self, address: u64, buffer: &mut [u8]) -> Result<()> {
+        let len = buffer.len();
+        match read_memory(self.site.pid, address, buffer) {
+            Ok(n) if n == len => Ok(()),
+            _ => self.site.mem.read_exact_at(buffer, address).os(|| format!("read memory of {}", self.site.pid)),
+        }
+    }
+
+    fn write(&self, address: u64, bytes: &[u8]) -> Result<()> {
+        match write_memory(self.site.pid, address, bytes) {
+            Ok(n) if n == bytes.len() => Ok(()),
+            _ => self.site.mem.write_all_at(bytes, address).os(|| format!("write memory of {}", self.site.pid)),
+        }
+    }
+
+    fn send_out(&mut self, tid: i32) -> Result<()> {
+        self.tid = tid;
+        self.mask = ptrace::get_sigmask(tid).os(|| format!("PTRACE_GETSIGMASK {tid}"))?;
+        let saved = Saved {
+            regs: self.regs.restarted(),
+            mask: self.mask,
+            area: self.site.area.start,
+            area_len: self.site.area.len,
+            tgid: self.site.pid as u32,
+            tid: tid as u32,
+            wake: self.site.wake,
+            reserved: 0,
+        };
+        let at = self.site.stub + arch::stub().len() as u64;
+        self.site.mem.write_all_at(&saved.to_bytes(), at).os(|| format!("write the vdso of {}", self.site.pid))?;
+        self.state = State::Out;
+        // The stub with nothing to do: the rescue works from here on.
+        set_registers(tid, &arch::enter(&self.regs, self.site.stub, 0, 0))?;
+        let mask = match self.site.wake {
+            0 => ALL_SIGNALS,
+            wake => ALL_SIGNALS & !(1 << (wake - 1)),
+        };
+        ptrace::set_sigmask(tid, mask).os(|| format!("PTRACE_SETSIGMASK {tid}"))
+    }
+
+    fn call_home(&mut self) -> Result<()> {
+        if self.state == State::Out {
+            ptrace::set_sigmask(self.tid, self.mask).os(|| format!("PTRACE_SETSIGMASK {}", self.tid))?;
+            set_registers(self.tid, &self.regs)?;
+            self.state = State::Home;
+        }
+        Ok(())
+    }
+
+    fn give_back(&mut self) -> Result<()> {
+        if self.state == State::Gone {
+            return Ok(());
+        }
+        if self.state == State::Out {
+            let Area { start, len } = self.site.area;
+            self.run_one(libc::SYS_munmap as u64, [start, len, 0, 0, 0, 0])?;
+        }
+        self.call_home()?;
+        self.state = State::Gone;
+        self.site.mem.write_all_at(&self.tail, self.site.stub).os(|| format!("write the vdso of {}", self.site.pid))
+    }
+
+    fn go(&mut self, regs: &Regs) -> Result<()> {
+        set_registers(self.tid, regs)?;
+        self.resume(0)
+    }
+
+    fn resume(&self, signal: i32) -> Result<()> {
+        if self.site.wake == 0 && signal == 0 {
+            ptrace::cont_to_syscall(self.tid).os(|| format!("PTRACE_SYSCALL {}", self.tid))
+        } else {
+            ptrace::cont(self.tid, signal).os(|| format!("PTRACE_CONT {}", self.tid))
+        }
+    }
+
+    fn wait_until_told(&mut self) -> Result<()> {
+        let told = self.site.stub + arch::told();
+        let mut leaving = false;
+        loop {
+            let stop = ptrace::wait(self.tid).os(|| format!("wait for {}", self.tid))?;
+            match stop {
+                Stop::Signal(signal) if signal == self.site.wake as i32 => {
+                    // Sent by somebody else it has no effect on this process, so that nothing is lost here.
+                    if registers(self.tid)?.ip() == told {
+                        return Ok(());
+                    }
+                }
+                Stop::Syscall if self.site.wake == 0 && registers(self.tid)?.ip() == told => {
+                    if leaving {
+                        // Registers set at the exit of a system call are not treated as an interrupted call's.
+                        // See arch_do_signal_or_restart: only a stop on the signal path is.
+                        ptrace::interrupt(self.tid).os(|| format!("PTRACE_INTERRUPT {}", self.tid))?;
+                    }
+                    leaving = true;
+                }
+                Stop::Trap if leaving => return Ok(()),
+                Stop::Trap | Stop::Group(_) | Stop::Syscall => {}
+                Stop::Birth => {
+                    let child = ptrace::event_message(self.tid).os(|| format!("PTRACE_GETEVENTMSG {}", self.tid))?;
+                    self.born.push(child as i32);
+                }
+                Stop::Signal(libc::SIGSTOP) => {
+                    self.resume(libc::SIGSTOP)?;
+                    continue;
+                }
+                Stop::Signal(signal) => return Err(self.crashed(signal)),
+                Stop::Exited(_) => return Err(self.died()),
+            }
+            self.resume(0)?;
+        }
+    }
+
+    fn crashed(&self, signal: i32) -> Error {
+        let at = registers(self.tid).map_or(0, |regs| regs.ip());
+        Error::bug(format!("thread {} got signal {signal} at {at:x} while it worked for us", self.tid))
+    }
+
+    fn died(&mut self) -> Error {
+        self.state = State::Gone;
+        Error::new("E-TASK-GONE", Blame::Environment, "was killed while it was being dumped or restored")
+            .on(format!("thread {}", self.tid))
+    }
+}
+
+impl Drop for Loan<'_> {
+    fn drop(&mut self) {
+        // Called on the way out of a failure, which is the one to report. A thread that cannot be given back has died.
+        let _ = self.give_back();
+    }
+}
+
+/// The general registers of a stopped thread.
+pub(super) fn registers(tid: i32) -> Result<Regs> {
+    let mut bytes = [0; arch::REGS_LEN];
+    let len = ptrace::get_regset(tid, NT_PRSTATUS, &mut bytes).os(|| format!("PTRACE_GETREGSET {tid}"))?;
+    bytes.get(..len).and_then(Regs::from_bytes).ok_or_else(|| {
+        Error::new("E-TASK-MODE", Blame::Program, "runs in another mode of the CPU (32-bit)").on(format!("thread {tid}"))
+    })
+}
+
+/// Replaces the general registers of a stopped thread.
+pub(super) fn set_registers(tid: i32, regs: &Regs) -> Result<()> {
+    ptrace::set_regset(tid, NT_PRSTATUS, &regs.to_bytes()).os(|| format!("PTRACE_SETREGSET {tid}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wake_signal_is_one_without_effect() {
+        let bit = |s: i32| 1u64 << (s - 1);
+        assert_eq!(Site::wake_signal(0, 0, 0), libc::SIGURG as u32);
+        assert_eq!(Site::wake_signal(bit(libc::SIGURG), 0, bit(libc::SIGWINCH)), libc::SIGCHLD as u32);
+        let all = bit(libc::SIGURG) | bit(libc::SIGWINCH) | bit(libc::SIGCHLD);
+        assert_eq!(Site::wake_signal(all, bit(40), 0), 40);
+        assert_eq!(Site::wake_signal(!0, 0, 0), 0);
+    }
+}

@@ -1,0 +1,17 @@
+//! Another process, held by ptrace: frozen, made to run system calls for us, and given back.
+//!
+//! There is one way to do something inside a tracee: a [`Batch`] of system calls, run by a thread that is on [`Loan`].
+//! The dump collects with it what only the task itself can tell; the restore builds a task with it from outside.
+//!
+//! **Whatever happens to us, the victim goes on.** Errors and panics drop the [`Loan`] and the [`Frozen`] tree, which
+//! give everything back. If we are killed, the kernel detaches the tracees; a thread on loan then runs on into the
+//! stub's rescue code (crate `arch`, `inject.rs`), which restores mask and registers and unmaps the borrowed area. All
+//! that remains is that the vdso page has become a private copy with some bytes in its unused tail.
+
+mod batch;
+mod freeze;
+mod loan;
+
+pub use batch::{Area, Batch, CallId, RemoteAddr};
+pub use freeze::{Fate, Frozen, FrozenTask, await_newborn};
+pub use loan::{Loan, Site};
