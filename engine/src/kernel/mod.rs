@@ -7,12 +7,13 @@
 //!
 //! | module | source |
 //! |---|---|
-//! | [`stat`] | `stat`: identity, state, layout |
+//! | [`stat`] [`status`] | `stat`, `status`: identity, state, signals, credentials |
 
 mod proc_dir;
 mod text;
 
 pub mod stat;
+pub mod status;
 
 pub use proc_dir::ProcDir;
 
