@@ -8,10 +8,12 @@
 //! | module | source |
 //! |---|---|
 //! | [`stat`] [`status`] | `stat`, `status`: identity, state, signals, credentials |
+//! | [`smaps`] | `maps`, `smaps`: the memory layout |
 
 mod proc_dir;
 mod text;
 
+pub mod smaps;
 pub mod stat;
 pub mod status;
 
