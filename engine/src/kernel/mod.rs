@@ -9,10 +9,12 @@
 //! |---|---|
 //! | [`stat`] [`status`] | `stat`, `status`: identity, state, signals, credentials |
 //! | [`smaps`] | `maps`, `smaps`: the memory layout |
+//! | [`fdinfo`] | `fd/`, `fdinfo/` |
 
 mod proc_dir;
 mod text;
 
+pub mod fdinfo;
 pub mod smaps;
 pub mod stat;
 pub mod status;
