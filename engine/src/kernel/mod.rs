@@ -1,1 +1,25 @@
-//! kernel
+//! What the kernel shows of a task: parsers of `/proc/PID/*`, the page map, kcmp(2) and the ELF images it maps.
+//!
+//! One file of /proc is one file here: a pure `parse(&[u8])`, tested on captured bytes, and a `read(&ProcDir)` that
+//! feeds it and puts the path into the error. Everything is reached through a [`ProcDir`], an open directory, because
+//! a path with a pid in it may name another process a moment later. Nothing here changes a task; what needs
+//! ptrace(2) or a system call in the task's name is not here.
+//!
+//! | module | source |
+//! |---|---|
+//! | [`stat`] [`status`] | `stat`, `status`: identity, state, signals, credentials |
+//! | [`smaps`] | `maps`, `smaps`: the memory layout |
+//! | [`fdinfo`] | `fd/`, `fdinfo/` |
+
+mod proc_dir;
+mod text;
+
+pub mod fdinfo;
+pub mod smaps;
+pub mod stat;
+pub mod status;
+
+pub use proc_dir::ProcDir;
+
+/// A process or thread id as the pid namespace of our own /proc sees it.
+pub type Pid = i32;
