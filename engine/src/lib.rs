@@ -9,10 +9,16 @@
 //! | [`sys`] | the only module with `unsafe`: system calls that nix lacks |
 //! | [`kernel`] | parsers of what /proc shows, one per file |
 //! | [`image`] | CRIU's on-disk format: framing, messages, directories, page store |
+//! | [`log`] | the log in CRIU's line format |
+//! | [`options`] | what the engine is told to do: plain data with CRIU's defaults |
+//! | [`report`] | what a command tells at its end, as text and as JSON |
 
 pub mod error;
 pub mod image;
 pub mod kernel;
+pub mod log;
+pub mod options;
+pub mod report;
 pub mod sys;
 
 pub use error::{Error, Result};

@@ -1,0 +1,196 @@
+//! What the engine is told to do: plain data, filled by the command line or by a request, read by the phases.
+//!
+//! `Default` is CRIU 4.2's default for each option, so that a caller states only what differs. An option of CRIU that
+//! the engine does not act on has no field: the front end that reads it decides whether it may be passed over (it only
+//! widens what is allowed, and the survey refuses the object itself) or must be refused by name
+//! (`cli::args::Arguments::refuse_unsupported`).
+//!
+//! Not here: parsing (`cli`), and any global. A phase takes the options it needs by reference.
+
+use std::ffi::OsString;
+use std::os::fd::RawFd;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// CRIU's name for the state a tree is left in: killed, stopped or running.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum FinalState {
+    /// A dumped tree is killed; on restore it means the normal thing, running tasks.
+    #[default]
+    Default,
+    /// `-s`: every task is left stopped, as by SIGSTOP.
+    Stopped,
+    /// `-R`: the tree goes on running after the dump.
+    Running,
+}
+
+/// How a restore proves that a file is the one that was dumped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum FileValidation {
+    /// The size has to be the same.
+    FileSize,
+    /// The size, and of an ELF file the build-id note within its first MiB.
+    #[default]
+    BuildId,
+}
+
+/// Where a command reads, writes and logs; the same for dump and restore.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Places {
+    /// `-D`: the directory with the image files.
+    pub images_dir: PathBuf,
+    /// `-W`: the directory of logs, pidfiles and statistics; the images' directory where absent.
+    pub work_dir: Option<PathBuf>,
+    /// `-o`: the log, relative to [`Places::work_dir`]; `-` is stdout; absent is stderr.
+    pub log_file: Option<PathBuf>,
+    /// `-v`: 0 silent, 1 errors, 2 warnings, 3 information, 4 debug.
+    pub verbosity: u8,
+}
+
+impl Default for Places {
+    fn default() -> Self {
+        Places { images_dir: PathBuf::from("."), work_dir: None, log_file: None, verbosity: 2 }
+    }
+}
+
+impl Places {
+    /// The directory of logs, pidfiles and statistics.
+    pub fn work_dir(&self) -> &Path {
+        self.work_dir.as_deref().unwrap_or(&self.images_dir)
+    }
+}
+
+/// `crio dump`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DumpOptions {
+    /// `-t`: the pid of the tree's root, as seen by us.
+    pub tree: i32,
+    /// Directories and log.
+    pub places: Places,
+    /// `-s`, `-R`: what becomes of the tree afterwards.
+    pub final_state: FinalState,
+    /// `--dry-run`: survey only; nothing is frozen and nothing written.
+    pub dry_run: bool,
+    /// `--json`: the report is JSON on stdout.
+    pub json: bool,
+    /// `--display-stats`: print the statistics at the end.
+    pub display_stats: bool,
+    /// `-j`: the root's session and process group may lie outside of the tree.
+    pub shell_job: bool,
+    /// `--timeout`: how long collecting and freezing may take; zero is no limit.
+    pub timeout: Duration,
+    /// `--ghost-limit`: the largest deleted file to carry, in bytes, compared with its allocated blocks.
+    pub ghost_limit: u64,
+    /// `--ghost-fiemap`: find the holes of a deleted file by FIEMAP and not by SEEK_HOLE.
+    pub ghost_fiemap: bool,
+    /// `--link-remap`: a file whose path is gone but that has other links may be given a temporary name.
+    pub link_remap: bool,
+    /// `--evasive-devices`: any other path to a device serves if its own is out of reach.
+    pub evasive_devices: bool,
+    /// `--file-validation`: what to record about files for the restore's checks.
+    pub file_validation: FileValidation,
+    /// `--embed-files`: mapped and open files travel in the image.
+    pub embed_files: bool,
+    /// `--external`: objects that the restorer's caller provides, `KIND[KEY]` or `KIND[KEY]:NAME`.
+    pub external: Vec<String>,
+    /// `--action-script`: programs to run at the named points, in this order.
+    pub action_scripts: Vec<PathBuf>,
+}
+
+impl Default for DumpOptions {
+    fn default() -> Self {
+        DumpOptions {
+            tree: 0,
+            places: Places::default(),
+            final_state: FinalState::Default,
+            dry_run: false,
+            json: false,
+            display_stats: false,
+            shell_job: false,
+            timeout: Duration::from_secs(10),
+            ghost_limit: 1 << 20,
+            ghost_fiemap: true,
+            link_remap: false,
+            evasive_devices: false,
+            file_validation: FileValidation::default(),
+            embed_files: false,
+            external: Vec::new(),
+            action_scripts: Vec::new(),
+        }
+    }
+}
+
+/// `--inherit-fd fd[N]:KEY`: a descriptor of ours that replaces the image's file named by the key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InheritFd {
+    /// The open descriptor in this process.
+    pub fd: RawFd,
+    /// `tty[rdev:dev]`, `pipe:[ino]`, `socket:[ino]`, `file[mnt_id:ino]`, `/memfd:name`, or a path without its
+    /// leading slash.
+    pub key: String,
+}
+
+/// `crio restore`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct RestoreOptions {
+    /// Directories and log.
+    pub places: Places,
+    /// `-s`: leave the restored tasks stopped. `Running` is not asked for on restore.
+    pub final_state: FinalState,
+    /// `--json`: the report is JSON on stdout.
+    pub json: bool,
+    /// `--display-stats`: print the statistics at the end.
+    pub display_stats: bool,
+    /// `-j`: the restored tree joins the caller's session, process group and terminal.
+    pub shell_job: bool,
+    /// `-d`: return once the tree runs, instead of waiting for its root and taking over its exit status.
+    pub detached: bool,
+    /// `-S`: the root becomes a child of our parent; needs [`RestoreOptions::detached`].
+    pub sibling: bool,
+    /// `--pidfile`: gets the root's pid in decimal, relative to the work directory.
+    pub pidfile: Option<PathBuf>,
+    /// `--log-pid`: one log for each restored task.
+    pub log_pid: bool,
+    /// `--exec-cmd -- PROGRAM ARG...`: what to become after the restore; empty is nothing.
+    pub exec_cmd: Vec<OsString>,
+    /// `--file-validation`: how to compare files with what the image recorded.
+    pub file_validation: FileValidation,
+    /// `--skip-file-rwx-check`: do not compare permission bits of files.
+    pub skip_file_rwx_check: bool,
+    /// `--evasive-devices`: any other path to a device serves if its own is out of reach.
+    pub evasive_devices: bool,
+    /// `--inherit-fd`: descriptors that stand in for files of the image.
+    pub inherit_fds: Vec<InheritFd>,
+    /// `--external`: where the objects are that the dump declared external.
+    pub external: Vec<String>,
+    /// `--action-script`: programs to run at the named points, in this order.
+    pub action_scripts: Vec<PathBuf>,
+}
+
+/// `crio check`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct CheckOptions {
+    /// `--extra`: also what only some programs need.
+    pub extra: bool,
+    /// `--experimental`: also what is not settled yet.
+    pub experimental: bool,
+    /// `--feature`: only these, by name; empty is the whole check.
+    pub features: Vec<String>,
+    /// `--json`: the report is JSON on stdout.
+    pub json: bool,
+    /// `-v`, as in [`Places::verbosity`].
+    pub verbosity: u8,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn logs_go_to_the_images_unless_told_otherwise() {
+        let mut places = Places { images_dir: "/img".into(), ..Places::default() };
+        assert_eq!(places.work_dir(), Path::new("/img"));
+        places.work_dir = Some("/work".into());
+        assert_eq!(places.work_dir(), Path::new("/work"));
+    }
+}
