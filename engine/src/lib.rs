@@ -19,6 +19,8 @@ pub mod kernel;
 pub mod log;
 pub mod options;
 pub mod report;
+pub mod resource;
 pub mod sys;
+pub mod tracee;
 
 pub use error::{Error, Result};

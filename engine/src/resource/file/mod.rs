@@ -1,0 +1,36 @@
+//! Open files: descriptions, the tables that name them, and what a task's file system view refers to.
+//!
+//! The dump meets each open file description once, as a descriptor of our own that shares it ([`Description`]), and
+//! each kind of file answers with its entry of `files.img`. The restore opens each description once, in our own
+//! process, and hands it to the tasks. No kind of file needs anything from inside a task, but for a terminal that has
+//! to become a session's controlling one.
+//!
+//! Which kind a description is, is decided in one place, [`Kind::of`], for survey and dump alike.
+
+use std::os::fd::OwnedFd;
+
+use nix::sys::stat::FileStat;
+
+use crate::kernel::fdinfo::FdInfo;
+use crate::kernel::{Pid, ProcDir};
+
+/// One open file description of the tree, held by us.
+#[derive(Debug)]
+pub struct Description<'a> {
+    /// A task that has it open, for messages and for paths as that task sees them.
+    pub pid: Pid,
+    /// Its name.
+    pub comm: &'a str,
+    /// Its directory in /proc.
+    pub proc: &'a ProcDir,
+    /// Its number in that task; -1 for a file that is only mapped, executed, or a directory of the task.
+    pub number: i32,
+    /// The same description in this process.
+    pub fd: OwnedFd,
+    /// The raw target of its link in /proc: a path, perhaps with ` (deleted)`, `pipe:[17]`, `anon_inode:[eventfd]`.
+    pub target: Vec<u8>,
+    /// Position, flags, mount.
+    pub info: FdInfo,
+    /// fstat(2) of it.
+    pub stat: FileStat,
+}

@@ -1,0 +1,12 @@
+//! The kernel's resources: one file each, with its image, its dump and its restore.
+//!
+//! Every file has the same order: (1) the kernel object, the interfaces that read and write it, and what is *not*
+//! kept; (2) `dump`; (3) `restore`; (4) tests. The image types stand in [`crate::image::message`].
+//!
+//! | family | what it has |
+//! |---|---|
+//! | `task` | what belongs to a process or thread by itself |
+//! | `memory` | its address space |
+//! | `file` | open files, and what they lead to |
+
+pub mod file;
