@@ -5,3 +5,9 @@
 pub const FPU_REGSET: u32 = 0x202;
 /// Bytes that are enough for it on every CPU so far (AMX: 11008), with room to grow.
 pub const FPU_CAPACITY: usize = 32 << 10;
+
+/// Offset and size, in bytes, of component `number` in the area of this CPU; CPUID leaf 0xd. `None` if it has none.
+pub fn component(number: u32) -> Option<(usize, usize)> {
+    let leaf = core::arch::x86_64::__cpuid_count(0xd, number);
+    (leaf.eax != 0).then_some((leaf.ebx as usize, leaf.eax as usize))
+}

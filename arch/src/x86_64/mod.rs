@@ -5,3 +5,6 @@ pub(crate) mod inject;
 pub(crate) mod regs;
 pub mod syscall;
 pub(crate) mod vdso;
+
+/// This machine.
+pub const MACHINE: crate::Machine = crate::Machine::X86_64;

@@ -68,6 +68,11 @@ impl Regs {
         self.0.iter().flat_map(|word| word.to_ne_bytes()).collect()
     }
 
+    /// The words of the register set, in the kernel's order.
+    pub fn words(&self) -> &[u64] {
+        &self.0
+    }
+
     /// Address of the next instruction.
     pub fn ip(&self) -> u64 {
         self.0[Self::IP]

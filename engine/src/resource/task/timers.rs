@@ -1,0 +1,155 @@
+//! Interval timers (setitimer(2)) and POSIX timers (timer_create(2)) of a process.
+//!
+//! /proc/PID/timers names the POSIX timers with clock and notification; intervals, remaining times and overruns are only
+//! known to the process. Timers stand still from dump to restore: what remained then remains now.
+//!
+//! A timer's id is a name that the program keeps. Since Linux 6.15 prctl(PR_TIMER_CREATE_RESTORE_IDS) lets timer_create
+//! take the wanted id; before, ids count up from 0 in each process, so that creating and deleting reaches it.
+
+use crate::error::{Blame, Error, Result};
+use crate::image::message::{ItimerEntry, PosixTimerEntry, TaskTimersEntry};
+use crate::kernel::timers::{Notify, Timer};
+use crate::tracee::{Batch, CallId};
+
+const PR_TIMER_CREATE_RESTORE_IDS: u64 = 77;
+/// Beyond this, counting up would take minutes.
+const MOST_IDS_TO_COUNT: u32 = 100_000;
+const KINDS: [(u64, &str); 3] = [(0, "ITIMER_REAL"), (1, "ITIMER_VIRTUAL"), (2, "ITIMER_PROF")];
+const WORD: u64 = size_of::<usize>() as u64;
+
+/// A batch's calls for all timers of a process.
+#[derive(Debug)]
+pub struct TimersQuestion {
+    interval: u64,
+    posix: Vec<(Timer, u64, CallId)>,
+}
+
+fn word_at(batch: &Batch, at: u64) -> u64 {
+    if WORD == 8 { batch.u64_at(at) } else { batch.u32_at(at).into() }
+}
+
+fn four_words(words: [u64; 4]) -> Vec<u8> {
+    words.iter().flat_map(|word| (*word as usize).to_ne_bytes()).collect()
+}
+
+impl TimersQuestion {
+    /// Adds the calls; `posix` is what /proc/PID/timers lists.
+    pub fn ask(batch: &mut Batch, posix: Vec<Timer>) -> Self {
+        let interval = batch.reserve(KINDS.len() * 4 * WORD as usize);
+        for (kind, name) in KINDS {
+            batch.call(format!("getitimer {name}"), libc::SYS_getitimer, &[kind, interval + kind * 4 * WORD]);
+        }
+        let posix = posix
+            .into_iter()
+            .map(|timer| {
+                let room = batch.reserve(4 * WORD as usize);
+                let id = timer.id as u64;
+                batch.call(format!("timer_gettime {id}"), libc::SYS_timer_gettime, &[id, room]);
+                let overrun = batch.call(format!("timer_getoverrun {id}"), libc::SYS_timer_getoverrun, &[id]);
+                (timer, room, overrun)
+            })
+            .collect();
+        TimersQuestion { interval, posix }
+    }
+
+    /// Reads the results.
+    pub fn answer(self, batch: &Batch) -> Result<TaskTimersEntry> {
+        let itimer = |kind: u64| {
+            let at = self.interval + kind * 4 * WORD;
+            let [isec, iusec, vsec, vusec] = [0, 1, 2, 3].map(|i| word_at(batch, at + i * WORD));
+            ItimerEntry { isec, iusec, vsec, vusec }
+        };
+        let mut entry =
+            TaskTimersEntry { real: itimer(0), virt: itimer(1), prof: itimer(2), posix: Vec::new() };
+        for (timer, at, overrun) in &self.posix {
+            let [isec, insec, vsec, vnsec] = [0, 1, 2, 3].map(|i| word_at(batch, at + i * WORD));
+            entry.posix.push(PosixTimerEntry {
+                it_id: timer.id as u32,
+                clock_id: timer.clock as u32,
+                si_signo: timer.signal as u32,
+                it_sigev_notify: notify_bits(timer),
+                sival_ptr: timer.value,
+                overrun: batch.expect(*overrun)? as u32,
+                isec,
+                insec,
+                vsec,
+                vnsec,
+                notify_thread_id: timer.thread.then_some(timer.target),
+            });
+        }
+        Ok(entry)
+    }
+}
+
+fn notify_bits(timer: &Timer) -> u32 {
+    let how = match timer.notify {
+        Notify::Signal => libc::SIGEV_SIGNAL,
+        Notify::None => libc::SIGEV_NONE,
+        Notify::Thread => libc::SIGEV_THREAD,
+    };
+    (how | if timer.thread { libc::SIGEV_THREAD_ID } else { 0 }) as u32
+}
+
+/// Adds the calls that create the POSIX timers, disarmed. `restore_ids`: this kernel takes wanted ids.
+pub fn create(batch: &mut Batch, timers: &[PosixTimerEntry], restore_ids: bool) -> Result<()> {
+    let mut timers: Vec<_> = timers.iter().collect();
+    timers.sort_by_key(|timer| timer.it_id);
+    if timers.is_empty() {
+        return Ok(());
+    }
+    if restore_ids {
+        batch.call("prctl PR_TIMER_CREATE_RESTORE_IDS", libc::SYS_prctl, &[PR_TIMER_CREATE_RESTORE_IDS, 1]);
+    }
+    let mut next = 0;
+    for timer in timers {
+        if !restore_ids {
+            if timer.it_id - next > MOST_IDS_TO_COUNT {
+                return Err(Error::new(
+                    "E-TIMER-ID",
+                    Blame::Kernel,
+                    format!("timer {} is out of reach by counting", timer.it_id),
+                )
+                .help("restore on Linux 6.15 or later, which gives a timer the id that is asked for"));
+            }
+            for skipped in next..timer.it_id {
+                create_one(batch, timer, skipped);
+                batch.call("timer_delete", libc::SYS_timer_delete, &[skipped.into()]);
+            }
+            next = timer.it_id + 1;
+        }
+        create_one(batch, timer, timer.it_id);
+    }
+    if restore_ids {
+        batch.call("prctl PR_TIMER_CREATE_RESTORE_IDS", libc::SYS_prctl, &[PR_TIMER_CREATE_RESTORE_IDS, 0]);
+    }
+    Ok(())
+}
+
+fn create_one(batch: &mut Batch, timer: &PosixTimerEntry, id: u32) {
+    // struct sigevent: value, signo, notify, tid; 64 bytes.
+    let mut event = (timer.sival_ptr as usize).to_ne_bytes().to_vec();
+    event.extend(timer.si_signo.to_ne_bytes());
+    event.extend(timer.it_sigev_notify.to_ne_bytes());
+    event.extend(timer.notify_thread_id.unwrap_or(0).to_ne_bytes());
+    event.resize(64, 0);
+    let event = batch.put(&event);
+    let at = batch.put(&id.to_ne_bytes());
+    batch.call(format!("timer_create {id}"), libc::SYS_timer_create, &[timer.clock_id.into(), event, at]);
+}
+
+/// Adds the calls that arm all timers with what remained: the last thing before the task runs.
+pub fn arm(batch: &mut Batch, timers: &TaskTimersEntry) {
+    for ((kind, name), t) in KINDS.into_iter().zip([&timers.real, &timers.virt, &timers.prof]) {
+        if t.vsec != 0 || t.vusec != 0 || t.isec != 0 || t.iusec != 0 {
+            let value = batch.put(&four_words([t.isec, t.iusec, t.vsec, t.vusec]));
+            batch.call(format!("setitimer {name}"), libc::SYS_setitimer, &[kind, value, 0]);
+        }
+    }
+    for t in &timers.posix {
+        if t.vsec != 0 || t.vnsec != 0 {
+            let value = batch.put(&four_words([t.isec, t.insec, t.vsec, t.vnsec]));
+            let args = [t.it_id.into(), 0, value, 0];
+            batch.call(format!("timer_settime {}", t.it_id), libc::SYS_timer_settime, &args);
+        }
+    }
+}
