@@ -10,14 +10,17 @@
 //! | [`stat`] [`status`] | `stat`, `status`: identity, state, signals, credentials |
 //! | [`smaps`] | `maps`, `smaps`: the memory layout |
 //! | [`fdinfo`] | `fd/`, `fdinfo/` |
+//! | [`tasks`] [`children`] | `task/`, `task/TID/children` |
 
 mod proc_dir;
 mod text;
 
+pub mod children;
 pub mod fdinfo;
 pub mod smaps;
 pub mod stat;
 pub mod status;
+pub mod tasks;
 
 pub use proc_dir::ProcDir;
 
