@@ -11,6 +11,7 @@
 //! | [`smaps`] | `maps`, `smaps`: the memory layout |
 //! | [`fdinfo`] | `fd/`, `fdinfo/` |
 //! | [`tasks`] [`children`] | `task/`, `task/TID/children` |
+//! | [`timers`] | the files of these names |
 
 mod proc_dir;
 mod text;
@@ -21,6 +22,7 @@ pub mod smaps;
 pub mod stat;
 pub mod status;
 pub mod tasks;
+pub mod timers;
 
 pub use proc_dir::ProcDir;
 
