@@ -11,13 +11,14 @@
 //! | [`smaps`] | `maps`, `smaps`: the memory layout |
 //! | [`fdinfo`] | `fd/`, `fdinfo/` |
 //! | [`tasks`] [`children`] | `task/`, `task/TID/children` |
-//! | [`timers`] | the files of these names |
+//! | [`timers`] [`limits`] | the files of these names |
 
 mod proc_dir;
 mod text;
 
 pub mod children;
 pub mod fdinfo;
+pub mod limits;
 pub mod smaps;
 pub mod stat;
 pub mod status;
