@@ -11,11 +11,12 @@
 //! | [`smaps`] | `maps`, `smaps`: the memory layout |
 //! | [`fdinfo`] | `fd/`, `fdinfo/` |
 //! | [`tasks`] [`children`] | `task/`, `task/TID/children` |
-//! | [`timers`] [`limits`] | the files of these names |
+//! | [`timers`] [`limits`] [`auxv`] | the files of these names |
 
 mod proc_dir;
 mod text;
 
+pub mod auxv;
 pub mod children;
 pub mod fdinfo;
 pub mod limits;
