@@ -11,7 +11,7 @@
 //! | [`smaps`] | `maps`, `smaps`: the memory layout |
 //! | [`fdinfo`] | `fd/`, `fdinfo/` |
 //! | [`tasks`] [`children`] | `task/`, `task/TID/children` |
-//! | [`timers`] [`limits`] [`auxv`] | the files of these names |
+//! | [`timers`] [`limits`] [`auxv`] [`mountinfo`] | the files of these names |
 
 mod proc_dir;
 mod text;
@@ -20,6 +20,7 @@ pub mod auxv;
 pub mod children;
 pub mod fdinfo;
 pub mod limits;
+pub mod mountinfo;
 pub mod smaps;
 pub mod stat;
 pub mod status;
