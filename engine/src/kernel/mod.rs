@@ -11,16 +11,18 @@
 //! | [`smaps`] | `maps`, `smaps`: the memory layout |
 //! | [`fdinfo`] | `fd/`, `fdinfo/` |
 //! | [`tasks`] [`children`] | `task/`, `task/TID/children` |
-//! | [`timers`] [`limits`] [`auxv`] [`mountinfo`] | the files of these names |
+//! | [`timers`] [`limits`] [`auxv`] [`cgroup`] [`mountinfo`] [`ns`] | the files of these names |
 
 mod proc_dir;
 mod text;
 
 pub mod auxv;
+pub mod cgroup;
 pub mod children;
 pub mod fdinfo;
 pub mod limits;
 pub mod mountinfo;
+pub mod ns;
 pub mod smaps;
 pub mod stat;
 pub mod status;
