@@ -12,10 +12,12 @@
 //! | [`fdinfo`] | `fd/`, `fdinfo/` |
 //! | [`tasks`] [`children`] | `task/`, `task/TID/children` |
 //! | [`timers`] [`limits`] [`auxv`] [`cgroup`] [`mountinfo`] [`ns`] | the files of these names |
+//! | [`attr`] | files that hold one value |
 
 mod proc_dir;
 mod text;
 
+pub mod attr;
 pub mod auxv;
 pub mod cgroup;
 pub mod children;
