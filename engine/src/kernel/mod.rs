@@ -10,14 +10,26 @@
 //! | [`stat`] [`status`] | `stat`, `status`: identity, state, signals, credentials |
 //! | [`smaps`] | `maps`, `smaps`: the memory layout |
 //! | [`fdinfo`] | `fd/`, `fdinfo/` |
+//! | [`tasks`] [`children`] | `task/`, `task/TID/children` |
+//! | [`timers`] [`limits`] [`auxv`] [`cgroup`] [`mountinfo`] [`ns`] | the files of these names |
+//! | [`attr`] | files that hold one value |
 
 mod proc_dir;
 mod text;
 
+pub mod attr;
+pub mod auxv;
+pub mod cgroup;
+pub mod children;
 pub mod fdinfo;
+pub mod limits;
+pub mod mountinfo;
+pub mod ns;
 pub mod smaps;
 pub mod stat;
 pub mod status;
+pub mod tasks;
+pub mod timers;
 
 pub use proc_dir::ProcDir;
 
