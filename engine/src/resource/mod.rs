@@ -10,3 +10,4 @@
 //! | `file` | open files, and what they lead to |
 
 pub mod file;
+pub mod task;

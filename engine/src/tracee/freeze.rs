@@ -96,11 +96,7 @@ impl Frozen {
 
     fn children(&self, index: usize) -> Result<Vec<Pid>> {
         let Some(task) = self.tasks.get(index).filter(|task| !task.zombie) else { return Ok(Vec::new()) };
-        let mut all = Vec::new();
-        for tid in &task.threads {
-            all.extend(children::of_thread(&task.proc, *tid)?);
-        }
-        Ok(all)
+        children::read(&task.proc)
     }
 
     /// Seizes and stops the threads of a task that are not yet stopped; whether there were any.
@@ -110,7 +106,7 @@ impl Frozen {
         let mut any = false;
         loop {
             let new: Vec<Pid> =
-                tasks::list(&task.proc)?.into_iter().filter(|tid| !task.threads.contains(tid)).collect();
+                tasks::read(&task.proc)?.into_iter().filter(|tid| !task.threads.contains(tid)).collect();
             if new.is_empty() {
                 return Ok(any);
             }

@@ -12,7 +12,7 @@ use arch::{Regs, Saved};
 use super::batch::{Area, Batch};
 use crate::error::{Blame, Error, OsContext, Result};
 use crate::sys::process::{read_memory, write_memory};
-use crate::sys::ptrace::{self, Stop};
+use crate::sys::ptrace::{self, Rseq, Stop};
 
 const NT_PRSTATUS: u32 = 1;
 const ALL_SIGNALS: u64 = !0;
@@ -51,6 +51,7 @@ pub struct Loan<'a> {
     site: &'a Site,
     tid: i32,
     regs: Regs,
+    rseq: Rseq,
     mask: u64,
     tail: Vec<u8>,
     born: Vec<i32>,
@@ -72,10 +73,12 @@ impl<'a> Loan<'a> {
     pub fn take(site: &'a Site, tid: i32) -> Result<Self> {
         let mut tail = vec![0; arch::stub_len()];
         site.mem.read_exact_at(&mut tail, site.stub).os(|| format!("read the vdso of {}", site.pid))?;
+        let (regs, rseq) = departure(site.pid, tid)?;
         let mut loan = Loan {
             site,
             tid,
-            regs: registers(tid)?,
+            regs,
+            rseq,
             mask: 0,
             tail,
             born: Vec::new(),
@@ -117,15 +120,21 @@ impl<'a> Loan<'a> {
         self.mask
     }
 
-    /// Changes the registers with which it continues.
-    pub fn set_regs(&mut self, regs: Regs) {
+    /// The restartable sequence area that the thread has registered.
+    pub fn rseq(&self) -> Rseq {
+        self.rseq
+    }
+
+    /// Changes registers and mask with which it continues.
+    pub fn set_departure(&mut self, regs: Regs, mask: u64) {
         self.regs = regs;
+        self.mask = mask;
     }
 
     /// Gives this thread back and borrows `tid` of the same process instead.
     pub fn switch(&mut self, tid: i32) -> Result<()> {
         self.call_home()?;
-        self.regs = registers(tid)?;
+        (self.regs, self.rseq) = departure(self.site.pid, tid)?;
         self.send_out(tid)
     }
 
@@ -308,6 +317,32 @@ impl Drop for Loan<'_> {
         // Called on the way out of a failure, which is the one to report. A thread that cannot be given back has died.
         let _ = self.give_back();
     }
+}
+
+/// Where a stopped thread will go on, and its rseq registration.
+///
+/// A restartable sequence is aborted when the thread is interrupted in it, and so it is here: on its way into the stub
+/// the kernel would find it outside of the sequence and forget about the abort (kernel/rseq.c, rseq_ip_fixup).
+fn departure(pid: i32, tid: i32) -> Result<(Regs, Rseq)> {
+    let regs = registers(tid)?;
+    // Absent before Linux 5.13; the survey refuses a program that uses rseq there.
+    let rseq = ptrace::rseq(tid).unwrap_or_default();
+    if rseq.address == 0 {
+        return Ok((regs, rseq));
+    }
+    let word_at = |address: u64| {
+        let mut word = [0; 8];
+        let got = read_memory(pid, address, &mut word).unwrap_or(0);
+        if got == 8 { u64::from_ne_bytes(word) } else { 0 }
+    };
+    // struct rseq: cpu_id_start, cpu_id, rseq_cs. struct rseq_cs: version, flags, start_ip, post_commit_offset, abort_ip.
+    let section = word_at(rseq.address + 8);
+    if section == 0 {
+        return Ok((regs, rseq));
+    }
+    let (start, length, abort) = (word_at(section + 8), word_at(section + 16), word_at(section + 24));
+    let inside = regs.ip().wrapping_sub(start) < length;
+    Ok((if inside { regs.with_ip(abort) } else { regs }, rseq))
 }
 
 /// The general registers of a stopped thread.

@@ -35,8 +35,8 @@ pub fn dump(tid: i32, regs: &Regs, clear_tid_addr: u64, core: &mut CoreEntry) ->
 /// General and floating point registers of a core entry, as [`ptrace::set_regset`] takes them.
 pub fn load(core: &CoreEntry, file: &str) -> Result<(Regs, Vec<u8>)> {
     if core.mtype != machine() as i32 {
-        let other = Machine::try_from(core.mtype).map_or("an unknown machine", |m| m.as_str_name());
-        return Err(Error::image(file, format!("was dumped on {other}, this is {}", machine().as_str_name()))
+        let other = Machine::try_from(core.mtype).map_or_else(|_| "an unknown machine".into(), |m| format!("{m:?}"));
+        return Err(Error::image(file, format!("was dumped on {other}, this is {:?}", machine()))
             .help("restore on a machine of the same kind"));
     }
     let (words, fpu) = x86::from_image(core).ok_or_else(|| Error::image(file, "has no registers"))?;

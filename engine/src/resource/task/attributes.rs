@@ -1,0 +1,187 @@
+//! The small attributes of processes and threads: what prctl(2), personality(2), membarrier(2) and files of /proc set.
+//!
+//! Of a process: personality, login uid, OOM adjustment, subreaper, dumpable, THP, membarrier registrations, limits,
+//! break. Of a thread: name, parent-death signal, robust list, rseq, the address cleared at exit.
+//!
+//! Not kept: PR_SET_MCE_KILL, PR_SET_TSC, PR_SET_IO_FLUSHER, PR_SET_MDWE, speculation controls, PR_SET_MEMORY_MERGE.
+
+use crate::error::{OsContext, Result};
+use crate::image::message::{RlimitEntry, RseqEntry, TaskCoreEntry, TaskRlimitsEntry, ThreadCoreEntry};
+use crate::kernel::{ProcDir, attr, limits};
+use crate::sys::attr::robust_list;
+use crate::sys::ptrace::Rseq;
+use crate::tracee::{Batch, CallId};
+
+const MEMBARRIER_GET_REGISTRATIONS: u64 = 1 << 9;
+
+/// A batch's calls for the attributes that only the process can tell.
+#[derive(Debug)]
+pub struct ProcessQuestion {
+    subreaper: u64,
+    dumpable: CallId,
+    thp_disabled: CallId,
+    brk: CallId,
+    membarrier: CallId,
+}
+
+/// The answers that belong to the address space.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct MemoryAttributes {
+    /// The break, brk(2).
+    pub brk: u64,
+    /// PR_GET_DUMPABLE.
+    pub dumpable: i32,
+    /// PR_GET_THP_DISABLE.
+    pub thp_disabled: bool,
+}
+
+fn prctl(batch: &mut Batch, name: &'static str, option: i32, arg: u64) -> CallId {
+    batch.call(name, libc::SYS_prctl, &[option as u64, arg])
+}
+
+impl ProcessQuestion {
+    /// Adds the calls.
+    pub fn ask(batch: &mut Batch) -> Self {
+        let subreaper = batch.reserve(4);
+        prctl(batch, "prctl PR_GET_CHILD_SUBREAPER", libc::PR_GET_CHILD_SUBREAPER, subreaper);
+        ProcessQuestion {
+            subreaper,
+            dumpable: prctl(batch, "prctl PR_GET_DUMPABLE", libc::PR_GET_DUMPABLE, 0),
+            thp_disabled: prctl(batch, "prctl PR_GET_THP_DISABLE", libc::PR_GET_THP_DISABLE, 0),
+            brk: batch.call("brk", libc::SYS_brk, &[0]),
+            membarrier: batch.call("membarrier", libc::SYS_membarrier, &[MEMBARRIER_GET_REGISTRATIONS]),
+        }
+    }
+
+    /// Reads the results into the core entry; returns those of the address space.
+    pub fn answer(&self, batch: &Batch, core: &mut TaskCoreEntry) -> Result<MemoryAttributes> {
+        core.child_subreaper = Some(batch.u32_at(self.subreaper) != 0);
+        // Absent before Linux 6.3, and where membarrier(2) is.
+        core.membarrier_registration_mask = batch.ret(self.membarrier).ok().map(|mask| mask as u32).filter(|m| *m != 0);
+        Ok(MemoryAttributes {
+            brk: batch.expect(self.brk)?,
+            dumpable: batch.expect(self.dumpable)? as i32,
+            thp_disabled: batch.expect(self.thp_disabled)? != 0,
+        })
+    }
+}
+
+/// Fills in what /proc shows of the process.
+pub fn dump(proc: &ProcDir, core: &mut TaskCoreEntry) -> Result<()> {
+    core.personality = attr::personality(proc)?;
+    core.loginuid = attr::loginuid(proc)?;
+    core.oom_score_adj = Some(attr::oom_score_adj(proc)?.into());
+    // /proc/PID/limits, because prlimit(2) of another user's process wants CAP_SYS_RESOURCE.
+    let rlimits = limits::read(proc)?.iter().map(|l| RlimitEntry { cur: l.soft, max: l.hard }).collect();
+    core.rlimits = Some(TaskRlimitsEntry { rlimits });
+    Ok(())
+}
+
+/// Adds the calls that need our privileges, to be made before the credentials change.
+pub fn restore_privileged(batch: &mut Batch, core: &TaskCoreEntry) {
+    batch.call("personality", libc::SYS_personality, &[core.personality.into()]);
+    if core.child_subreaper == Some(true) {
+        prctl(batch, "prctl PR_SET_CHILD_SUBREAPER", libc::PR_SET_CHILD_SUBREAPER, 1);
+    }
+    for bit in (0..31).map(|n| 1u32 << n).filter(|bit| core.membarrier_registration_mask.unwrap_or(0) & bit != 0) {
+        batch.call(format!("membarrier {bit:#x}"), libc::SYS_membarrier, &[bit.into()]);
+    }
+}
+
+/// Adds the calls for the limits: late, so that they do not limit the restore itself.
+pub fn restore_limits(batch: &mut Batch, core: &TaskCoreEntry) {
+    for (resource, limit) in core.rlimits.iter().flat_map(|l| &l.rlimits).enumerate() {
+        let bytes: Vec<u8> = [limit.cur, limit.max].iter().flat_map(|word| word.to_ne_bytes()).collect();
+        let new = batch.put(&bytes);
+        let what = format!("prlimit resource {resource} to {}:{}", limit.cur, limit.max);
+        batch.call(what, libc::SYS_prlimit64, &[0, resource as u64, new, 0]);
+    }
+}
+
+/// Writes what only /proc sets, and only where it differs: lowering an adjustment wants CAP_SYS_RESOURCE.
+pub fn restore_by_proc(proc: &ProcDir, core: &TaskCoreEntry) -> Result<()> {
+    if let Some(adj) = core.oom_score_adj
+        && i32::from(attr::oom_score_adj(proc)?) != adj
+    {
+        let path = proc.path_of("oom_score_adj");
+        std::fs::write(&path, adj.to_string()).os(|| format!("write {adj} to {path}"))?;
+    }
+    Ok(())
+}
+
+/// Adds the calls for what the address space's owner decides; after the credentials, which reset it.
+pub fn restore_memory(batch: &mut Batch, dumpable: Option<i32>, thp_disabled: bool) {
+    // 2 (root only) cannot be asked for; it is what a change of credentials leaves (fs/exec.c, would_dump).
+    if let Some(dumpable @ (0 | 1)) = dumpable {
+        prctl(batch, "prctl PR_SET_DUMPABLE", libc::PR_SET_DUMPABLE, dumpable as u64);
+    }
+    if thp_disabled {
+        prctl(batch, "prctl PR_SET_THP_DISABLE", libc::PR_SET_THP_DISABLE, 1);
+    }
+}
+
+/// A batch's calls for the attributes that only the thread can tell.
+#[derive(Debug)]
+pub struct ThreadQuestion {
+    tid_address: u64,
+    pdeath: u64,
+}
+
+impl ThreadQuestion {
+    /// Adds the calls.
+    pub fn ask(batch: &mut Batch) -> Self {
+        let (tid_address, pdeath) = (batch.reserve(8), batch.reserve(4));
+        prctl(batch, "prctl PR_GET_TID_ADDRESS", libc::PR_GET_TID_ADDRESS, tid_address);
+        prctl(batch, "prctl PR_GET_PDEATHSIG", libc::PR_GET_PDEATHSIG, pdeath);
+        ThreadQuestion { tid_address, pdeath }
+    }
+
+    /// Reads the results; returns the address that the kernel clears at exit.
+    pub fn answer(&self, batch: &Batch, core: &mut ThreadCoreEntry) -> u64 {
+        core.pdeath_sig = Some(batch.u32_at(self.pdeath)).filter(|signal| *signal != 0);
+        batch.u64_at(self.tid_address)
+    }
+}
+
+/// Fills in what is known from outside of the thread.
+pub fn dump_thread(thread: &ProcDir, rseq: Rseq, core: &mut ThreadCoreEntry) -> Result<()> {
+    let tid = thread.pid();
+    let (head, len) = robust_list(tid).os(|| format!("get_robust_list {tid}"))?;
+    core.futex_rla = head;
+    core.futex_rla_len = len as u32;
+    core.comm = Some(attr::comm(thread)?);
+    core.rseq_entry = (rseq.address != 0).then_some(RseqEntry {
+        rseq_abi_pointer: rseq.address,
+        rseq_abi_size: rseq.size,
+        signature: rseq.signature,
+        rseq_cs_pointer: None,
+    });
+    Ok(())
+}
+
+/// Adds the calls by which the thread sets its own attributes, but for those that credentials reset.
+pub fn restore_thread(batch: &mut Batch, core: &ThreadCoreEntry, clear_tid_addr: u64) {
+    if let Some(comm) = &core.comm {
+        let mut name = comm.clone();
+        name.truncate(15);
+        name.push(0);
+        let name = batch.put(&name);
+        prctl(batch, "prctl PR_SET_NAME", libc::PR_SET_NAME, name);
+    }
+    batch.call("set_tid_address", libc::SYS_set_tid_address, &[clear_tid_addr]);
+    if core.futex_rla != 0 {
+        let args = [core.futex_rla, core.futex_rla_len.into()];
+        batch.call("set_robust_list", libc::SYS_set_robust_list, &args);
+    }
+    if let Some(rseq) = &core.rseq_entry {
+        let args = [rseq.rseq_abi_pointer, rseq.rseq_abi_size.into(), 0, rseq.signature.into()];
+        batch.call("rseq", libc::SYS_rseq, &args);
+    }
+}
+
+/// Adds the call for the parent-death signal, which a change of credentials resets.
+pub fn restore_pdeath(batch: &mut Batch, core: &ThreadCoreEntry) {
+    if let Some(signal) = core.pdeath_sig {
+        prctl(batch, "prctl PR_SET_PDEATHSIG", libc::PR_SET_PDEATHSIG, signal.into());
+    }
+}

@@ -1,0 +1,99 @@
+//! What belongs to a process or thread by itself: `core-PID.img`, one for each thread.
+
+pub mod attributes;
+pub mod credentials;
+pub mod registers;
+pub mod scheduling;
+pub mod signals;
+pub mod timers;
+
+use self::attributes::MemoryAttributes;
+use crate::error::Result;
+use crate::image::message::{CoreEntry, TaskCoreEntry, ThreadCoreEntry, state};
+use crate::kernel::{Pid, stat, status, timers as proc_timers};
+use crate::tracee::{FrozenTask, Loan};
+
+/// What was collected of one process.
+#[derive(Debug)]
+pub struct TaskDump {
+    /// One entry for each thread, the leader first.
+    pub cores: Vec<(Pid, CoreEntry)>,
+    /// What goes into the image of its memory.
+    pub memory: MemoryAttributes,
+}
+
+/// Collects everything of this family from a frozen task whose leader is on loan; the loan ends at its last thread.
+pub fn dump(task: &FrozenTask, loan: &mut Loan) -> Result<TaskDump> {
+    let (mut process, memory) = dump_process(task, loan)?;
+    let mut cores = Vec::new();
+    for (index, tid) in task.threads.iter().enumerate() {
+        if index > 0 {
+            loan.switch(*tid)?;
+        }
+        let mut core = dump_thread(task, *tid, loan)?;
+        if index == 0 {
+            process.blk_sigset = loan.mask();
+            core.tc = Some(std::mem::take(&mut process));
+        }
+        cores.push((*tid, core));
+    }
+    Ok(TaskDump { cores, memory })
+}
+
+fn dump_process(task: &FrozenTask, loan: &mut Loan) -> Result<(TaskCoreEntry, MemoryAttributes)> {
+    let mut batch = loan.batch();
+    let actions = signals::ActionsQuestion::ask(&mut batch);
+    let timers = timers::TimersQuestion::ask(&mut batch, proc_timers::read(&task.proc)?);
+    let attributes = attributes::ProcessQuestion::ask(&mut batch);
+    loan.run(&mut batch)?;
+    let stat = stat::read(&task.proc)?;
+    let mut core = TaskCoreEntry {
+        task_state: if task.stopped_by.is_some() { state::STOPPED } else { state::ALIVE },
+        stop_signo: task.stopped_by.map(|signal| signal as u32),
+        exit_code: 0,
+        flags: stat.flags,
+        comm: stat.comm,
+        sigactions: actions.answer(&batch),
+        timers: Some(timers.answer(&batch)?),
+        signals_s: Some(signals::dump_queue(task.pid, true)?),
+        ..TaskCoreEntry::default()
+    };
+    let memory = attributes.answer(&batch, &mut core)?;
+    attributes::dump(&task.proc, &mut core)?;
+    Ok((core, memory))
+}
+
+fn dump_thread(task: &FrozenTask, tid: Pid, loan: &mut Loan) -> Result<CoreEntry> {
+    let mut batch = loan.batch();
+    let stack = signals::StackQuestion::ask(&mut batch);
+    let attributes = attributes::ThreadQuestion::ask(&mut batch);
+    let securebits = credentials::ask_securebits(&mut batch);
+    loan.run(&mut batch)?;
+    let proc = task.proc.thread(tid)?;
+    let mut thread = ThreadCoreEntry {
+        blk_sigset: Some(loan.mask()),
+        sas: Some(stack.answer(&batch)),
+        signals_p: Some(signals::dump_queue(tid, false)?),
+        creds: Some(credentials::dump(&status::read(&proc)?, batch.expect(securebits)? as u32)),
+        ..ThreadCoreEntry::default()
+    };
+    let clear_tid_addr = attributes.answer(&batch, &mut thread);
+    attributes::dump_thread(&proc, loan.rseq(), &mut thread)?;
+    scheduling::dump(tid, &mut thread)?;
+    let mut core = CoreEntry { thread_core: Some(thread), ..CoreEntry::default() };
+    registers::dump(tid, loan.regs(), clear_tid_addr, &mut core)?;
+    Ok(core)
+}
+
+/// The core entry of a zombie: its exit code and ids are all there is.
+pub fn dump_zombie(task: &FrozenTask) -> Result<CoreEntry> {
+    let stat = stat::read(&task.proc)?;
+    let tc = TaskCoreEntry {
+        task_state: state::ZOMBIE,
+        exit_code: stat.exit_code as u32,
+        flags: stat.flags,
+        comm: stat.comm,
+        ..TaskCoreEntry::default()
+    };
+    Ok(CoreEntry { mtype: registers::machine() as i32, tc: Some(tc), ..CoreEntry::default() })
+}
