@@ -9,6 +9,7 @@
 //! |---|---|
 //! | [`stat`] [`status`] | `stat`, `status`: identity, state, signals, credentials |
 //! | [`smaps`] | `maps`, `smaps`: the memory layout |
+//! | [`pagemap`] | `pagemap`: which pages hold content |
 //! | [`fdinfo`] | `fd/`, `fdinfo/` |
 //! | [`tasks`] [`children`] | `task/`, `task/TID/children` |
 //! | [`timers`] [`limits`] [`auxv`] [`cgroup`] [`mountinfo`] [`ns`] | the files of these names |
@@ -25,6 +26,7 @@ pub mod fdinfo;
 pub mod limits;
 pub mod mountinfo;
 pub mod ns;
+pub mod pagemap;
 pub mod smaps;
 pub mod stat;
 pub mod status;
