@@ -14,6 +14,7 @@
 //! | [`tasks`] [`children`] | `task/`, `task/TID/children` |
 //! | [`timers`] [`limits`] [`auxv`] [`cgroup`] [`mountinfo`] [`ns`] | the files of these names |
 //! | [`attr`] | files that hold one value |
+//! | [`kcmp`] | which kernel objects tasks share |
 
 mod proc_dir;
 mod text;
@@ -23,6 +24,7 @@ pub mod auxv;
 pub mod cgroup;
 pub mod children;
 pub mod fdinfo;
+pub mod kcmp;
 pub mod limits;
 pub mod mountinfo;
 pub mod ns;

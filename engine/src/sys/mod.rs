@@ -1,3 +1,4 @@
 //! sys
 
+pub mod kcmp;
 pub mod pagemap;
