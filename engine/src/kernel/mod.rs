@@ -15,6 +15,7 @@
 //! | [`timers`] [`limits`] [`auxv`] [`cgroup`] [`mountinfo`] [`ns`] | the files of these names |
 //! | [`attr`] | files that hold one value |
 //! | [`kcmp`] | which kernel objects tasks share |
+//! | [`elf`] | build-ids, and the vdso |
 
 mod proc_dir;
 mod text;
@@ -23,6 +24,7 @@ pub mod attr;
 pub mod auxv;
 pub mod cgroup;
 pub mod children;
+pub mod elf;
 pub mod fdinfo;
 pub mod kcmp;
 pub mod limits;
