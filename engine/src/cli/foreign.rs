@@ -115,9 +115,22 @@ pub(super) fn arguments() -> impl Iterator<Item = Arg> {
     FOREIGN.iter().map(Foreign::argument)
 }
 
-/// The options of the table that `matches` has and that must not be passed over, each as its error.
-pub(super) fn refusals(matches: &ArgMatches) -> Vec<Error> {
-    FOREIGN.iter().filter_map(|f| f.refusal(matches)).collect()
+/// One error that names every option of `matches` that must not be passed over.
+pub(super) fn refusal(matches: &ArgMatches) -> Option<Error> {
+    let refused: Vec<&Foreign> = FOREIGN.iter().filter(|f| f.is_refused(matches)).collect();
+    let names: Vec<String> = refused.iter().map(|f| format!("--{}", f.name)).collect();
+    let verb = match names.len() {
+        0 => return None,
+        1 => "is",
+        _ => "are",
+    };
+    let error = Error::new("E-OPTION-UNSUPPORTED", Blame::Usage, format!("{verb} not supported yet"));
+    let error = refused.iter().fold(error, |e, f| e.detail(format!("--{} asks for {}", f.name, f.why)));
+    let help = refused.iter().find_map(|f| match f.stance {
+        RefusedBut([value, ..]) => Some(format!("leave it out, or use --{}={value}", f.name)),
+        _ => None,
+    });
+    Some(error.on(names.join(", ")).help(help.unwrap_or_else(|| "leave it out".to_owned())))
 }
 
 /// The accepted options that `matches` has, with the reason why nothing is lost: for the log.
@@ -150,8 +163,10 @@ impl Foreign {
         match self.takes {
             Nothing => arg.action(ArgAction::SetTrue),
             NothingOrNo => arg.action(ArgAction::Set).value_parser(clap::value_parser!(bool)),
-            MaybeValue => arg.action(ArgAction::Append).num_args(0..=1).require_equals(true),
-            Value => arg.action(ArgAction::Append),
+            MaybeValue => {
+                arg.action(ArgAction::Append).num_args(0..=1).require_equals(true).value_name("VALUE")
+            }
+            Value => arg.action(ArgAction::Append).value_name("VALUE"),
         }
     }
 
@@ -164,28 +179,16 @@ impl Foreign {
         }
     }
 
-    fn refusal(&self, matches: &ArgMatches) -> Option<Error> {
-        let harmless = match self.stance {
-            Accepted => return None,
-            Refused => &[][..],
-            RefusedBut(values) => values,
-        };
-        if !self.is_on(matches) || self.values_are_among(matches, harmless) {
-            return None;
+    fn is_refused(&self, matches: &ArgMatches) -> bool {
+        match self.stance {
+            Accepted => false,
+            Refused => self.is_on(matches),
+            RefusedBut(values) => self.is_on(matches) && !self.values_are_among(matches, values),
         }
-        let reason = format!("is not supported yet: {}", self.why);
-        let error = Error::new("E-OPTION-UNSUPPORTED", Blame::Usage, reason).on(format!("--{}", self.name));
-        Some(match harmless.first() {
-            Some(value) => error.help(format!("leave it out, or use --{}={value}", self.name)),
-            None => error.help("leave it out"),
-        })
     }
 
     /// Whether there are values and the last, which is the one that counts, is among `good`.
     fn values_are_among(&self, matches: &ArgMatches, good: &[&str]) -> bool {
-        if good.is_empty() {
-            return false;
-        }
         let last = matches.get_occurrences::<String>(self.name).and_then(|mut o| o.next_back());
         last.and_then(|mut values| values.next()).is_some_and(|v| good.contains(&v.as_str()))
     }
@@ -197,25 +200,30 @@ mod tests {
     use super::*;
     use crate::cli::getopt::takes;
 
-    fn refused(arguments: &[&str]) -> Vec<String> {
+    fn refused(arguments: &[&str]) -> Option<String> {
         let line = std::iter::once("crio").chain(arguments.iter().copied());
         let matches = crate::cli::args::command().try_get_matches_from(line).unwrap();
-        refusals(&matches).iter().map(Error::headline).collect()
+        refusal(&matches).map(|e| e.to_string())
     }
 
     #[test]
     fn what_changes_the_work_is_refused_by_name() {
-        let refused = refused(&["--page-server=true", "--port=1", "--manage-cgroups", "--lazy-pages"]);
-        assert_eq!(refused.len(), 4, "{refused:?}");
-        assert!(refused[0].starts_with("--manage-cgroups: is not supported yet"), "{refused:?}");
+        let text = refused(&["--page-server=true", "--port=1", "--manage-cgroups", "--lazy-pages"]).unwrap();
+        assert!(
+            text.starts_with(
+                "error[E-OPTION-UNSUPPORTED]: --manage-cgroups, --lazy-pages, --page-server, --port: are"
+            ),
+            "{text}"
+        );
+        assert!(text.contains("\n  --lazy-pages asks for fetching pages after the restore\n"), "{text}");
+        assert!(text.ends_with("help: leave it out, or use --manage-cgroups=ignore"), "{text}");
     }
 
     #[test]
     fn what_widens_or_says_the_default_is_accepted() {
-        let none: [String; 0] = [];
-        assert_eq!(refused(&["--tcp-established=true", "--ext-unix-sk", "--network-lock=none"]), none);
-        assert_eq!(refused(&["--manage-cgroups=ignore", "--cpu-cap=fpu,ins", "--tls=false"]), none);
-        assert_eq!(refused(&["--manage-cgroups=ignore", "--manage-cgroups=full"]).len(), 1);
+        assert_eq!(refused(&["--tcp-established=true", "--ext-unix-sk", "--network-lock=none"]), None);
+        assert_eq!(refused(&["--manage-cgroups=ignore", "--cpu-cap=fpu,ins", "--tls=false"]), None);
+        assert!(refused(&["--manage-cgroups=ignore", "--manage-cgroups=full"]).is_some());
     }
 
     #[test]

@@ -19,6 +19,7 @@ mod getopt;
 mod restore;
 
 use std::ffi::{OsStr, OsString};
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::ArgMatches;
@@ -36,7 +37,7 @@ const CRIU_VERSION: &str = "4.2";
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let arguments: Vec<OsString> = arguments.into_iter().skip(1).collect();
     run(&arguments).unwrap_or_else(|error| {
-        eprintln!("{}", report::error_text(&error));
+        print_error(&error);
         ExitCode::FAILURE
     })
 }
@@ -48,45 +49,39 @@ fn run(arguments: &[OsString]) -> Result<ExitCode> {
     if getopt::mentions(arguments, &["--help", "-h"]) {
         return Ok(print(&args::help()));
     }
-    let line = Line::read(arguments)?;
-    if line.arguments.wants_help() {
+    let mut command = args::command();
+    command.build();
+    let known = getopt::Options::of(&command);
+    let getopt::Split { mut options, operands } = known.split(arguments.iter().cloned())?;
+    let (alone, _) = Arguments::parse(options.clone())?;
+    if alone.wants_help() {
         return Ok(print(&args::help()));
     }
-    if line.arguments.wants_version() {
+    if alone.wants_version() {
         return Ok(print(&version()));
     }
-    line.arguments.validate()?;
-    for fd in line.arguments.close() {
+    // The files come first, so that the line wins; which files there are is on the line.
+    let mut all = alone.sources().read(&known)?;
+    all.append(&mut options);
+    let (arguments, matches) = Arguments::parse(all)?;
+    arguments.validate()?;
+    for fd in arguments.close() {
         // A descriptor that is not open is closed, which is what was asked for.
         let _ = nix::unistd::close(*fd);
     }
-    let Some((command, rest)) = line.operands.split_first() else {
+    let Some((command, rest)) = operands.split_first() else {
         return Err(usage_error("command is required").help("dump, restore, check or image; crio --help"));
     };
-    line.dispatch(command, rest)
+    Line { arguments, matches }.dispatch(command, rest)
 }
 
-/// The command line and the configuration files, read.
+/// The configuration files and the command line, read.
 struct Line {
     arguments: Arguments,
     matches: ArgMatches,
-    operands: Vec<OsString>,
 }
 
 impl Line {
-    /// The files come first, so that the line wins; which files is on the line.
-    fn read(arguments: &[OsString]) -> Result<Self> {
-        let mut command = args::command();
-        command.build();
-        let known = getopt::Options::of(&command);
-        let split = known.split(arguments.iter().cloned())?;
-        let (alone, _) = Arguments::parse(split.options.clone())?;
-        let mut options = alone.sources().read(&known)?;
-        options.extend(split.options);
-        let (arguments, matches) = Arguments::parse(options)?;
-        Ok(Line { arguments, matches, operands: split.operands })
-    }
-
     fn dispatch(&self, command: &OsStr, rest: &[OsString]) -> Result<ExitCode> {
         let alone = |name: &str| match rest.first() {
             Some(word) => Err(args::excess(name, word)),
@@ -99,12 +94,13 @@ impl Line {
                     return Err(usage_error("--mntns-compat-mode is only valid on restore"));
                 }
                 let options = self.arguments.dump_options()?;
-                self.start("dump", &options.places)?;
-                Ok(dump::run(&options))
+                Ok(if self.start("dump", &options.places)? { dump::run(&options) } else { ExitCode::FAILURE })
             }
             Some("restore") => {
                 let options = self.arguments.restore_options(rest)?;
-                self.start("restore", &options.places)?;
+                if !self.start("restore", &options.places)? {
+                    return Ok(ExitCode::FAILURE);
+                }
                 restore::warn(&options, self.arguments.names_a_tree());
                 if foreign::is_on(&self.matches, "network-lock") {
                     log::warn!("--network-lock will be ignored in restore command");
@@ -127,27 +123,17 @@ impl Line {
         }
     }
 
-    /// Opens the log and refuses what would not be done. With the log open, so that a caller who reads nothing else
-    /// finds the reason there.
-    fn start(&self, command: &str, places: &Places) -> Result<()> {
+    /// Opens the log, then refuses what would not be done: the caller who reads nothing but the log finds it there.
+    fn start(&self, command: &str, places: &Places) -> Result<bool> {
         start_log(places)?;
         for (name, why) in foreign::accepted(&self.matches) {
             log::debug!("--{name} has no effect: {why}");
         }
-        let mut refusals = foreign::refusals(&self.matches).into_iter();
-        let Some(last) = refusals.next_back() else { return Ok(()) };
-        for refusal in refusals {
-            show_error(&refusal);
+        let refusal = foreign::refusal(&self.matches);
+        if let Some(error) = &refusal {
+            fail(command, self.arguments.json(), error);
         }
-        let json = if self.arguments.json() { Some(command) } else { None };
-        // The last one is shown by main, as every error; the log gets it here.
-        if !log::on_stderr() {
-            log_error(&last);
-        }
-        if let Some(command) = json {
-            println!("{}", report::failure_json(command, &last));
-        }
-        Err(last)
+        Ok(refusal.is_none())
     }
 }
 
@@ -178,12 +164,15 @@ fn git_id() -> String {
     format!("crio-{}", env!("CARGO_PKG_VERSION"))
 }
 
-/// A closed stdout is no reason to fail.
+/// To stdout. That it is closed is no reason to fail, nor to panic, as `println!` would.
 fn print(text: &str) -> ExitCode {
-    use std::io::Write as _;
-    let mut stdout = std::io::stdout().lock();
-    let _ = stdout.write_all(text.trim_end().as_bytes()).and_then(|()| stdout.write_all(b"\n"));
+    let _ = writeln!(std::io::stdout().lock(), "{}", text.trim_end());
     ExitCode::SUCCESS
+}
+
+/// To stderr, in the same way.
+fn print_error(error: &Error) {
+    let _ = writeln!(std::io::stderr().lock(), "{}", report::error_text(error));
 }
 
 /// The end of a command that failed: the error to the log and to people, then the line that tools look for.
@@ -196,20 +185,14 @@ fn fail(command: &str, json: bool, error: &Error) {
 
 /// An error to the log and to stderr, but only once if these are the same.
 fn show_error(error: &Error) {
-    if !log::on_stderr() {
-        log_error(error);
+    let text = report::error_text(error);
+    if log::on_stderr() {
+        log::remember(text.lines().next().unwrap_or_default());
     } else {
-        log::remember(&report::error_text(error));
+        text.lines().for_each(|line| log::error!("{line}"));
     }
     if log::enabled(log::Level::Error) {
-        eprintln!("{}", report::error_text(error));
-    }
-}
-
-/// One line of the log for each line of the error.
-fn log_error(error: &Error) {
-    for line in report::error_text(error).lines() {
-        log::error!("{line}");
+        print_error(error);
     }
 }
 

@@ -251,3 +251,35 @@ pub fn move_special_mappings(mappings: &[Mapping]) -> io::Result<()> {
     // SAFETY: signal(2), mmap(2), mremap(2) and kill(2) are made as plain system calls.
     unsafe { ask(body) }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tracee_is_gone_when_it_is_dropped() {
+        let tracee = Tracee::new().unwrap();
+        let place = format!("/proc/{}/status", tracee.0.0);
+        let status = std::fs::read_to_string(&place).unwrap();
+        assert!(status.lines().any(|l| l.starts_with("State:\tt")), "{status}");
+        drop(tracee);
+        assert!(std::fs::read_to_string(&place).is_err());
+    }
+
+    #[test]
+    fn a_childs_answer_is_its_errno_or_its_signal() {
+        // SAFETY: the bodies make no call but kill(2) and getpid(2).
+        let (yes, no, dead) =
+            unsafe { (ask(|| 0), ask(|| libc::EXDEV), ask(|| libc::kill(libc::getpid(), libc::SIGKILL))) };
+        assert!(yes.is_ok());
+        assert_eq!(no.unwrap_err().raw_os_error(), Some(libc::EXDEV));
+        assert!(dead.unwrap_err().to_string().contains("signal 9"));
+    }
+
+    #[test]
+    fn a_mapping_that_cannot_be_moved_is_an_error() {
+        let nowhere = [(0x1000, 0x1000)];
+        assert!(move_special_mappings(&nowhere).is_err());
+    }
+}
