@@ -423,11 +423,17 @@ fn inherit_fd(text: &str) -> Result<InheritFd, String> {
     Ok(InheritFd { fd: fd.into(), key: key.to_owned() })
 }
 
-/// clap's first line, without its prefix, says all: the options were normalised before.
+/// clap's first line, without its prefix, says what is wrong; its list of values is the remedy.
 fn clap_error(error: &clap::Error) -> crate::Error {
     let text = error.render().to_string();
-    let line = text.lines().next().unwrap_or_default();
-    usage_error(line.trim_start_matches("error: "))
+    let mut lines = text.lines().map(str::trim);
+    let line = lines.next().unwrap_or_default();
+    let values = lines.find_map(|l| l.strip_prefix("[possible values: ")?.strip_suffix(']'));
+    let error = usage_error(line.trim_start_matches("error: "));
+    match values {
+        Some(values) => error.help(format!("it is one of: {values}")),
+        None => error,
+    }
 }
 
 #[cfg(test)]
@@ -512,6 +518,8 @@ mod tests {
         assert!(message(dump("-t 1 -S").unwrap_err()).contains("--restore-detached"));
         assert!(message(dump("-t 1 --inherit-fd fd[0]:x").unwrap_err()).contains("restore only"));
         assert!(message(dump("-t 0").unwrap_err()).contains("--tree"));
+        let error = dump("-t 1 --file-validation crc").unwrap_err();
+        assert_eq!(error.remedy(), Some("it is one of: filesize, buildid"));
         let words = [OsString::from("ls")];
         let restore = |line: &str, words: &[OsString]| parse(line).unwrap().restore_options(words);
         assert!(message(restore("--exec-cmd -d", &words).unwrap_err()).contains("together"));
