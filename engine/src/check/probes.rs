@@ -12,7 +12,7 @@ use crate::sys::probe::child::{self, Mapping, Tracee};
 pub(super) fn run(feature: Feature) -> io::Result<()> {
     match feature {
         Feature::MapFiles => map_files(),
-        Feature::NsLastPid => File::options().write(true).open("/proc/sys/kernel/ns_last_pid").map(drop),
+        Feature::NsLastPid => ns_last_pid(),
         Feature::Kcmp => probe::kcmp(),
         Feature::PrctlMmMap => probe::prctl_mm_map(),
         Feature::TidAddress => probe::tid_address(),
@@ -49,6 +49,13 @@ pub(super) fn run(feature: Feature) -> io::Result<()> {
 
 fn missing(what: impl Into<String>) -> io::Error {
     io::Error::other(what.into())
+}
+
+/// Writes what is there already: anybody may open the file, the privilege is asked for by the write. A pid that was
+/// given out in between is in use, which the kernel passes over when it looks for the next.
+fn ns_last_pid() -> io::Result<()> {
+    const PATH: &str = "/proc/sys/kernel/ns_last_pid";
+    fs::write(PATH, fs::read(PATH)?)
 }
 
 /// Opens a mapped file of ours through its entry, as a dump does.

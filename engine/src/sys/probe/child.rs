@@ -207,19 +207,19 @@ pub fn queue_signal() -> io::Result<()> {
     unsafe { ask(body) }
 }
 
-/// /proc/self/loginuid can be cleared and set.
+/// /proc/self/loginuid can be set, and cleared again, which alone needs a privilege (kernel/auditsc.c, audit_set_loginuid).
 pub fn set_loginuid() -> io::Result<()> {
     let body = || {
         // SAFETY: the strings are constants; the descriptor is the child's.
         unsafe {
             let fd = libc::open(c"/proc/self/loginuid".as_ptr(), libc::O_RDWR);
             let written = fd != -1
-                && libc::write(fd, c"4294967295".as_ptr().cast(), 10) == 10
-                && libc::pwrite(fd, c"0".as_ptr().cast(), 1, 0) == 1;
+                && libc::pwrite(fd, c"0".as_ptr().cast(), 1, 0) == 1
+                && libc::pwrite(fd, c"4294967295".as_ptr().cast(), 10, 0) == 10;
             if written { 0 } else { errno() }
         }
     };
-    // SAFETY: open(2), write(2) and pwrite(2) are async-signal-safe.
+    // SAFETY: open(2) and pwrite(2) are async-signal-safe.
     unsafe { ask(body) }
 }
 
