@@ -112,8 +112,7 @@ impl<'a> Collector<'a> {
             return self.images.write_one(Kind::Core(task.pid as u32), &task::dump_zombie(task)?);
         }
         let ids = self.objects.ids(task)?;
-        let site = Site::find(&task.proc)?;
-        let mut loan = Loan::take(&site, task.pid)?;
+        let mut loan = Loan::take(Site::find(&task.proc)?, task.pid)?;
         let collected = task::dump(task, &mut loan)?;
         loan.end()?;
         for (tid, core) in &collected.cores {

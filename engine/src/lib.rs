@@ -17,6 +17,7 @@
 
 pub mod check;
 pub mod cli;
+pub mod dump;
 pub mod error;
 pub mod image;
 pub mod kernel;
@@ -24,6 +25,8 @@ pub mod log;
 pub mod options;
 pub mod report;
 pub mod resource;
+pub mod restore;
+pub mod survey;
 pub mod sys;
 pub mod tracee;
 

@@ -89,6 +89,11 @@ impl Regs {
         self
     }
 
+    /// What the system call that the thread is just leaving returned, `-errno` on failure.
+    pub fn syscall_result(&self) -> i64 {
+        self.0[Self::AX] as i64
+    }
+
     /// The same thread sent elsewhere: not inside a system call, direction and trap flags clear.
     pub(crate) fn detached(&self, ip: u64) -> Self {
         let mut regs = self.with_ip(ip);

@@ -10,4 +10,5 @@
 //! | `file` | open files, and what they lead to |
 
 pub mod file;
+pub mod memory;
 pub mod task;

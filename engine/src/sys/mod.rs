@@ -4,6 +4,7 @@
 pub mod attr;
 pub mod fd;
 pub mod kcmp;
+pub mod memory;
 pub mod pagemap;
 pub mod probe;
 pub mod process;

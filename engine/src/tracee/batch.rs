@@ -34,13 +34,14 @@ pub struct Batch {
     data: Vec<u8>,
     calls: Vec<Call>,
     names: Vec<Cow<'static, str>>,
+    optional: Vec<usize>,
     answers: bool,
 }
 
 impl Batch {
     /// An empty batch for a tracee that lends `area`.
     pub fn new(area: Area) -> Self {
-        Batch { area, data: Vec::new(), calls: Vec::new(), names: Vec::new(), answers: false }
+        Batch { area, data: Vec::new(), calls: Vec::new(), names: Vec::new(), optional: Vec::new(), answers: false }
     }
 
     /// Adds bytes for calls to read; 16-byte aligned.
@@ -70,6 +71,13 @@ impl Batch {
         CallId(self.calls.len() - 1)
     }
 
+    /// Adds a call whose failure [`Batch::expect_all`] passes over: an older kernel lacks it, and its absence harms little.
+    pub fn attempt(&mut self, what: impl Into<Cow<'static, str>>, nr: libc::c_long, args: &[u64]) -> CallId {
+        let id = self.call(what, nr, args);
+        self.optional.push(id.0);
+        id
+    }
+
     /// Adds a call in the machine's own layout, as the constructors of `arch::syscall` return it.
     pub fn call_raw(&mut self, what: impl Into<Cow<'static, str>>, (nr, args): (u64, [u64; 6])) -> CallId {
         self.call(what, nr as libc::c_long, &args)
@@ -90,7 +98,8 @@ impl Batch {
 
     /// Fails with the first call that failed.
     pub fn expect_all(&self) -> Result<()> {
-        (0..self.calls.len()).try_for_each(|i| self.expect(CallId(i)).map(drop))
+        let required = (0..self.calls.len()).filter(|i| !self.optional.contains(i));
+        required.map(CallId).try_for_each(|id| self.expect(id).map(drop))
     }
 
     /// The bytes at an address of this batch: after a run what the calls have written. Zeroes outside of it.

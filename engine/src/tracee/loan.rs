@@ -6,6 +6,7 @@
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
+use std::sync::Arc;
 
 use arch::{Regs, Saved};
 
@@ -21,12 +22,12 @@ const ALL_SIGNALS: u64 = !0;
 const WAKE_CANDIDATES: [i32; 3] = [libc::SIGURG, libc::SIGWINCH, libc::SIGCHLD];
 
 /// Where and with what a process can be borrowed; found once per process while it is stopped.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Site {
     /// The process.
     pub pid: i32,
     /// Its /proc/PID/mem, open for reading and writing.
-    pub mem: File,
+    pub mem: Arc<File>,
     /// Where the stub goes: in the unused tail of the vdso.
     pub stub: u64,
     /// Where the area goes: a hole of the address space.
@@ -47,8 +48,8 @@ impl Site {
 
 /// One thread on loan. Dropping it gives the thread back and removes area and stub.
 #[derive(Debug)]
-pub struct Loan<'a> {
-    site: &'a Site,
+pub struct Loan {
+    site: Site,
     tid: i32,
     regs: Regs,
     rseq: Rseq,
@@ -68,9 +69,9 @@ enum State {
     Gone,
 }
 
-impl<'a> Loan<'a> {
+impl Loan {
     /// Borrows the stopped thread `tid` of the process and maps the area in it.
-    pub fn take(site: &'a Site, tid: i32) -> Result<Self> {
+    pub fn take(site: Site, tid: i32) -> Result<Self> {
         let mut tail = vec![0; arch::stub_len()];
         site.mem.read_exact_at(&mut tail, site.stub).os(|| format!("read the vdso of {}", site.pid))?;
         let (regs, rseq) = departure(site.pid, tid)?;
@@ -84,25 +85,73 @@ impl<'a> Loan<'a> {
             born: Vec::new(),
             state: State::Home,
         };
-        site.mem.write_all_at(arch::stub(), site.stub).os(|| format!("write the vdso of {}", site.pid))?;
+        loan.site.mem.write_all_at(arch::stub(), loan.site.stub).os(|| format!("write the vdso of {}", loan.site.pid))?;
         loan.send_out(tid)?;
-        let Area { start, len } = site.area;
+        let Area { start, len } = loan.site.area;
         let (prot, flags) =
             (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED_NOREPLACE);
         let (nr, args) = arch::syscall::mmap(start, len, prot as u64, flags as u64, -1, 0);
         let mapped = loan.run_one(nr, args)?;
         if mapped != start as i64 {
             return Err(Error::os(
-                format!("mmap {len} bytes in task {}", site.pid),
+                format!("mmap {len} bytes in task {}", loan.site.pid),
                 std::io::Error::from_raw_os_error(-mapped as i32),
             ));
         }
         Ok(loan)
     }
 
+    /// Borrows a task that was born of one on loan, and so has area and stub already: the child that this loan's thread
+    /// has just forked.
+    pub fn adopt(&self, pid: i32, mem: Arc<File>) -> Result<Self> {
+        let mut child = Loan {
+            site: Site { pid, mem, ..self.site.clone() },
+            tid: pid,
+            regs: registers(pid)?,
+            rseq: Rseq::default(),
+            mask: 0,
+            tail: self.tail.clone(),
+            born: Vec::new(),
+            state: State::Home,
+        };
+        child.send_out(pid)?;
+        Ok(child)
+    }
+
+    /// Moves the mapping that the stub is in, `len` bytes at `from`, to `to`. The thread comes out of the system call at
+    /// an address that is gone, so it is stopped there and sent on at the new one.
+    pub fn move_stub(&mut self, from: u64, len: u64, to: u64) -> Result<()> {
+        let flags = (libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED) as u64;
+        let delta = to.wrapping_sub(from);
+        set_registers(self.tid, &arch::enter_one(&self.regs, self.site.stub, libc::SYS_mremap as u64, [from, len, len, flags, to, 0]))?;
+        for _ in ["entry", "exit"] {
+            ptrace::cont_to_syscall(self.tid).os(|| format!("PTRACE_SYSCALL {}", self.tid))?;
+            match ptrace::wait(self.tid).os(|| format!("wait for {}", self.tid))? {
+                Stop::Syscall => {}
+                Stop::Exited(_) => return Err(self.died()),
+                stop => return Err(Error::bug(format!("{stop:?} of {} while its vdso was moved", self.tid))),
+            }
+        }
+        let regs = registers(self.tid)?;
+        let result = regs.syscall_result();
+        if result != to as i64 {
+            let errno = std::io::Error::from_raw_os_error(-result as i32);
+            return Err(Error::os(format!("mremap the vdso of {} to {to:x}", self.site.pid), errno));
+        }
+        self.site.stub = self.site.stub.wrapping_add(delta);
+        set_registers(self.tid, &regs.with_ip(regs.ip().wrapping_add(delta)))?;
+        self.resume(0)?;
+        self.wait_until_told()
+    }
+
     /// The mapping that batches of this loan use.
     pub fn area(&self) -> Area {
         self.site.area
+    }
+
+    /// The process's /proc/PID/mem, which reads and writes whatever its protection is.
+    pub fn memory(&self) -> &File {
+        &self.site.mem
     }
 
     /// An empty batch for [`Loan::run`].
@@ -149,7 +198,8 @@ impl<'a> Loan<'a> {
         let (first, end) = batch.span()?;
         self.write(batch.area().start, batch.data())?;
         self.write(first, &batch.calls_to_bytes())?;
-        self.go(&arch::enter(&self.regs, self.site.stub, first, end))
+        let regs = arch::enter(&self.regs, self.site.stub, first, end);
+        self.go(&regs)
     }
 
     /// The second half of [`Loan::run`]: waits for the end and collects the results.
@@ -173,9 +223,25 @@ impl<'a> Loan<'a> {
 
     /// Runs one call that needs no memory; `-errno` on failure.
     pub fn run_one(&mut self, nr: u64, args: [u64; 6]) -> Result<i64> {
-        self.go(&arch::enter_one(&self.regs, self.site.stub, nr, args))?;
+        self.start_one(nr, args)?;
         self.wait_until_told()?;
         Ok(arch::result_of_one(&registers(self.tid)?))
+    }
+
+    /// The thread that is on loan.
+    pub fn tid(&self) -> i32 {
+        self.tid
+    }
+
+    /// Sets the thread going with one call from which it will not come back.
+    pub fn start_one(&mut self, nr: u64, args: [u64; 6]) -> Result<()> {
+        let regs = arch::enter_one(&self.regs, self.site.stub, nr, args);
+        self.go(&regs)
+    }
+
+    /// Gives the thread back, but keeps it stopped and the loan as the owner of its process.
+    pub fn depart(&mut self) -> Result<()> {
+        self.give_back()
     }
 
     /// Ends the loan and says what went wrong, which dropping would not.
@@ -312,7 +378,7 @@ impl<'a> Loan<'a> {
     }
 }
 
-impl Drop for Loan<'_> {
+impl Drop for Loan {
     fn drop(&mut self) {
         // Called on the way out of a failure, which is the one to report. A thread that cannot be given back has died.
         let _ = self.give_back();

@@ -12,6 +12,8 @@ mod batch;
 mod freeze;
 mod loan;
 mod site;
+#[cfg(test)]
+mod tests;
 
 pub use batch::{Area, Batch, CallId, RemoteAddr};
 pub use freeze::{Fate, Frozen, FrozenTask, await_newborn};

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
+use std::sync::Arc;
 
 use nix::fcntl::OFlag;
 
@@ -23,8 +24,10 @@ impl Site {
     /// Where to work in a process that stands still.
     pub fn find(proc: &ProcDir) -> Result<Self> {
         let vmas = smaps::read_maps(proc)?;
-        let mem = File::from(proc.open_file("mem", OFlag::O_RDWR)?);
-        let taken: Vec<Range<u64>> = vmas.iter().map(Vma::range).collect();
+        let mem = Arc::new(File::from(proc.open_file("mem", OFlag::O_RDWR)?));
+        // The vsyscall page lies beyond what a task can map.
+        let own = vmas.iter().filter(|vma| vma.backing != Backing::Vsyscall);
+        let taken: Vec<Range<u64>> = own.map(Vma::range).collect();
         Ok(Site {
             pid: proc.pid(),
             stub: stub_place(proc.pid(), &vmas, &mem)?,
@@ -42,7 +45,7 @@ fn wake_of(status: &Status) -> u32 {
 }
 
 /// Address of the vdso's unused tail.
-pub fn stub_place(pid: i32, vmas: &[Vma], mem: &File) -> Result<u64> {
+pub(super) fn stub_place(pid: i32, vmas: &[Vma], mem: &File) -> Result<u64> {
     let none = |reason: &str| {
         Error::new("E-VDSO", Blame::Program, format!("{reason}, so that no code can run in it"))
             .on(format!("task {pid}"))

@@ -1,7 +1,9 @@
 //! The address space of a task: its mappings (`mm-PID.img`) and pages (`pagemap-PID.img`, `pages-N.img`).
 
 pub mod pages;
+pub mod restore;
 pub mod shared;
+pub mod vdso;
 pub mod vma;
 
 use std::fs::File;
@@ -89,7 +91,7 @@ impl<'a> MemoryDump<'a> {
     fn plan_pages(&mut self, task: &FrozenTask, mappings: &[Mapping]) -> Result<Vec<VmaEntry>> {
         let page = page_size()?;
         let pages_id = self.next_pages_id();
-        let mut writer = PageWriter::create(self.images, Kind::Pagemap(task.pid.into()), pages_id, page)?;
+        let mut writer = PageWriter::create(self.images, Kind::Pagemap(task.pid as u32), pages_id, page)?;
         let mem = Arc::new(File::from(task.proc.open_file("mem", OFlag::O_RDONLY)?));
         let mut planner = Planner::new(task.pid, mem, writer.file());
         let mut scanner = PagemapScanner::open(&task.proc)?;

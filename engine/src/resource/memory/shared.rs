@@ -4,19 +4,22 @@
 //! and, on restore, written as a file's. Holes stay holes. The image numbers it by its inode.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fs::File;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::os::unix::fs::FileExt;
 
 use nix::fcntl::OFlag;
 use nix::unistd::{Whence, lseek};
 
 use crate::error::{Error, OsContext, Result};
-use crate::image::message::pe;
-use crate::image::{ImageDir, Kind, PageWriter};
+use crate::image::message::{VmaEntry, pe, status};
+use crate::image::pages::Source;
+use crate::image::{ImageDir, Kind, PageReader, PageWriter};
 use crate::kernel::ProcDir;
 use crate::kernel::pagemap::page_size;
 use crate::kernel::smaps::Vma;
+use crate::sys::memory::shared_memory;
 
 const CHUNK: usize = 1 << 20;
 
@@ -84,4 +87,66 @@ fn next_data(file: &File, from: u64) -> Result<Option<(u64, u64)>> {
     };
     let Some(start) = seek(from, Whence::SeekData)? else { return Ok(None) };
     Ok(seek(start, Whence::SeekHole)?.map(|end| (start, end)))
+}
+
+/// The shared objects of an image.
+#[derive(Debug, Default)]
+pub struct SharedRestore {
+    objects: BTreeMap<u64, SharedObject>,
+}
+
+#[derive(Debug)]
+struct SharedObject {
+    len: u64,
+    pages: Option<PageReader>,
+    file: Option<File>,
+}
+
+impl SharedRestore {
+    /// Finds the objects in mappings and their pages in the images.
+    pub fn load<'a>(images: &ImageDir, vmas: impl Iterator<Item = &'a VmaEntry>) -> Result<Self> {
+        let mut objects: BTreeMap<u64, SharedObject> = BTreeMap::new();
+        for vma in vmas.filter(|vma| vma.status & status::ANON_SHARED != 0) {
+            let len = vma.pgoff.checked_add(vma.end - vma.start).ok_or_else(|| {
+                Error::image("mm", format!("the shared mapping at {:x} has no end", vma.start))
+            })?;
+            match objects.entry(vma.shmid) {
+                Entry::Occupied(mut known) => known.get_mut().len = known.get().len.max(len),
+                Entry::Vacant(new) => {
+                    let pages = PageReader::open(images, Kind::PagemapShmem(vma.shmid), page_size()?)?;
+                    new.insert(SharedObject { len, pages, file: None });
+                }
+            }
+        }
+        Ok(SharedRestore { objects })
+    }
+
+    /// A descriptor of ours for the object, which is made and filled when it is first asked for.
+    pub fn descriptor(&mut self, shmid: u64) -> Result<RawFd> {
+        let object = self.objects.get_mut(&shmid).ok_or_else(|| Error::bug(format!("shared memory {shmid} is unknown")))?;
+        if object.file.is_none() {
+            object.file = Some(object.make()?);
+        }
+        Ok(object.file.as_ref().map_or(-1, AsRawFd::as_raw_fd))
+    }
+}
+
+impl SharedObject {
+    fn make(&self) -> Result<File> {
+        let file = File::from(shared_memory(self.len).os(|| format!("map {} bytes of shared memory", self.len))?);
+        let segments = self.pages.as_ref().map_or_else(|| Ok(Vec::new()), PageReader::segments)?;
+        let mut buffer = vec![0; CHUNK];
+        for segment in segments {
+            let Source::File(source, offset) = &segment.source else { continue };
+            let mut done = 0;
+            while done < segment.len {
+                let len = (segment.len - done).min(CHUNK as u64) as usize;
+                let Some(part) = buffer.get_mut(..len) else { break };
+                source.read_exact_at(part, offset + done).os(|| "read the pages image")?;
+                file.write_all_at(part, segment.vaddr + done).os(|| "write shared memory")?;
+                done += len as u64;
+            }
+        }
+        Ok(file)
+    }
 }

@@ -1,0 +1,445 @@
+//! Building an address space from outside, at its final addresses: the task is empty but for vdso and borrowed area.
+//!
+//! A child starts as a fork of its parent, whose memory is complete by then. What both have alike stays, and with it
+//! the pages that they share copy-on-write; content that differs is written, which unshares it. This is decided by
+//! comparing the two images, so that sharing survives a dump by any program that writes CRIU's format.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+
+use super::shared::SharedRestore;
+use super::vdso::{self, Fit};
+use crate::error::{Error, OsContext, Result};
+use crate::image::message::{MmEntry, VmaEntry, status};
+use crate::image::PageReader;
+use crate::image::pages::{Segment, Source};
+use crate::report::RestoreStats;
+use crate::resource::file::FileRestore;
+use crate::tracee::{Batch, Loan};
+
+const PR_SET_MM_MAP: u64 = 14;
+const PR_SET_VMA: u64 = 0x5356_4d41;
+const MADV_GUARD_INSTALL: u64 = 102;
+/// Files that are lent to a task at once; a message holds 253.
+const FILES_AT_ONCE: usize = 200;
+/// Vectors of one preadv(2): UIO_MAXIOV.
+const MOST_VECTORS: usize = 1024;
+const COMPARE_AT_ONCE: usize = 256 << 10;
+
+/// Lends descriptors of ours to the task; the batch will find them under the returned numbers.
+pub type Lend<'a> = &'a dyn Fn(&mut Batch, &[RawFd]) -> Result<Vec<i32>>;
+
+/// What the address space is built from.
+#[derive(Debug)]
+pub struct Blueprint<'a> {
+    /// Its mappings and fields.
+    pub mm: &'a MmEntry,
+    /// Its pages.
+    pub pages: Option<&'a PageReader>,
+    /// What becomes of its vdso.
+    pub fit: &'a Fit,
+}
+
+/// The parts that are not a blueprint's own.
+pub struct Supplies<'a> {
+    /// Mapped files.
+    pub files: &'a mut FileRestore,
+    /// Shared memory.
+    pub shared: &'a mut SharedRestore,
+    /// How descriptors reach the task.
+    pub lend: Lend<'a>,
+    /// Ranges to leave alone: parked vdso, borrowed area.
+    pub keep: &'a [Range<u64>],
+    /// What was done.
+    pub stats: &'a mut RestoreStats,
+}
+
+/// Builds the address space of the task on loan, which has that of `parent`, or of our own process.
+pub fn build(loan: &mut Loan, new: &Blueprint<'_>, parent: Option<&Blueprint<'_>>, with: &mut Supplies<'_>) -> Result<()> {
+    let kept = parent.map_or_else(Vec::new, |parent| common(new, parent));
+    strip(loan, &kept, with.keep)?;
+    set_fields(loan, new.mm, with)?;
+    let is_kept = |vma: &VmaEntry| kept.iter().any(|range| range.start <= vma.start && vma.end <= range.end);
+    let missing: Vec<&VmaEntry> = new.mm.vmas.iter().filter(|vma| is_mapped(vma, new.fit) && !is_kept(vma)).collect();
+    for group in missing.chunks(FILES_AT_ONCE) {
+        map_group(loan, group, with)?;
+    }
+    let mut wanted = match new.pages {
+        Some(pages) => pages.segments()?,
+        None => Vec::new(),
+    };
+    if let (Some(parent), Some(pages)) = (parent.and_then(|p| p.pages), new.pages) {
+        wanted = unshare(loan, &kept, pages, parent, wanted, with.stats)?;
+    }
+    fill(loan, new, wanted, with)?;
+    if let (Fit::Proxy(content), Some(vma)) = (new.fit, new.mm.vmas.iter().find(|vma| vma.status & status::VDSO != 0)) {
+        loan.memory().write_all_at(content, vma.start).os(|| "write the proxy of the vdso")?;
+    }
+    Ok(())
+}
+
+fn is_mapped(vma: &VmaEntry, fit: &Fit) -> bool {
+    vma.status & (status::VSYSCALL | status::GUARD) == 0 && !vdso::is_kernels(vma, fit)
+}
+
+/// The mappings that both have alike, joined where they touch.
+fn common(new: &Blueprint<'_>, parent: &Blueprint<'_>) -> Vec<Range<u64>> {
+    let theirs: BTreeMap<u64, &VmaEntry> = parent.mm.vmas.iter().map(|vma| (vma.start, vma)).collect();
+    let same = |vma: &&VmaEntry| {
+        is_mapped(vma, new.fit) && is_mapped(vma, parent.fit) && theirs.get(&vma.start).is_some_and(|their| alike(their, vma))
+    };
+    new.mm.vmas.iter().filter(same).map(|vma| vma.start..vma.end).collect()
+}
+
+fn alike(one: &VmaEntry, other: &VmaEntry) -> bool {
+    let key = |vma: &VmaEntry| (vma.start, vma.end, vma.pgoff, vma.shmid, vma.prot, vma.flags, vma.status, vma.fdflags);
+    key(one) == key(other)
+}
+
+/// Unmaps everything but the ranges to keep.
+fn strip(loan: &mut Loan, kept: &[Range<u64>], keep: &[Range<u64>]) -> Result<()> {
+    let mut stays: Vec<Range<u64>> = kept.iter().chain(keep).cloned().collect();
+    stays.sort_by_key(|range| range.start);
+    stays.push(arch::syscall::TASK_SIZE..u64::MAX);
+    let (mut from, mut batch) = (0, loan.batch());
+    for range in stays {
+        if range.start > from {
+            batch.call(format!("munmap {from:x}-{:x}", range.start), libc::SYS_munmap, &[from, range.start - from]);
+        }
+        from = from.max(range.end);
+        run_if_full(loan, &mut batch)?;
+    }
+    loan.run(&mut batch)?;
+    batch.expect_all()
+}
+
+fn run_if_full(loan: &mut Loan, batch: &mut Batch) -> Result<()> {
+    if !batch.is_full() {
+        return Ok(());
+    }
+    loan.run(batch)?;
+    batch.expect_all()?;
+    *batch = loan.batch();
+    Ok(())
+}
+
+/// Sets the fields of the mm by prctl(PR_SET_MM_MAP); the executable can change while no file of it is mapped.
+fn set_fields(loan: &mut Loan, mm: &MmEntry, with: &mut Supplies<'_>) -> Result<()> {
+    let exe = with.files.open_mapped(mm.exe_file_id, libc::O_RDONLY as u32)?;
+    let mut batch = loan.batch();
+    let number = (with.lend)(&mut batch, &[exe.as_raw_fd()])?.first().copied().unwrap_or(-1);
+    let auxv: Vec<u8> = mm.mm_saved_auxv.iter().flat_map(|word| (*word as usize).to_ne_bytes()).collect();
+    let auxv_at = batch.put(&auxv);
+    // struct prctl_mm_map of linux/prctl.h.
+    let mut map: Vec<u8> = [
+        mm.mm_start_code,
+        mm.mm_end_code,
+        mm.mm_start_data,
+        mm.mm_end_data,
+        mm.mm_start_brk,
+        mm.mm_brk,
+        mm.mm_start_stack,
+        mm.mm_arg_start,
+        mm.mm_arg_end,
+        mm.mm_env_start,
+        mm.mm_env_end,
+        auxv_at,
+    ]
+    .iter()
+    .flat_map(|word| word.to_ne_bytes())
+    .collect();
+    map.extend((auxv.len() as u32).to_ne_bytes());
+    map.extend(number.to_ne_bytes());
+    let map_at = batch.put(&map);
+    let args = [libc::PR_SET_MM as u64, PR_SET_MM_MAP, map_at, map.len() as u64];
+    batch.call("prctl PR_SET_MM_MAP", libc::SYS_prctl, &args);
+    batch.call("close", libc::SYS_close, &[number as u64]);
+    loan.run(&mut batch)?;
+    batch.expect_all()
+}
+
+/// Maps up to [`FILES_AT_ONCE`] areas.
+fn map_group(loan: &mut Loan, group: &[&VmaEntry], with: &mut Supplies<'_>) -> Result<()> {
+    let mut fds: Vec<(u64, u32, OwnedFd)> = Vec::new();
+    for vma in group {
+        let key = (vma.shmid, vma.fdflags.unwrap_or(0));
+        if vma.status & (status::FILE_PRIVATE | status::FILE_SHARED) != 0 && !fds.iter().any(|fd| (fd.0, fd.1) == key) {
+            fds.push((key.0, key.1, with.files.open_mapped(vma.shmid as u32, key.1)?));
+        }
+    }
+    let mut raw: Vec<RawFd> = fds.iter().map(|fd| fd.2.as_raw_fd()).collect();
+    let shared_from = raw.len();
+    let mut shmids: Vec<u64> = group.iter().filter(|vma| vma.status & status::ANON_SHARED != 0).map(|vma| vma.shmid).collect();
+    shmids.sort_unstable();
+    shmids.dedup();
+    for shmid in &shmids {
+        raw.push(with.shared.descriptor(*shmid)?);
+    }
+    let mut batch = loan.batch();
+    let numbers = (with.lend)(&mut batch, &raw)?;
+    for vma in group {
+        let key = (vma.shmid, vma.fdflags.unwrap_or(0));
+        let index = if vma.status & status::ANON_SHARED != 0 {
+            shmids.binary_search(&vma.shmid).ok().map(|i| shared_from + i)
+        } else if vma.status & (status::FILE_PRIVATE | status::FILE_SHARED) != 0 {
+            fds.iter().position(|fd| (fd.0, fd.1) == key)
+        } else {
+            None
+        };
+        let number = index.and_then(|i| numbers.get(i)).copied();
+        map_one(&mut batch, vma, number);
+    }
+    for number in numbers {
+        batch.call("close", libc::SYS_close, &[number as u64]);
+    }
+    loan.run(&mut batch)?;
+    batch.expect_all()
+}
+
+fn map_one(batch: &mut Batch, vma: &VmaEntry, fd: Option<i32>) {
+    let mut flags = vma.flags as i32 & !(libc::MAP_LOCKED | libc::MAP_ANONYMOUS) | libc::MAP_FIXED_NOREPLACE;
+    if fd.is_none() {
+        flags |= libc::MAP_ANONYMOUS;
+    }
+    let call = arch::syscall::mmap(
+        vma.start,
+        vma.end - vma.start,
+        vma.prot.into(),
+        flags as u64,
+        fd.unwrap_or(-1),
+        if fd.is_some() { vma.pgoff } else { 0 },
+    );
+    batch.call_raw(format!("mmap {:x}-{:x}", vma.start, vma.end), call);
+}
+
+/// Compares the pages of both images in the mappings that they have alike. What only the parent has is given up, what is
+/// equal stays shared; returns what is left to be written.
+fn unshare(
+    loan: &mut Loan,
+    kept: &[Range<u64>],
+    pages: &PageReader,
+    parent: &PageReader,
+    wanted: Vec<Segment>,
+    stats: &mut RestoreStats,
+) -> Result<Vec<Segment>> {
+    let page = crate::kernel::pagemap::page_size()?;
+    let theirs = parent.segments()?;
+    let mut batch = loan.batch();
+    for hole in subtract(&theirs, &wanted) {
+        for range in intersect(&hole, kept) {
+            batch.call("madvise MADV_DONTNEED", libc::SYS_madvise, &[range.start, range.end - range.start, libc::MADV_DONTNEED as u64]);
+            run_if_full(loan, &mut batch)?;
+        }
+    }
+    loan.run(&mut batch)?;
+    batch.expect_all()?;
+    let mut left = Vec::new();
+    for segment in wanted {
+        let mut at = segment.vaddr;
+        let end = segment.vaddr + segment.len;
+        let shared: Vec<Range<u64>> = theirs
+            .iter()
+            .map(|their| at.max(their.vaddr)..end.min(their.vaddr + their.len))
+            .filter(|range| range.start < range.end)
+            .flat_map(|range| intersect(&range, kept))
+            .collect();
+        for range in shared {
+            push_part(&mut left, &segment, at..range.start);
+            compare(&mut left, &segment, range.clone(), pages, parent, page, stats)?;
+            at = range.end;
+        }
+        push_part(&mut left, &segment, at..end);
+    }
+    Ok(left)
+}
+
+/// Adds to `left` the pages of a range whose content differs in the two images.
+fn compare(
+    left: &mut Vec<Segment>,
+    segment: &Segment,
+    range: Range<u64>,
+    pages: &PageReader,
+    parent: &PageReader,
+    page: u64,
+    stats: &mut RestoreStats,
+) -> Result<()> {
+    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+    let mut at = range.start;
+    while at < range.end {
+        let len = (range.end - at).min(COMPARE_AT_ONCE as u64) as usize;
+        ours.resize(len, 0);
+        theirs.resize(len, 0);
+        pages.read(at, &mut ours)?;
+        parent.read(at, &mut theirs)?;
+        for (one, other) in ours.chunks(page as usize).zip(theirs.chunks(page as usize)) {
+            stats.pages_compared += 1;
+            if one == other {
+                stats.pages_skipped_cow += 1;
+            } else {
+                push_part(left, segment, at..at + page);
+            }
+            at += page;
+        }
+    }
+    Ok(())
+}
+
+fn push_part(left: &mut Vec<Segment>, of: &Segment, part: Range<u64>) {
+    if part.start >= part.end {
+        return;
+    }
+    let source = match &of.source {
+        Source::File(file, offset) => Source::File(Arc::clone(file), offset + (part.start - of.vaddr)),
+        Source::Lazy => Source::Lazy,
+    };
+    left.push(Segment { vaddr: part.start, len: part.end - part.start, source });
+}
+
+/// The parts of `all` that none of `without` covers; both ascending.
+fn subtract(all: &[Segment], without: &[Segment]) -> Vec<Range<u64>> {
+    let mut out = Vec::new();
+    for segment in all {
+        let (mut at, end) = (segment.vaddr, segment.vaddr + segment.len);
+        let first = without.partition_point(|other| other.vaddr + other.len <= at);
+        for other in without.iter().skip(first).take_while(|other| other.vaddr < end) {
+            if other.vaddr > at {
+                out.push(at..other.vaddr);
+            }
+            at = at.max(other.vaddr + other.len);
+        }
+        if at < end {
+            out.push(at..end);
+        }
+    }
+    out
+}
+
+/// The parts of a range that lie in one of `ranges`, which ascend.
+fn intersect(range: &Range<u64>, ranges: &[Range<u64>]) -> Vec<Range<u64>> {
+    ranges
+        .iter()
+        .map(|other| range.start.max(other.start)..range.end.min(other.end))
+        .filter(|part| part.start < part.end)
+        .collect()
+}
+
+/// Copies pages from the images into the task: by its own preadv(2) where it may write, by /proc/PID/mem elsewhere.
+fn fill(loan: &mut Loan, new: &Blueprint<'_>, wanted: Vec<Segment>, with: &mut Supplies<'_>) -> Result<()> {
+    let page = crate::kernel::pagemap::page_size()?;
+    let mut own = Vec::new();
+    for segment in &wanted {
+        let end = segment.vaddr + segment.len;
+        let first = new.mm.vmas.partition_point(|vma| vma.status & status::GUARD == 0 && vma.end <= segment.vaddr);
+        for vma in new.mm.vmas.iter().skip(first).take_while(|vma| vma.start < end && vma.status & status::GUARD == 0) {
+            if !is_mapped(vma, new.fit) || vma.status & status::VDSO != 0 {
+                continue;
+            }
+            let mut parts = Vec::new();
+            push_part(&mut parts, segment, segment.vaddr.max(vma.start)..end.min(vma.end));
+            with.stats.pages_restored += parts.iter().map(|part| part.len / page).sum::<u64>();
+            if vma.prot & libc::PROT_WRITE as u32 != 0 {
+                own.extend(parts);
+            } else {
+                parts.iter().try_for_each(|part| write_part(loan, part))?;
+            }
+        }
+    }
+    read_parts(loan, &own, with.lend)
+}
+
+fn write_part(loan: &Loan, part: &Segment) -> Result<()> {
+    let Source::File(file, offset) = &part.source else { return Err(lazy(part)) };
+    let mut content = vec![0; part.len as usize];
+    file.read_exact_at(&mut content, *offset).os(|| "read the pages image")?;
+    loan.memory().write_all_at(&content, part.vaddr).os(|| format!("write pages at {:x}", part.vaddr))
+}
+
+fn lazy(part: &Segment) -> Error {
+    Error::image("pagemap", format!("the page at {:x} is to be served by a lazy pages daemon", part.vaddr))
+        .help("lazy restore is not supported yet: restore from a complete image")
+}
+
+/// The task reads the parts itself, consecutive ones in one call.
+fn read_parts(loan: &mut Loan, parts: &[Segment], lend: Lend<'_>) -> Result<()> {
+    let mut rest = parts;
+    while let Some(Segment { source: Source::File(file, _), .. }) = rest.first() {
+        let mut batch = loan.batch();
+        let number = lend(&mut batch, &[file.as_raw_fd()])?.first().copied().unwrap_or(-1);
+        let mut expected = Vec::new();
+        while !batch.is_full() && expected.len() < 64 {
+            let Some((len, offset, count)) = next_vector(rest, file) else { break };
+            let (vector, after) = rest.split_at(count);
+            rest = after;
+            let iov: Vec<u8> = vector
+                .iter()
+                .flat_map(|part| [part.vaddr as usize, part.len as usize])
+                .flat_map(usize::to_ne_bytes)
+                .collect();
+            let iov = batch.put(&iov);
+            let args = [number as u64, iov, count as u64, offset, offset >> 32];
+            let args = if WORD_64 { [args[0], args[1], args[2], offset, 0] } else { args };
+            expected.push((batch.call("preadv of pages", libc::SYS_preadv, &args), len));
+        }
+        batch.call("close", libc::SYS_close, &[number as u64]);
+        loan.run(&mut batch)?;
+        batch.expect_all()?;
+        for (call, len) in expected {
+            let got = batch.expect(call)?;
+            if got != len {
+                return Err(Error::image("pages", format!("only {got} of {len} bytes could be read into the task")));
+            }
+        }
+    }
+    match rest.first() {
+        Some(part) => Err(lazy(part)),
+        None => Ok(()),
+    }
+}
+
+const WORD_64: bool = size_of::<usize>() == 8;
+/// A call reads at most MAX_RW_COUNT, 2 GiB less a page.
+const MOST_BYTES: u64 = 1 << 30;
+
+/// How many of the first parts stand one after the other in the file: bytes, offset, count.
+fn next_vector(parts: &[Segment], file: &Arc<std::fs::File>) -> Option<(u64, u64, usize)> {
+    let (mut len, mut start, mut count) = (0, None, 0);
+    for part in parts.iter().take(MOST_VECTORS) {
+        let Source::File(other, offset) = &part.source else { break };
+        let follows = start.is_none_or(|start| start + len == *offset);
+        if !Arc::ptr_eq(other, file) || !follows || (count > 0 && len + part.len > MOST_BYTES) {
+            break;
+        }
+        start.get_or_insert(*offset);
+        (len, count) = (len + part.len, count + 1);
+    }
+    start.map(|start| (len, start, count))
+}
+
+/// Adds the calls for what mappings remember: advice, locks, names, guards. After all children were born.
+pub fn finish(loan: &mut Loan, mm: &MmEntry, fit: &Fit) -> Result<()> {
+    let mut batch = loan.batch();
+    for vma in mm.vmas.iter().filter(|vma| !vdso::is_kernels(vma, fit) && vma.status & status::VSYSCALL == 0) {
+        let (start, len) = (vma.start, vma.end - vma.start);
+        if vma.status & status::GUARD != 0 {
+            batch.call(format!("madvise guard {start:x}"), libc::SYS_madvise, &[start, len, MADV_GUARD_INSTALL]);
+        }
+        for advice in (0..64).filter(|bit| vma.madv.unwrap_or(0) & (1 << bit) != 0) {
+            batch.call(format!("madvise {advice} {start:x}"), libc::SYS_madvise, &[start, len, advice]);
+        }
+        if vma.flags as i32 & libc::MAP_LOCKED != 0 {
+            batch.call(format!("mlock {start:x}"), libc::SYS_mlock, &[start, len]);
+        }
+        if let Some(name) = &vma.anon_name {
+            let mut name = name.clone().into_bytes();
+            name.push(0);
+            let name = batch.put(&name);
+            batch.attempt("prctl PR_SET_VMA_ANON_NAME", libc::SYS_prctl, &[PR_SET_VMA, 0, start, len, name]);
+        }
+        run_if_full(loan, &mut batch)?;
+    }
+    loan.run(&mut batch)?;
+    batch.expect_all()
+}

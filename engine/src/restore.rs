@@ -1,0 +1,47 @@
+//! The restore: from a directory of images to a running tree. The phases stand in [`restore`], in their order.
+//!
+//! Until the plan is made and checked, no process exists. The tasks are then built from outside: each is an empty child
+//! that we trace, in which system calls are run for us (`tracee`). All of our code stays in our own process, so that
+//! every failure is an ordinary error: the [`Construction`] is dropped, and with it goes everything that was made. The
+//! tasks die with us too (PTRACE_O_EXITKILL), until the moment when they are let go.
+
+mod build;
+mod construction;
+mod plan;
+mod transport;
+
+use std::time::Instant;
+
+use self::construction::Construction;
+use self::plan::Plan;
+use crate::error::{OsContext, Result};
+use crate::options::{FinalState, RestoreOptions};
+use crate::report::RestoreReport;
+
+/// Restores the tree in `options.places.images_dir`. Returns when it runs.
+pub fn restore(options: &RestoreOptions) -> Result<RestoreReport> {
+    let started = Instant::now();
+    let mut plan = Plan::load(options)?;
+    plan.check()?;
+    let mut tree = Construction::begin(plan, options)?;
+    tree.populate()?;
+    let forking_time = micros(started);
+    tree.group()?;
+    tree.open_files()?;
+    tree.complete()?;
+    write_pidfile(options, tree.root())?;
+    let mut report = tree.let_go(options.final_state == FinalState::Stopped)?;
+    report.stats.forking_time = forking_time;
+    report.stats.restore_time = micros(started);
+    Ok(report)
+}
+
+fn micros(since: Instant) -> u32 {
+    u32::try_from(since.elapsed().as_micros()).unwrap_or(u32::MAX)
+}
+
+fn write_pidfile(options: &RestoreOptions, root: i32) -> Result<()> {
+    let Some(name) = &options.pidfile else { return Ok(()) };
+    let path = options.places.work_dir().join(name);
+    std::fs::write(&path, root.to_string()).os(|| format!("write {}", path.display()))
+}

@@ -1,0 +1,259 @@
+//! One task under construction: the steps that `construction` takes with each, in their order.
+
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::ops::Range;
+
+use super::construction::{Built, born};
+use super::plan::{Body, Plan, TaskPlan};
+use super::transport::{Parcel, Transport};
+use crate::check::{self, Feature};
+use crate::error::{Error, OsContext, Result};
+use crate::image::message::{CoreEntry, FdinfoEntry, FsEntry, TaskCoreEntry};
+use crate::report::{NotKept, RestoreStats};
+use crate::resource::memory::restore::{self as memory_restore, Blueprint, Supplies};
+use crate::resource::memory::vdso::{Fit, Runtime};
+use crate::resource::task::{attributes, credentials, registers, scheduling, signals, timers};
+use crate::sys::ptrace::{self, Stop};
+use crate::tracee::{Batch, Loan};
+
+const THREAD_FLAGS: i32 =
+    libc::CLONE_VM | libc::CLONE_FS | libc::CLONE_FILES | libc::CLONE_SIGHAND | libc::CLONE_THREAD | libc::CLONE_SYSVSEM;
+const RSEQ_FLAG_UNREGISTER: u64 = 1;
+const ROBUST_LIST_HEAD_LEN: u64 = 3 * size_of::<usize>() as u64;
+
+/// Runs the calls that `fill` adds; all must succeed.
+pub(super) fn run(loan: &mut Loan, fill: impl FnOnce(&mut Batch)) -> Result<()> {
+    let mut batch = loan.batch();
+    fill(&mut batch);
+    loan.run(&mut batch)?;
+    batch.expect_all()
+}
+
+/// Takes from a fresh child what it has of us: registrations with the kernel, signal actions, descriptors.
+pub(super) fn settle(loan: &mut Loan, transport: &Transport) -> Result<()> {
+    let rseq = loan.rseq();
+    run(loan, |batch| {
+        if rseq.address != 0 {
+            let args = [rseq.address, rseq.size.into(), RSEQ_FLAG_UNREGISTER, rseq.signature.into()];
+            batch.call("rseq unregister", libc::SYS_rseq, &args);
+        }
+        batch.call("set_robust_list", libc::SYS_set_robust_list, &[0, ROBUST_LIST_HEAD_LEN]);
+        batch.call("set_tid_address", libc::SYS_set_tid_address, &[0]);
+        batch.call("prctl PR_SET_PDEATHSIG", libc::SYS_prctl, &[libc::PR_SET_PDEATHSIG as u64, 0]);
+        let defaults = vec![Default::default(); signals::with_action().count()];
+        signals::restore_actions(batch, &defaults);
+        // Descriptors may need the numbers up to the hard limit until the limits are set.
+        let hard = crate::sys::attr::prlimit(0, libc::RLIMIT_NOFILE, None).map_or(1024, |(_, hard)| hard);
+        let limit = batch.put(&[hard, hard].map(u64::to_ne_bytes).concat());
+        batch.call("prlimit NOFILE", libc::SYS_prlimit64, &[0, libc::RLIMIT_NOFILE.into(), limit, 0]);
+        transport.settle(batch);
+    })
+}
+
+/// Builds the address space, on top of the parent's.
+pub(super) fn memory(
+    plan: &mut Plan,
+    index: usize,
+    built: &mut Built,
+    transport: &Transport,
+    runtime: &Runtime,
+    keep: &[Range<u64>],
+    stats: &mut RestoreStats,
+) -> Result<()> {
+    let Plan { tasks, files, shared, .. } = plan;
+    let Some((task, body)) = tasks.get(index).and_then(|task| Some((task, task.body.as_ref()?))) else { return Ok(()) };
+    built.fit = runtime.fit(&body.mm, body.pages.as_ref())?;
+    let parent = task.parent.and_then(|parent| tasks.get(parent)).and_then(|parent| parent.body.as_ref());
+    let parent_fit = parent.map_or(Ok(Fit::Absent), |parent| runtime.fit(&parent.mm, parent.pages.as_ref()))?;
+    let parent = parent.map(|p| Blueprint { mm: &p.mm, pages: p.pages.as_ref(), fit: &parent_fit });
+    let new = Blueprint { mm: &body.mm, pages: body.pages.as_ref(), fit: &built.fit };
+    let lend = |batch: &mut Batch, fds: &[RawFd]| transport.lend(batch, fds);
+    let mut with = Supplies { files, shared, lend: &lend, keep, stats };
+    memory_restore::build(&mut built.loan, &new, parent.as_ref(), &mut with)
+}
+
+/// Ends a task as the zombie that it was, with this wait(2) status.
+pub(super) fn name_and_exit(loan: &mut Loan, status: u32, process: Option<TaskCoreEntry>) -> Result<()> {
+    let mut batch = loan.batch();
+    let mut name = process.map_or_else(Vec::new, |process| process.comm);
+    name.truncate(15);
+    name.push(0);
+    let name = batch.put(&name);
+    batch.call("prctl PR_SET_NAME", libc::SYS_prctl, &[libc::PR_SET_NAME as u64, name]);
+    // Without a limit of 0 a signal that dumps core would leave a file behind.
+    let none = batch.put(&[0; 16]);
+    batch.call("prlimit CORE", libc::SYS_prlimit64, &[0, libc::RLIMIT_CORE.into(), none, 0]);
+    loan.run(&mut batch)?;
+    batch.expect_all()?;
+    let (signal, tid) = ((status & 0x7f) as i32, loan.tid());
+    // Delivery of the signal is ours to allow, once the thread reports it.
+    ptrace::set_sigmask(tid, 0).os(|| format!("PTRACE_SETSIGMASK {tid}"))?;
+    if signal == 0 {
+        loan.start_one(libc::SYS_exit_group as u64, [(status >> 8).into(), 0, 0, 0, 0, 0])?;
+    } else {
+        loan.start_one(libc::SYS_tgkill as u64, [tid as u64, tid as u64, signal as u64, 0, 0, 0])?;
+    }
+    loop {
+        match ptrace::wait(tid).os(|| format!("wait for {tid}"))? {
+            Stop::Exited(_) => return Ok(()),
+            Stop::Signal(got) if got == signal => ptrace::cont(tid, got).os(|| "PTRACE_CONT")?,
+            _ => ptrace::cont(tid, 0).os(|| "PTRACE_CONT")?,
+        }
+    }
+}
+
+/// Sets working directory, root and umask.
+pub(super) fn place_in_file_system(built: &mut Built, fs: &FsEntry, plan: &mut Plan, transport: &Transport) -> Result<()> {
+    let (cwd, root) = (plan.files.open(fs.cwd_id)?, plan.files.open(fs.root_id)?);
+    let loan = &mut built.loan;
+    let mut batch = loan.batch();
+    let numbers = transport.lend(&mut batch, &[cwd.as_raw_fd(), root.as_raw_fd()])?;
+    let [cwd, root] = [0, 1].map(|i| numbers.get(i).copied().unwrap_or(-1) as u64);
+    let dot = batch.put(b".\0");
+    batch.call("fchdir to the root", libc::SYS_fchdir, &[root]);
+    batch.call("chroot", libc::SYS_chroot, &[dot]);
+    batch.call("fchdir", libc::SYS_fchdir, &[cwd]);
+    batch.call("close", libc::SYS_close, &[root]);
+    batch.call("close", libc::SYS_close, &[cwd]);
+    batch.call("umask", libc::SYS_umask, &[fs.umask.unwrap_or(0o22).into()]);
+    loan.run(&mut batch)?;
+    batch.expect_all()
+}
+
+/// Installs the descriptors of a table.
+pub(super) fn install_table(built: &mut Built, files_id: u32, plan: &mut Plan, transport: &Transport) -> Result<()> {
+    let Plan { tables, files, .. } = plan;
+    let entries: &[FdinfoEntry] = tables.get(&files_id).map_or(&[], Vec::as_slice);
+    let mut held = Vec::new();
+    for entry in entries {
+        held.push(files.open(entry.id)?);
+    }
+    let parcels: Vec<Parcel> = entries
+        .iter()
+        .zip(&held)
+        .map(|(entry, fd)| Parcel {
+            fd: fd.as_raw_fd(),
+            number: entry.fd as i32,
+            close_on_exec: entry.flags & libc::FD_CLOEXEC as u32 != 0,
+        })
+        .collect();
+    transport.install(&mut built.loan, &parcels)
+}
+
+/// Makes a terminal the controlling one of the session that the task leads, and sets its foreground group.
+pub(super) fn claim_terminal(
+    built: &mut Built,
+    terminal: &OwnedFd,
+    pgrp: i32,
+    table: &[FdinfoEntry],
+    transport: &Transport,
+) -> Result<()> {
+    let mut taken: Vec<i32> = table.iter().map(|entry| entry.fd as i32).collect();
+    taken.sort_unstable();
+    let loan = &mut built.loan;
+    let mut batch = loan.batch();
+    let number = transport.lend_beside(&mut batch, terminal.as_raw_fd(), &taken)? as u64;
+    batch.call("ioctl TIOCSCTTY", libc::SYS_ioctl, &[number, libc::TIOCSCTTY, 1]);
+    let pgrp = batch.put(&pgrp.to_ne_bytes());
+    batch.call("ioctl TIOCSPGRP", libc::SYS_ioctl, &[number, libc::TIOCSPGRP, pgrp]);
+    batch.call("close", libc::SYS_close, &[number]);
+    loan.run(&mut batch)?;
+    batch.expect_all()
+}
+
+/// Everything that is set last. The task stands ready to be detached afterwards.
+pub(super) fn complete(
+    task: &TaskPlan,
+    body: &Body,
+    built: &mut Built,
+    runtime: &Runtime,
+    told: &mut Vec<NotKept>,
+) -> Result<()> {
+    let process = task.process();
+    for (tid, _) in task.threads.iter().skip(1) {
+        born(&mut built.loan, *tid, THREAD_FLAGS as u64, 0)?;
+        built.threads.push(*tid);
+    }
+    memory_restore::finish(&mut built.loan, &body.mm, &built.fit)?;
+    attributes::restore_by_proc(&built.proc, &process)?;
+    complete_process(&process, task.pid, &mut built.loan)?;
+    let last_cap = last_capability()?;
+    let loan = &mut built.loan;
+    // The leader comes last: what it changes for all, no other thread may still need.
+    for (tid, core) in task.threads.iter().skip(1).chain(task.threads.first()) {
+        if loan.tid() != *tid {
+            loan.switch(*tid)?;
+        }
+        complete_thread(task.pid, *tid, core, last_cap, loan)?;
+        complete_outside(task, *tid, core, told)?;
+        let (regs, fpu) = registers::load(core, "core")?;
+        registers::restore_fpu(*tid, &fpu)?;
+        loan.set_departure(regs, TaskPlan::thread(core).blk_sigset.unwrap_or(process.blk_sigset));
+    }
+    run(loan, |batch| {
+        attributes::restore_memory(batch, body.mm.dumpable, body.mm.thp_disabled == Some(true));
+        process.timers.iter().for_each(|timers| timers::arm(batch, timers));
+    })?;
+    if let Fit::Same(vdso) = built.fit {
+        runtime.place(loan, vdso)?;
+    }
+    loan.depart()
+}
+
+/// What belongs to the process as a whole and needs our privileges.
+fn complete_process(process: &TaskCoreEntry, pid: i32, loan: &mut Loan) -> Result<()> {
+    run(loan, |batch| {
+        signals::forget_children(batch);
+        signals::restore_actions(batch, &process.sigactions);
+        attributes::restore_privileged(batch, process);
+        attributes::restore_limits(batch, process);
+    })?;
+    let mut batch = loan.batch();
+    let posix = process.timers.as_ref().map_or(&[][..], |timers| &timers.posix);
+    if !posix.is_empty() {
+        timers::create(&mut batch, posix, check::probe(Feature::TimerCrIds).is_present())?;
+    }
+    if let Some(queue) = &process.signals_s {
+        signals::restore_queue(&mut batch, pid, None, queue)?;
+    }
+    loan.run(&mut batch)?;
+    batch.expect_all()
+}
+
+fn complete_thread(pid: i32, tid: i32, core: &CoreEntry, last_cap: u32, loan: &mut Loan) -> Result<()> {
+    let thread = TaskPlan::thread(core);
+    let mut batch = loan.batch();
+    attributes::restore_thread(&mut batch, &thread, registers::clear_tid_addr(core));
+    if let Some(stack) = &thread.sas {
+        signals::restore_stack(&mut batch, stack);
+    }
+    if let Some(queue) = &thread.signals_p {
+        signals::restore_queue(&mut batch, pid, Some(tid), queue)?;
+    }
+    if let Some(creds) = &thread.creds {
+        credentials::restore(&mut batch, creds, last_cap);
+    }
+    attributes::restore_pdeath(&mut batch, &thread);
+    loan.run(&mut batch)?;
+    batch.expect_all()
+}
+
+/// What we set from outside, which no privilege of the thread limits.
+fn complete_outside(task: &TaskPlan, tid: i32, core: &CoreEntry, told: &mut Vec<NotKept>) -> Result<()> {
+    let mut lines = Vec::new();
+    scheduling::restore(tid, &TaskPlan::thread(core), &mut lines)?;
+    told.extend(lines.into_iter().map(|what| NotKept {
+        pid: task.pid,
+        comm: task.comm(),
+        what,
+        consequence: "it may run elsewhere than it wanted".to_owned(),
+    }));
+    Ok(())
+}
+
+/// The highest capability of this kernel.
+fn last_capability() -> Result<u32> {
+    let path = "/proc/sys/kernel/cap_last_cap";
+    let text = std::fs::read_to_string(path).os(|| format!("read {path}"))?;
+    text.trim().parse().map_err(|_| Error::bug(format!("{path} says {text:?}")))
+}

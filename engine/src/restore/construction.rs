@@ -1,0 +1,359 @@
+//! The tree under construction. Dropping it kills every task and removes what was made; [`Construction::let_go`] is the
+//! only other way out.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fs::File;
+use std::ops::Range;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use nix::fcntl::OFlag;
+use nix::sys::signal::{self, Signal};
+
+use super::build;
+use super::plan::{Plan, TaskPlan};
+use super::transport::Transport;
+use crate::error::{Error, OsContext, Result};
+use crate::image::message::state;
+use crate::kernel::smaps::{self, Vma};
+use crate::kernel::{Pid, ProcDir};
+use crate::options::RestoreOptions;
+use crate::report::{Counts, NotKept, RestoreReport, RestoreStats};
+use crate::resource::memory::vdso::{Fit, Runtime};
+use crate::sys::process::{CloneArgs, fork_idle};
+use crate::sys::ptrace::{self, Stop};
+use crate::tracee::{Area, Loan, Site, await_newborn, hole};
+use crate::{log_debug, log_info};
+
+/// Bytes of the area in tasks under construction: room for a thousand mappings at a time.
+const AREA_LEN: u64 = 1 << 20;
+
+/// A task that exists.
+pub(super) struct Built {
+    pub(super) loan: Loan,
+    pub(super) proc: ProcDir,
+    pub(super) fit: Fit,
+    /// Its threads besides the leader.
+    pub(super) threads: Vec<Pid>,
+}
+
+/// See the module text.
+pub(super) struct Construction {
+    pub(super) plan: Plan,
+    pub(super) transport: Transport,
+    /// By index of the plan; zombies leave when they have exited.
+    pub(super) built: BTreeMap<usize, Built>,
+    pub(super) runtime: Runtime,
+    /// What no task may unmap: the area and the parked vdso.
+    keep: [Range<u64>; 2],
+    pub(super) stats: RestoreStats,
+    pub(super) told: Vec<NotKept>,
+    /// Every process that was made, to be killed on failure.
+    pids: Vec<Pid>,
+    finished: bool,
+}
+
+impl Construction {
+    /// Makes the root: a child of ours, traced, stripped of our mappings and descriptors.
+    pub(super) fn begin(plan: Plan, options: &RestoreOptions) -> Result<Self> {
+        let transport = Transport::new(plan.free_descriptor())?;
+        let root = plan.tasks.first().map_or(0, |task| task.pid);
+        let flags = if options.sibling { libc::CLONE_PARENT as u64 } else { 0 };
+        fork_idle(root, flags).os(|| format!("clone3 with pid {root}"))?;
+        let _unless_adopted = Orphan(root);
+        adopt_root(root)?;
+        let proc = ProcDir::open(root)?;
+        let vmas = smaps::read_maps(&proc)?;
+        let (area, parking) = places(&plan, &vmas)?;
+        let site = Site { area, ..Site::find(&proc)? };
+        let mut runtime = Runtime::find(&vmas, &site.mem)?;
+        let mut loan = Loan::take(site, root)?;
+        build::settle(&mut loan, &transport)?;
+        runtime.relocate(&mut loan, parking)?;
+        let keep = [area.start..area.start + area.len, runtime.range()];
+        let mut construction = Construction {
+            plan,
+            transport,
+            built: BTreeMap::new(),
+            runtime,
+            keep,
+            stats: RestoreStats::default(),
+            told: Vec::new(),
+            pids: vec![root],
+            finished: false,
+        };
+        construction.built.insert(0, Built { loan, proc, fit: Fit::Absent, threads: Vec::new() });
+        std::mem::forget(_unless_adopted);
+        Ok(construction)
+    }
+
+    /// The root's pid.
+    pub(super) fn root(&self) -> Pid {
+        self.plan.tasks.first().map_or(0, |task| task.pid)
+    }
+
+    /// Builds every address space and bears all children.
+    pub(super) fn populate(&mut self) -> Result<()> {
+        for index in 0..self.plan.tasks.len() {
+            self.named(index, |this| {
+                if !this.built.contains_key(&index) {
+                    this.bear(index)?;
+                }
+                this.build_memory(index)?;
+                this.lead_session(index)
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Names the task in an error.
+    pub(super) fn named<T>(&mut self, index: usize, work: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        work(self).map_err(|e| match self.plan.tasks.get(index) {
+            Some(task) => e.task(task.pid, &task.comm()),
+            None => e,
+        })
+    }
+
+    pub(super) fn task(&mut self, index: usize) -> Result<&mut Built> {
+        self.built.get_mut(&index).ok_or_else(|| Error::bug(format!("task {index} of the plan does not exist")))
+    }
+
+    fn bear(&mut self, index: usize) -> Result<()> {
+        let task = self.plan.tasks.get(index).ok_or_else(|| Error::bug("a task beyond the plan"))?;
+        let (pid, parent) = (task.pid, task.parent.unwrap_or(0));
+        let shares = |of: fn(&super::plan::Body) -> u32| {
+            let id = |i: usize| self.plan.tasks.get(i).and_then(|t| t.body.as_ref()).map(of);
+            id(index).is_some() && id(index) == id(parent)
+        };
+        let kinds: [(bool, i32); 2] = [
+            (shares(|body| body.ids.files_id), libc::CLONE_FILES),
+            (shares(|body| body.ids.fs_id), libc::CLONE_FS),
+        ];
+        let flags = kinds.iter().filter(|(on, _)| *on).fold(0, |all, (_, flag)| all | *flag as u64);
+        let mut child = fork(&mut self.task(parent)?.loan, pid, flags)?;
+        log_debug!("Task {pid} was born");
+        self.pids.push(pid);
+        child.fit = Fit::Absent;
+        self.built.insert(index, child);
+        Ok(())
+    }
+
+    fn build_memory(&mut self, index: usize) -> Result<()> {
+        let Construction { plan, transport, built, runtime, keep, stats, .. } = self;
+        let Some(built) = built.get_mut(&index) else { return Ok(()) };
+        build::memory(plan, index, built, transport, runtime, keep, stats)
+    }
+
+    fn lead_session(&mut self, index: usize) -> Result<()> {
+        let Some(task) = self.plan.tasks.get(index) else { return Ok(()) };
+        if task.sid != task.pid {
+            return Ok(());
+        }
+        let pid = task.pid;
+        let stays = |t: &TaskPlan| t.parent == Some(index) && t.sid != pid && t.sid != t.pid;
+        let early = self.plan.tasks.iter().enumerate().filter(|(_, t)| stays(t)).map(|(i, _)| i);
+        // Children that are in the session of before can only be born before.
+        for child in early.collect::<Vec<_>>() {
+            self.bear(child)?;
+        }
+        let loan = &mut self.task(index)?.loan;
+        build::run(loan, |batch| {
+            batch.call("setsid", libc::SYS_setsid, &[]);
+        })
+    }
+
+    /// Puts tasks into their process groups, lets zombies exit.
+    pub(super) fn group(&mut self) -> Result<()> {
+        let leaders: HashSet<Pid> = self.plan.tasks.iter().map(|task| task.pid).collect();
+        let own = nix::unistd::getpgrp().as_raw();
+        let order = |leads: bool| {
+            let tasks = self.plan.tasks.iter().enumerate();
+            tasks.filter(move |(_, t)| (t.pgid == t.pid) == leads).map(|(i, t)| (i, t.pgid, t.sid == t.pid)).collect::<Vec<_>>()
+        };
+        for (index, pgid, session_leader) in order(true).into_iter().chain(order(false)) {
+            // A session leader leads its group already; our own group is inherited.
+            if session_leader || (pgid == own && !leaders.contains(&pgid)) {
+                continue;
+            }
+            self.named(index, |this| {
+                build::run(&mut this.task(index)?.loan, |batch| {
+                    batch.call(format!("setpgid to {pgid}"), libc::SYS_setpgid, &[0, pgid as u64]);
+                })
+            })?;
+        }
+        for index in (0..self.plan.tasks.len()).rev() {
+            let zombie = self.plan.tasks.get(index).is_some_and(|task| task.body.is_none());
+            if zombie {
+                self.named(index, |this| this.exit(index))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn exit(&mut self, index: usize) -> Result<()> {
+        let status = self.plan.tasks.get(index).map_or(0, |task| task.process().exit_code);
+        let Some(mut built) = self.built.remove(&index) else { return Ok(()) };
+        let pid = built.proc.pid();
+        build::name_and_exit(&mut built.loan, status, self.plan.tasks.get(index).map(TaskPlan::process))?;
+        built.loan.forget();
+        self.pids.retain(|p| *p != pid);
+        Ok(())
+    }
+
+    /// Opens every description once and installs it in the tables that have it.
+    pub(super) fn open_files(&mut self) -> Result<()> {
+        let mut done = HashSet::new();
+        for index in 0..self.plan.tasks.len() {
+            let Some(body) = self.plan.tasks.get(index).and_then(|t| t.body.as_ref()) else { continue };
+            let (files_id, fs) = (body.ids.files_id, body.fs.clone());
+            self.named(index, |this| {
+                let Construction { plan, transport, built, .. } = this;
+                let Some(built) = built.get_mut(&index) else { return Ok(()) };
+                build::place_in_file_system(built, &fs, plan, transport)?;
+                if done.insert(files_id) {
+                    build::install_table(built, files_id, plan, transport)?;
+                }
+                Ok(())
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Everything that is set last: threads, signals, credentials, timers, registers.
+    pub(super) fn complete(&mut self) -> Result<()> {
+        for index in 0..self.plan.tasks.len() {
+            self.named(index, |this| this.claim_terminals(index))?;
+        }
+        self.plan.files.apply_owners()?;
+        let mut left = HashSet::new();
+        let indices: Vec<usize> = self.built.keys().copied().collect();
+        for index in indices {
+            self.named(index, |this| {
+                let Construction { plan, transport, built, runtime, told, .. } = this;
+                let (Some(built), Some(task)) = (built.get_mut(&index), plan.tasks.get(index)) else { return Ok(()) };
+                let Some(body) = &task.body else { return Ok(()) };
+                if left.insert(body.ids.files_id) {
+                    build::run(&mut built.loan, |batch| transport.leave(batch))?;
+                }
+                build::complete(task, body, built, runtime, told)
+            })?;
+        }
+        Ok(())
+    }
+
+    fn claim_terminals(&mut self, index: usize) -> Result<()> {
+        let Some(task) = self.plan.tasks.get(index) else { return Ok(()) };
+        let claims: Vec<_> = self.plan.files.claims().into_iter().filter(|claim| claim.sid == task.pid).collect();
+        for claim in claims {
+            let fd = self.plan.files.open(claim.file_id)?;
+            let Construction { transport, built, plan, .. } = self;
+            let Some(built) = built.get_mut(&index) else { continue };
+            build::claim_terminal(built, &fd, claim.pgrp, plan.table_of(index), transport)?;
+        }
+        Ok(())
+    }
+
+    /// Lets all tasks run, or leaves them stopped.
+    pub(super) fn let_go(mut self, stopped: bool) -> Result<RestoreReport> {
+        let counts = Counts {
+            tasks: self.plan.tasks.len(),
+            threads: self.plan.tasks.iter().map(|task| task.threads.len()).sum(),
+            files: self.plan.files.len(),
+            vmas: self.plan.taken().len(),
+        };
+        let built = std::mem::take(&mut self.built);
+        for (index, task) in &built {
+            let was = self.plan.tasks.get(*index).map(|t| t.process()).unwrap_or_default();
+            let stop = if was.task_state == state::STOPPED { was.stop_signo.or(Some(libc::SIGSTOP as u32)) } else { None };
+            if let Some(signal) = stop.or(stopped.then_some(libc::SIGSTOP as u32)) {
+                let signal = Signal::try_from(signal as i32).unwrap_or(Signal::SIGSTOP);
+                signal::kill(nix::unistd::Pid::from_raw(task.proc.pid()), signal).os(|| "kill with a stop signal")?;
+            }
+        }
+        self.plan.files.commit()?;
+        // From here on nothing is taken back: a task that cannot be detached has died by itself.
+        self.finished = true;
+        for task in built.into_values() {
+            let pid = task.proc.pid();
+            for tid in task.threads.iter().chain([&pid]) {
+                if let Err(error) = ptrace::detach(*tid) {
+                    log_info!("Thread {tid} died before it ran: {error}");
+                }
+            }
+            task.loan.forget();
+        }
+        Ok(RestoreReport { root: self.root(), not_kept: std::mem::take(&mut self.told), counts, stats: self.stats })
+    }
+}
+
+impl Drop for Construction {
+    fn drop(&mut self) {
+        for built in std::mem::take(&mut self.built).into_values() {
+            built.loan.forget();
+        }
+        if !self.finished {
+            self.pids.iter().rev().for_each(|pid| kill(*pid));
+        }
+    }
+}
+
+/// Ends a process that we trace, and waits until it is gone.
+fn kill(pid: Pid) {
+    let _ = signal::kill(nix::unistd::Pid::from_raw(pid), Signal::SIGKILL);
+    while !matches!(ptrace::wait(pid), Ok(Stop::Exited(_)) | Err(_)) {}
+}
+
+/// The root until the construction owns it.
+struct Orphan(Pid);
+
+impl Drop for Orphan {
+    fn drop(&mut self) {
+        kill(self.0);
+    }
+}
+
+fn adopt_root(pid: Pid) -> Result<()> {
+    let options = ptrace::O_EXITKILL | ptrace::O_TRACESYSGOOD | ptrace::O_TRACE_BIRTHS;
+    ptrace::seize(pid, options).os(|| format!("PTRACE_SEIZE {pid}"))?;
+    ptrace::interrupt(pid).os(|| format!("PTRACE_INTERRUPT {pid}"))?;
+    await_newborn(pid)
+}
+
+/// Where area and vdso are while the tree is built: where neither we nor any task of the tree has a mapping.
+fn places(plan: &Plan, vmas: &[Vma]) -> Result<(Area, u64)> {
+    let mut taken = plan.taken();
+    taken.retain(|range| range.end <= arch::syscall::TASK_SIZE);
+    taken.extend(vmas.iter().map(Vma::range).filter(|range| range.end <= arch::syscall::TASK_SIZE));
+    let area = hole(&taken, AREA_LEN)?;
+    taken.push(area.start..area.start + area.len);
+    let parking = hole(&taken, 1 << 20)?;
+    Ok((area, parking.start))
+}
+
+/// Makes a child of the task on loan.
+fn fork(parent: &mut Loan, pid: Pid, flags: u64) -> Result<Built> {
+    born(parent, pid, flags, libc::SIGCHLD as u64)?;
+    let proc = ProcDir::open(pid)?;
+    let mem = Arc::new(File::from(proc.open_file("mem", OFlag::O_RDWR)?));
+    let loan = parent.adopt(pid, mem)?;
+    Ok(Built { loan, proc, fit: Fit::Absent, threads: Vec::new() })
+}
+
+/// Has the task on loan call clone3 with a wanted id; returns when the newborn stands still.
+pub(super) fn born(parent: &mut Loan, pid: Pid, flags: u64, exit_signal: u64) -> Result<()> {
+    let mut batch = parent.batch();
+    let wanted = batch.put(&pid.to_ne_bytes());
+    let args = CloneArgs { flags, exit_signal, set_tid: wanted, set_tid_size: 1, ..CloneArgs::default() }.to_bytes();
+    let len = args.len() as u64;
+    let args = batch.put(&args);
+    let call = batch.call(format!("clone3 with id {pid}"), libc::SYS_clone3, &[args, len]);
+    parent.run(&mut batch)?;
+    batch.expect(call)?;
+    for tid in parent.take_born() {
+        await_newborn(tid)?;
+    }
+    Ok(())
+}
+
+/// Descriptions that a table needs, by file id.
+pub(super) type Opened = HashMap<u32, Rc<std::os::fd::OwnedFd>>;

@@ -1,0 +1,226 @@
+//! The plan: all images, read and checked, before any process exists.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::ops::Range;
+
+use crate::error::{Blame, Error, Result};
+use crate::image::message::{
+    CoreEntry, FdinfoEntry, FsEntry, MmEntry, PstreeEntry, TaskCoreEntry, TaskKobjIdsEntry, ThreadCoreEntry, state,
+};
+use crate::image::{ImageDir, Kind, PageReader};
+use crate::kernel::pagemap::page_size;
+use crate::kernel::{Pid, ProcDir, attr};
+use crate::options::RestoreOptions;
+use crate::resource::file::FileRestore;
+use crate::resource::memory::shared::SharedRestore;
+use crate::resource::task::{credentials, registers};
+
+/// Most tasks a tree can have: PID_MAX_LIMIT of linux/threads.h.
+const MOST_TASKS: usize = 4 << 20;
+
+/// One process to be built.
+#[derive(Debug)]
+pub(super) struct TaskPlan {
+    pub(super) pid: Pid,
+    /// Index of the parent in the plan; `None` for the root.
+    pub(super) parent: Option<usize>,
+    pub(super) pgid: Pid,
+    pub(super) sid: Pid,
+    /// Leader first; each with its core.
+    pub(super) threads: Vec<(Pid, CoreEntry)>,
+    /// `None` for a zombie.
+    pub(super) body: Option<Body>,
+}
+
+/// What a living task has and a zombie has not.
+#[derive(Debug)]
+pub(super) struct Body {
+    pub(super) ids: TaskKobjIdsEntry,
+    pub(super) mm: MmEntry,
+    pub(super) pages: Option<PageReader>,
+    pub(super) fs: FsEntry,
+}
+
+/// Everything that the images say.
+#[derive(Debug)]
+pub(super) struct Plan {
+    pub(super) tasks: Vec<TaskPlan>,
+    /// Descriptor tables by their id.
+    pub(super) tables: HashMap<u32, Vec<FdinfoEntry>>,
+    pub(super) files: FileRestore,
+    pub(super) shared: SharedRestore,
+}
+
+impl TaskPlan {
+    /// The core of the leader, `None` in an image that lacks it.
+    pub(super) fn core(&self) -> Option<&CoreEntry> {
+        self.threads.first().map(|(_, core)| core)
+    }
+
+    /// What belongs to the process.
+    pub(super) fn process(&self) -> TaskCoreEntry {
+        self.core().and_then(|core| core.tc.clone()).unwrap_or_default()
+    }
+
+    /// What belongs to a thread.
+    pub(super) fn thread(core: &CoreEntry) -> ThreadCoreEntry {
+        core.thread_core.clone().unwrap_or_default()
+    }
+
+    /// Its name, for messages.
+    pub(super) fn comm(&self) -> String {
+        self.core()
+            .and_then(|core| core.tc.as_ref())
+            .map_or_else(String::new, |tc| String::from_utf8_lossy(&tc.comm).escape_debug().to_string())
+    }
+}
+
+impl Plan {
+    /// Reads all images of the directory.
+    pub(super) fn load(options: &RestoreOptions) -> Result<Self> {
+        let images = ImageDir::open(&options.places.images_dir)?;
+        images.inventory()?;
+        let entries = images.read_all::<PstreeEntry>(Kind::Pstree)?;
+        if entries.is_empty() || entries.len() > MOST_TASKS {
+            return Err(Error::image("pstree.img", format!("lists {} tasks", entries.len())));
+        }
+        let mut index = HashMap::new();
+        let mut tasks = Vec::new();
+        for entry in &entries {
+            let task = load_task(&images, entry, &index)?;
+            if index.insert(entry.pid, tasks.len()).is_some() {
+                return Err(Error::image("pstree.img", format!("lists task {} twice", entry.pid)));
+            }
+            tasks.push(task);
+        }
+        let tables = load_tables(&images, &tasks)?;
+        let files = FileRestore::load(&images, options)?;
+        let shared = SharedRestore::load(&images, tasks.iter().filter_map(|t| t.body.as_ref()).flat_map(|b| &b.mm.vmas))?;
+        let mut plan = Plan { tasks, tables, files, shared };
+        plan.join_callers_job(options)?;
+        Ok(plan)
+    }
+
+    /// Finds everything that stands in the way; one error that names them all.
+    pub(super) fn check(&mut self) -> Result<()> {
+        let mut problems = self.files.check();
+        problems.extend(self.tasks.iter().flat_map(|task| task.threads.iter()).filter_map(|(tid, _)| in_use(*tid)));
+        let mut problems = problems.into_iter();
+        let Some(first) = problems.next() else { return Ok(()) };
+        Err(problems.fold(first, |all, next| all.detail(format!("also: {}", next.headline()))))
+    }
+
+    /// All addresses that mappings of any task take.
+    pub(super) fn taken(&self) -> Vec<Range<u64>> {
+        let bodies = self.tasks.iter().filter_map(|task| task.body.as_ref());
+        bodies.flat_map(|body| &body.mm.vmas).map(|vma| vma.start..vma.end).collect()
+    }
+
+    /// The lowest descriptor that no task has open.
+    pub(super) fn free_descriptor(&self) -> i32 {
+        let used: BTreeSet<u32> = self.tables.values().flatten().map(|entry| entry.fd).collect();
+        (0..).find(|number| !used.contains(number)).unwrap_or(0) as i32
+    }
+
+    /// The descriptor table of a task.
+    pub(super) fn table_of(&self, index: usize) -> &[FdinfoEntry] {
+        let body = self.tasks.get(index).and_then(|task| task.body.as_ref());
+        body.and_then(|body| self.tables.get(&body.ids.files_id)).map_or(&[], Vec::as_slice)
+    }
+
+    /// `--shell-job`: session and group that were the shell's become ours.
+    fn join_callers_job(&mut self, options: &RestoreOptions) -> Result<()> {
+        let Some(root) = self.tasks.first() else { return Ok(()) };
+        let pids: HashSet<Pid> = self.tasks.iter().map(|task| task.pid).collect();
+        let (sid, pgid) = (root.sid, root.pgid);
+        if pids.contains(&sid) {
+            return Ok(());
+        }
+        if !options.shell_job {
+            return Err(Error::new("E-SHELL-JOB", Blame::Usage, format!("belongs to session {sid}, which the image does not have"))
+                .task(root.pid, &root.comm())
+                .help("add --shell-job to restore it as a job of this shell"));
+        }
+        let own_sid = nix::unistd::getsid(None).map_or(0, nix::unistd::Pid::as_raw);
+        let own_pgid = nix::unistd::getpgrp().as_raw();
+        for task in &mut self.tasks {
+            if task.sid == sid {
+                task.sid = own_sid;
+                if task.pgid == pgid {
+                    task.pgid = own_pgid;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn in_use(tid: Pid) -> Option<Error> {
+    let owner = ProcDir::open(tid).ok()?;
+    let comm = attr::comm(&owner).unwrap_or_default();
+    Some(
+        Error::new("E-PID-IN-USE", Blame::Environment, format!("belongs to a running task ({})", String::from_utf8_lossy(&comm).escape_debug()))
+            .on(format!("pid {tid}"))
+            .help("end that task, or restore where the pid is free, such as a new pid namespace (unshare -p)"),
+    )
+}
+
+fn load_task(images: &ImageDir, entry: &PstreeEntry, index: &HashMap<u32, usize>) -> Result<TaskPlan> {
+    let bad = |reason: String| Error::image("pstree.img", reason);
+    let parent = index.get(&entry.ppid).copied();
+    if parent.is_none() != index.is_empty() {
+        return Err(bad(format!("task {} has the parent {}, which does not come before it", entry.pid, entry.ppid)));
+    }
+    if entry.threads.first() != Some(&entry.pid) || entry.pid == 0 || entry.threads.len() > MOST_TASKS {
+        return Err(bad(format!("task {} does not lead its threads", entry.pid)));
+    }
+    let mut threads = Vec::new();
+    for tid in &entry.threads {
+        let name = Kind::Core(*tid).file_name();
+        let core = images.require::<CoreEntry>(Kind::Core(*tid))?;
+        if core.tc.as_ref().is_none_or(|tc| tc.task_state != state::ZOMBIE && tc.task_state != state::DEAD) {
+            registers::load(&core, &name)?;
+            let creds = core.thread_core.as_ref().and_then(|thread| thread.creds.as_ref());
+            creds.map_or(Ok(()), |creds| credentials::check(creds, &name))?;
+        }
+        threads.push((*tid as Pid, core));
+    }
+    let state = threads.first().and_then(|(_, core)| core.tc.as_ref()).map(|tc| tc.task_state);
+    let body = match state {
+        Some(state::ALIVE | state::STOPPED) => Some(load_body(images, entry.pid)?),
+        Some(state::ZOMBIE | state::DEAD) if parent.is_some() => None,
+        other => return Err(Error::image(Kind::Core(entry.pid).file_name(), format!("task state {other:?}"))),
+    };
+    let (pid, pgid, sid) = (entry.pid as Pid, entry.pgid as Pid, entry.sid as Pid);
+    Ok(TaskPlan { pid, parent, pgid, sid, threads, body })
+}
+
+fn load_body(images: &ImageDir, pid: u32) -> Result<Body> {
+    let mm = images.require::<MmEntry>(Kind::Mm(pid))?;
+    let mut end = 0;
+    for vma in mm.vmas.iter().filter(|vma| vma.status & crate::image::message::status::GUARD == 0) {
+        if vma.start < end || vma.end <= vma.start || !vma.start.is_multiple_of(4096) {
+            return Err(Error::image(Kind::Mm(pid).file_name(), format!("impossible vma {:x}-{:x}", vma.start, vma.end)));
+        }
+        end = vma.end;
+    }
+    Ok(Body {
+        ids: images.require(Kind::Ids(pid))?,
+        pages: PageReader::open(images, Kind::Pagemap(pid), page_size()?)?,
+        fs: images.require(Kind::Fs(pid))?,
+        mm,
+    })
+}
+
+fn load_tables(images: &ImageDir, tasks: &[TaskPlan]) -> Result<HashMap<u32, Vec<FdinfoEntry>>> {
+    let mut tables = HashMap::new();
+    for body in tasks.iter().filter_map(|task| task.body.as_ref()) {
+        let id = body.ids.files_id;
+        if !tables.contains_key(&id) {
+            let mut entries = images.read_all::<FdinfoEntry>(Kind::Fdinfo(id))?;
+            entries.sort_by_key(|entry| entry.fd);
+            tables.insert(id, entries);
+        }
+    }
+    Ok(tables)
+}

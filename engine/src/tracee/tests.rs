@@ -1,0 +1,109 @@
+//! A borrowed process must not notice: registers, mask, memory and mappings are compared before and after.
+
+#![allow(clippy::unwrap_used)]
+
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use super::*;
+use crate::kernel::{ProcDir, smaps, status};
+
+struct Victim(Child);
+
+impl Victim {
+    fn start(program: &str, args: &[&str]) -> Self {
+        let child = Command::new(program).args(args).stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
+        std::thread::sleep(Duration::from_millis(100));
+        Victim(child)
+    }
+
+    fn pid(&self) -> i32 {
+        self.0.id() as i32
+    }
+
+    fn proc(&self) -> ProcDir {
+        ProcDir::open(self.pid()).unwrap()
+    }
+
+    fn maps(&self) -> Vec<smaps::Vma> {
+        smaps::read_maps(&self.proc()).unwrap()
+    }
+}
+
+impl Drop for Victim {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn freeze(victim: &Victim) -> Frozen {
+    Frozen::seize(victim.pid(), Duration::from_secs(5)).unwrap()
+}
+
+#[test]
+fn calls_run_in_the_victim_and_leave_no_trace() {
+    let victim = Victim::start("sleep", &["100"]);
+    let (maps, blocked) = (victim.maps(), status::read(&victim.proc()).unwrap().signals.blocked);
+    let frozen = freeze(&victim);
+    let site = Site::find(&victim.proc()).unwrap();
+    let before = super::loan::registers(victim.pid()).unwrap();
+    let mut loan = Loan::take(site.clone(), victim.pid()).unwrap();
+    let mut batch = loan.batch();
+    let getpid = batch.call("getpid", libc::SYS_getpid, &[]);
+    let cwd = batch.reserve(64);
+    batch.call("getcwd", libc::SYS_getcwd, &[cwd, 64]);
+    let bad = batch.call("close 999", libc::SYS_close, &[999]);
+    loan.run(&mut batch).unwrap();
+    assert_eq!(batch.expect(getpid).unwrap(), victim.pid() as u64);
+    assert!(batch.bytes::<64>(cwd).starts_with(b"/"));
+    assert_eq!(batch.ret(bad).unwrap_err().raw_os_error(), Some(libc::EBADF));
+    loan.end().unwrap();
+    assert_eq!(super::loan::registers(victim.pid()).unwrap(), before);
+    frozen.release(Fate::Resume).unwrap();
+    assert_eq!(victim.maps(), maps);
+    assert_eq!(status::read(&victim.proc()).unwrap().signals.blocked, blocked);
+}
+
+#[test]
+fn without_a_wake_signal_system_calls_are_watched() {
+    let victim = Victim::start("sleep", &["100"]);
+    let frozen = freeze(&victim);
+    let site = Site { wake: 0, ..Site::find(&victim.proc()).unwrap() };
+    let mut loan = Loan::take(site.clone(), victim.pid()).unwrap();
+    let mut batch = loan.batch();
+    let ids: Vec<_> = (0..50).map(|_| batch.call("getpid", libc::SYS_getpid, &[])).collect();
+    loan.run(&mut batch).unwrap();
+    assert!(ids.into_iter().all(|id| batch.ret(id).unwrap() == victim.pid() as u64));
+    drop(loan);
+    drop(frozen);
+    assert!(victim.maps().iter().all(|vma| vma.start != site.area.start));
+}
+
+#[test]
+fn a_sleep_ends_at_its_time_although_it_was_borrowed() {
+    let started = std::time::Instant::now();
+    let mut victim = Victim::start("sleep", &["1"]);
+    for _ in 0..3 {
+        let frozen = freeze(&victim);
+        drop(Loan::take(Site::find(&victim.proc()).unwrap(), victim.pid()).unwrap());
+        drop(frozen);
+    }
+    assert!(victim.0.wait().unwrap().success());
+    let took = started.elapsed();
+    assert!(took > Duration::from_millis(990) && took < Duration::from_millis(1900), "{took:?}");
+}
+
+#[test]
+fn a_stopped_process_is_borrowed_and_stays_stopped() {
+    let victim = Victim::start("sleep", &["100"]);
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(victim.pid()), nix::sys::signal::SIGSTOP).unwrap();
+    std::thread::sleep(Duration::from_millis(50));
+    let frozen = freeze(&victim);
+    assert_eq!(frozen.tasks()[0].stopped_by, Some(libc::SIGSTOP));
+    let site = Site::find(&victim.proc()).unwrap();
+    Loan::take(site.clone(), victim.pid()).unwrap().end().unwrap();
+    drop(frozen);
+    std::thread::sleep(Duration::from_millis(50));
+    assert_eq!(status::read(&victim.proc()).unwrap().state, crate::kernel::stat::State::Stopped);
+}
