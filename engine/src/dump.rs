@@ -10,11 +10,11 @@ use crate::error::{OsContext, Result};
 use crate::image::message::{InventoryEntry, LsmType, PstreeEntry, TaskKobjIdsEntry};
 use crate::image::{ImageDir, Kind};
 use crate::kernel::kcmp::{KcmpSet, Kind as Shared, Place};
-use crate::kernel::stat;
+use crate::kernel::{stat, status};
 use crate::options::{DumpOptions, FinalState};
 use crate::report::{Counts, DumpReport};
 use crate::resource::file::table::Tables;
-use crate::resource::file::{FileDump, fs};
+use crate::resource::file::{FileDump, LinkRemaps, fs};
 use crate::resource::memory::{MemoryDump, pages};
 use crate::resource::task;
 use crate::survey::{self, Survey};
@@ -37,6 +37,7 @@ pub fn dump(options: &DumpOptions) -> Result<DumpReport> {
     collected.write_pages(&mut report)?;
     report.counts = collected.counts;
     write_inventory(&images)?;
+    collected.links.keep();
     frozen.release(fate(options))?;
     report.stats.frozen_time = micros(frozen_since);
     report.image_bytes = image_bytes(&images)?;
@@ -60,6 +61,7 @@ struct Collection {
     transfers: Vec<pages::Transfer>,
     counts: Counts,
     pages: (u64, u64, u64),
+    links: LinkRemaps,
 }
 
 impl Collection {
@@ -122,13 +124,15 @@ impl<'a> Collector<'a> {
         if ids.new_files {
             self.tables.add(task, ids.entry.files_id, self.images, &mut self.files)?;
         }
-        self.images.write_one(Kind::Fs(task.pid as u32), &fs::dump(task, &mut self.files)?)?;
+        let umask = status::read(&task.proc)?.umask;
+        let fs = fs::dump(&mut self.files, &task.proc, &task.comm, umask)?;
+        self.images.write_one(Kind::Fs(task.pid as u32), &fs)?;
         self.memory.add(task, collected.memory, &mut self.files)
     }
 
     fn finish(mut self, frozen: &Frozen) -> Result<Collection> {
         let shared = self.memory.finish()?;
-        self.files.finish()?;
+        let links = self.files.finish()?;
         let counts = Counts {
             tasks: frozen.tasks().len(),
             threads: frozen.tasks().iter().map(|task| task.threads.len()).sum(),
@@ -137,7 +141,7 @@ impl<'a> Collector<'a> {
         };
         log_debug!("{} page transfers planned", self.memory.transfers.len());
         let pages = (self.memory.scanned, self.memory.written, shared);
-        Ok(Collection { transfers: self.memory.transfers, counts, pages })
+        Ok(Collection { transfers: self.memory.transfers, counts, pages, links })
     }
 }
 

@@ -3,13 +3,12 @@
 use std::process::ExitCode;
 
 use super::{fail, print, show_error};
-use crate::error::Result;
 use crate::log;
 use crate::options::DumpOptions;
 use crate::report::DumpReport;
 
 pub(super) fn run(options: &DumpOptions) -> ExitCode {
-    let done = match dump(options) {
+    let done = match crate::dump::dump(options) {
         Ok(report) => {
             tell(options, &report);
             report.blockers.is_empty()
@@ -30,11 +29,6 @@ pub(super) fn run(options: &DumpOptions) -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-/// The engine's entry point.
-fn dump(_options: &DumpOptions) -> Result<DumpReport> {
-    Err(super::not_there("dump"))
 }
 
 /// A survey's report is the product of the command and goes to stdout; a dump's goes to the log.

@@ -7,7 +7,7 @@ use nix::errno::Errno;
 use nix::sys::wait::waitpid;
 
 use super::{fail, print, show_error};
-use crate::error::{Error, Result};
+use crate::error::Error;
 use crate::log;
 use crate::options::{FinalState, RestoreOptions};
 use crate::report::RestoreReport;
@@ -24,7 +24,7 @@ pub(super) fn warn(options: &RestoreOptions, names_a_tree: bool) {
 }
 
 pub(super) fn run(options: &RestoreOptions) -> ExitCode {
-    let report = match restore(options) {
+    let report = match crate::restore::restore(options) {
         Ok(report) => report,
         Err(error) => {
             fail("restore", options.json, &error);
@@ -47,11 +47,6 @@ pub(super) fn run(options: &RestoreOptions) -> ExitCode {
             ExitCode::SUCCESS
         }
     }
-}
-
-/// The engine's entry point: returns once the tree runs.
-fn restore(_options: &RestoreOptions) -> Result<RestoreReport> {
-    Err(super::not_there("restore"))
 }
 
 fn tell(options: &RestoreOptions, report: &RestoreReport) {

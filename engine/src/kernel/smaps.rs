@@ -10,7 +10,7 @@ use super::{ProcDir, text};
 use crate::error::Result;
 
 /// What a mapping shows besides its address: the last column of `maps`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Backing {
     /// Nothing is printed: private anonymous memory.
     Anonymous,

@@ -10,6 +10,7 @@ use crate::check::{self, Feature};
 use crate::error::{Error, OsContext, Result};
 use crate::image::message::{CoreEntry, FdinfoEntry, FsEntry, TaskCoreEntry};
 use crate::report::{NotKept, RestoreStats};
+use crate::resource::file::fs;
 use crate::resource::memory::restore::{self as memory_restore, Blueprint, Supplies};
 use crate::resource::memory::vdso::{Fit, Runtime};
 use crate::resource::task::{attributes, credentials, registers, scheduling, signals, timers};
@@ -104,18 +105,21 @@ pub(super) fn name_and_exit(loan: &mut Loan, status: u32, process: Option<TaskCo
 
 /// Sets working directory, root and umask.
 pub(super) fn place_in_file_system(built: &mut Built, fs: &FsEntry, plan: &mut Plan, transport: &Transport) -> Result<()> {
-    let (cwd, root) = (plan.files.open(fs.cwd_id)?, plan.files.open(fs.root_id)?);
+    let view = fs::open(&mut plan.files, fs)?;
     let loan = &mut built.loan;
     let mut batch = loan.batch();
-    let numbers = transport.lend(&mut batch, &[cwd.as_raw_fd(), root.as_raw_fd()])?;
-    let [cwd, root] = [0, 1].map(|i| numbers.get(i).copied().unwrap_or(-1) as u64);
+    let wanted: Vec<RawFd> = std::iter::once(&view.cwd).chain(&view.root).map(|fd| fd.as_raw_fd()).collect();
+    let numbers = transport.lend(&mut batch, &wanted)?;
     let dot = batch.put(b".\0");
-    batch.call("fchdir to the root", libc::SYS_fchdir, &[root]);
-    batch.call("chroot", libc::SYS_chroot, &[dot]);
-    batch.call("fchdir", libc::SYS_fchdir, &[cwd]);
-    batch.call("close", libc::SYS_close, &[root]);
-    batch.call("close", libc::SYS_close, &[cwd]);
-    batch.call("umask", libc::SYS_umask, &[fs.umask.unwrap_or(0o22).into()]);
+    if let Some(root) = numbers.get(1) {
+        batch.call("fchdir to the root", libc::SYS_fchdir, &[*root as u64]);
+        batch.call("chroot", libc::SYS_chroot, &[dot]);
+    }
+    batch.call("fchdir", libc::SYS_fchdir, &[numbers.first().copied().unwrap_or(-1) as u64]);
+    for number in numbers {
+        batch.call("close", libc::SYS_close, &[number as u64]);
+    }
+    batch.call("umask", libc::SYS_umask, &[view.umask.unwrap_or(0o22).into()]);
     loan.run(&mut batch)?;
     batch.expect_all()
 }

@@ -1,10 +1,9 @@
 //! The tree under construction. Dropping it kills every task and removes what was made; [`Construction::let_go`] is the
 //! only other way out.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::fs::File;
 use std::ops::Range;
-use std::rc::Rc;
 use std::sync::Arc;
 
 use nix::fcntl::OFlag;
@@ -37,8 +36,20 @@ pub(super) struct Built {
     pub(super) threads: Vec<Pid>,
 }
 
-/// See the module text.
+/// The processes that were made; dropped, it kills them.
+struct Guard {
+    pids: Vec<Pid>,
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        self.pids.iter().rev().for_each(|pid| kill(*pid));
+    }
+}
+
+/// See the module text. The guard is the first field, so that the tasks are gone before their loans are dropped.
 pub(super) struct Construction {
+    guard: Guard,
     pub(super) plan: Plan,
     pub(super) transport: Transport,
     /// By index of the plan; zombies leave when they have exited.
@@ -48,9 +59,6 @@ pub(super) struct Construction {
     keep: [Range<u64>; 2],
     pub(super) stats: RestoreStats,
     pub(super) told: Vec<NotKept>,
-    /// Every process that was made, to be killed on failure.
-    pids: Vec<Pid>,
-    finished: bool,
 }
 
 impl Construction {
@@ -60,7 +68,7 @@ impl Construction {
         let root = plan.tasks.first().map_or(0, |task| task.pid);
         let flags = if options.sibling { libc::CLONE_PARENT as u64 } else { 0 };
         fork_idle(root, flags).os(|| format!("clone3 with pid {root}"))?;
-        let _unless_adopted = Orphan(root);
+        let guard = Guard { pids: vec![root] };
         adopt_root(root)?;
         let proc = ProcDir::open(root)?;
         let vmas = smaps::read_maps(&proc)?;
@@ -71,20 +79,9 @@ impl Construction {
         build::settle(&mut loan, &transport)?;
         runtime.relocate(&mut loan, parking)?;
         let keep = [area.start..area.start + area.len, runtime.range()];
-        let mut construction = Construction {
-            plan,
-            transport,
-            built: BTreeMap::new(),
-            runtime,
-            keep,
-            stats: RestoreStats::default(),
-            told: Vec::new(),
-            pids: vec![root],
-            finished: false,
-        };
-        construction.built.insert(0, Built { loan, proc, fit: Fit::Absent, threads: Vec::new() });
-        std::mem::forget(_unless_adopted);
-        Ok(construction)
+        let built = BTreeMap::from([(0, Built { loan, proc, fit: Fit::Absent, threads: Vec::new() })]);
+        let (stats, told) = (RestoreStats::default(), Vec::new());
+        Ok(Construction { guard, plan, transport, built, runtime, keep, stats, told })
     }
 
     /// The root's pid.
@@ -132,7 +129,7 @@ impl Construction {
         let flags = kinds.iter().filter(|(on, _)| *on).fold(0, |all, (_, flag)| all | *flag as u64);
         let mut child = fork(&mut self.task(parent)?.loan, pid, flags)?;
         log_debug!("Task {pid} was born");
-        self.pids.push(pid);
+        self.guard.pids.push(pid);
         child.fit = Fit::Absent;
         self.built.insert(index, child);
         Ok(())
@@ -196,7 +193,7 @@ impl Construction {
         let pid = built.proc.pid();
         build::name_and_exit(&mut built.loan, status, self.plan.tasks.get(index).map(TaskPlan::process))?;
         built.loan.forget();
-        self.pids.retain(|p| *p != pid);
+        self.guard.pids.retain(|p| *p != pid);
         Ok(())
     }
 
@@ -224,7 +221,7 @@ impl Construction {
         for index in 0..self.plan.tasks.len() {
             self.named(index, |this| this.claim_terminals(index))?;
         }
-        self.plan.files.apply_owners()?;
+        self.plan.files.set_owners()?;
         let mut left = HashSet::new();
         let indices: Vec<usize> = self.built.keys().copied().collect();
         for index in indices {
@@ -258,11 +255,10 @@ impl Construction {
         let counts = Counts {
             tasks: self.plan.tasks.len(),
             threads: self.plan.tasks.iter().map(|task| task.threads.len()).sum(),
-            files: self.plan.files.len(),
+            files: self.plan.files.entries().count(),
             vmas: self.plan.taken().len(),
         };
-        let built = std::mem::take(&mut self.built);
-        for (index, task) in &built {
+        for (index, task) in &self.built {
             let was = self.plan.tasks.get(*index).map(|t| t.process()).unwrap_or_default();
             let stop = if was.task_state == state::STOPPED { was.stop_signo.or(Some(libc::SIGSTOP as u32)) } else { None };
             if let Some(signal) = stop.or(stopped.then_some(libc::SIGSTOP as u32)) {
@@ -270,9 +266,11 @@ impl Construction {
                 signal::kill(nix::unistd::Pid::from_raw(task.proc.pid()), signal).os(|| "kill with a stop signal")?;
             }
         }
-        self.plan.files.commit()?;
         // From here on nothing is taken back: a task that cannot be detached has died by itself.
-        self.finished = true;
+        self.guard.pids.clear();
+        let root = self.root();
+        let Construction { plan, built, stats, told, .. } = self;
+        plan.files.commit();
         for task in built.into_values() {
             let pid = task.proc.pid();
             for tid in task.threads.iter().chain([&pid]) {
@@ -282,18 +280,7 @@ impl Construction {
             }
             task.loan.forget();
         }
-        Ok(RestoreReport { root: self.root(), not_kept: std::mem::take(&mut self.told), counts, stats: self.stats })
-    }
-}
-
-impl Drop for Construction {
-    fn drop(&mut self) {
-        for built in std::mem::take(&mut self.built).into_values() {
-            built.loan.forget();
-        }
-        if !self.finished {
-            self.pids.iter().rev().for_each(|pid| kill(*pid));
-        }
+        Ok(RestoreReport { root, not_kept: told, counts, stats })
     }
 }
 
@@ -301,15 +288,6 @@ impl Drop for Construction {
 fn kill(pid: Pid) {
     let _ = signal::kill(nix::unistd::Pid::from_raw(pid), Signal::SIGKILL);
     while !matches!(ptrace::wait(pid), Ok(Stop::Exited(_)) | Err(_)) {}
-}
-
-/// The root until the construction owns it.
-struct Orphan(Pid);
-
-impl Drop for Orphan {
-    fn drop(&mut self) {
-        kill(self.0);
-    }
 }
 
 fn adopt_root(pid: Pid) -> Result<()> {
@@ -355,5 +333,3 @@ pub(super) fn born(parent: &mut Loan, pid: Pid, flags: u64, exit_signal: u64) ->
     Ok(())
 }
 
-/// Descriptions that a table needs, by file id.
-pub(super) type Opened = HashMap<u32, Rc<std::os::fd::OwnedFd>>;

@@ -70,7 +70,7 @@ impl Tables {
             return Ok(*known);
         }
         let id = files.allocate();
-        let kind = files.add(id, &description)?;
+        let kind = files.add(id, &description)?.into();
         self.known.insert(number, (id, kind));
         Ok((id, kind))
     }

@@ -6,6 +6,7 @@ pub mod shared;
 pub mod vdso;
 pub mod vma;
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::sync::Arc;
 
@@ -20,9 +21,12 @@ use crate::error::{OsContext, Result};
 use crate::image::message::{MmEntry, VmaEntry, pe, status};
 use crate::image::{ImageDir, Kind, PageWriter};
 use crate::kernel::pagemap::{PagemapScanner, page_size};
-use crate::kernel::smaps::Vma;
+use crate::kernel::smaps::{Backing, Vma};
 use crate::kernel::{auxv, smaps, stat};
 use crate::tracee::FrozenTask;
+
+/// Device, inode, raw path, and whether it is shared and writable.
+type MappedKey = ((u32, u32), u64, Backing, bool);
 
 /// What a dump of memory needs besides the task.
 #[derive(Debug)]
@@ -30,6 +34,8 @@ pub struct MemoryDump<'a> {
     images: &'a ImageDir,
     next_pages_id: u32,
     shared: SharedDump,
+    /// Ids of mapped files by what `smaps` shows of them, so that most mappings need no look at the file.
+    mapped: HashMap<MappedKey, u32>,
     /// Copies to be made, of all tasks.
     pub transfers: Vec<Transfer>,
     /// Pages looked at and pages to be stored.
@@ -47,6 +53,7 @@ impl<'a> MemoryDump<'a> {
             images,
             next_pages_id: 1,
             shared: SharedDump::default(),
+            mapped: HashMap::new(),
             transfers: Vec::new(),
             scanned: 0,
             written: 0,
@@ -64,7 +71,7 @@ impl<'a> MemoryDump<'a> {
     pub fn add(&mut self, task: &FrozenTask, attributes: MemoryAttributes, files: &mut FileDump<'_>) -> Result<()> {
         let vmas = smaps::read(&task.proc)?;
         let mut mm = mm_entry(task, attributes)?;
-        mm.exe_file_id = files.add_link(task, "exe", 0)?;
+        mm.exe_file_id = files.add_link(&task.proc, &task.comm, "exe", false)?;
         let mut mappings = Vec::new();
         for vma in &vmas {
             let mut mapping = Mapping::of(vma)?;
@@ -72,7 +79,7 @@ impl<'a> MemoryDump<'a> {
                 Content::PrivateFile | Content::SharedFile => {
                     let writable = mapping.content == Content::SharedFile && may_write(vma);
                     let flags = if writable { libc::O_RDWR } else { libc::O_RDONLY } as u32;
-                    mapping.entry.shmid = files.add_mapped(task, vma, flags)?.into();
+                    mapping.entry.shmid = self.mapped_file(task, vma, writable, files)?.into();
                     mapping.entry.fdflags = Some(flags);
                 }
                 Content::SharedMemory => mapping.entry.shmid = self.shared.add(&task.proc, vma)?,
@@ -85,6 +92,16 @@ impl<'a> MemoryDump<'a> {
         mm.vmas = merge_vvar(mappings.into_iter().filter(|m| m.entry.status & status::VSYSCALL == 0));
         mm.vmas.extend(guards);
         self.images.write_one(Kind::Mm(task.pid as u32), &mm)
+    }
+
+    fn mapped_file(&mut self, task: &FrozenTask, vma: &Vma, writable: bool, files: &mut FileDump<'_>) -> Result<u32> {
+        let key = (vma.dev, vma.ino, vma.backing.clone(), writable);
+        if let Some(id) = self.mapped.get(&key) {
+            return Ok(*id);
+        }
+        let id = files.add_link(&task.proc, &task.comm, &vma.map_file(), writable)?;
+        self.mapped.insert(key, id);
+        Ok(id)
     }
 
     /// Writes the pagemap of a task and plans its transfers. Returns entries for its guard pages.

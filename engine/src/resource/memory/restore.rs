@@ -10,6 +10,8 @@ use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
+use nix::fcntl::OFlag;
+
 use super::shared::SharedRestore;
 use super::vdso::{self, Fit};
 use crate::error::{Error, OsContext, Result};
@@ -128,7 +130,7 @@ fn run_if_full(loan: &mut Loan, batch: &mut Batch) -> Result<()> {
 
 /// Sets the fields of the mm by prctl(PR_SET_MM_MAP); the executable can change while no file of it is mapped.
 fn set_fields(loan: &mut Loan, mm: &MmEntry, with: &mut Supplies<'_>) -> Result<()> {
-    let exe = with.files.open_mapped(mm.exe_file_id, libc::O_RDONLY as u32)?;
+    let exe = with.files.open_with(mm.exe_file_id, OFlag::O_RDONLY)?;
     let mut batch = loan.batch();
     let number = (with.lend)(&mut batch, &[exe.as_raw_fd()])?.first().copied().unwrap_or(-1);
     let auxv: Vec<u8> = mm.mm_saved_auxv.iter().flat_map(|word| (*word as usize).to_ne_bytes()).collect();
@@ -167,7 +169,7 @@ fn map_group(loan: &mut Loan, group: &[&VmaEntry], with: &mut Supplies<'_>) -> R
     for vma in group {
         let key = (vma.shmid, vma.fdflags.unwrap_or(0));
         if vma.status & (status::FILE_PRIVATE | status::FILE_SHARED) != 0 && !fds.iter().any(|fd| (fd.0, fd.1) == key) {
-            fds.push((key.0, key.1, with.files.open_mapped(vma.shmid as u32, key.1)?));
+            fds.push((key.0, key.1, with.files.open_with(vma.shmid as u32, open_flags(key.1))?));
         }
     }
     let mut raw: Vec<RawFd> = fds.iter().map(|fd| fd.2.as_raw_fd()).collect();
@@ -197,6 +199,11 @@ fn map_group(loan: &mut Loan, group: &[&VmaEntry], with: &mut Supplies<'_>) -> R
     }
     loan.run(&mut batch)?;
     batch.expect_all()
+}
+
+/// CRIU's `fdflags` may hold more than how to open the file.
+fn open_flags(fdflags: u32) -> OFlag {
+    OFlag::from_bits_truncate(fdflags as i32) & OFlag::O_ACCMODE
 }
 
 fn map_one(batch: &mut Batch, vma: &VmaEntry, fd: Option<i32>) {
