@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::error::{Blame, Error, OsContext, Result};
 use crate::image::format::Header;
-use crate::image::{ImageDir, Kind, json, show, style, verify};
+use crate::image::{EntryReader, ImageDir, Kind, json, show, style, verify};
 
 /// Arguments of `crio image`.
 #[derive(Debug, Parser)]
@@ -79,7 +79,7 @@ fn show_image(path: &Path) -> Result<String> {
         let size = file.metadata().os(|| format!("stat {name}"))?.len();
         return Ok(format!("{name}: {}, raw, {size} bytes\n", kind.format().magic_name));
     }
-    let (json, _) = style::pretty(true, || json::decode_checked(file, &name))?;
+    let json = style::pretty(true, || json::decode(EntryReader::detect(file, &name)?))?;
     Ok(show::image(&name, &json))
 }
 

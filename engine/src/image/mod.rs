@@ -2,7 +2,7 @@
 //!
 //! | module | what it is |
 //! |---|---|
-//! | [`format`] | the table of image kinds: names, magics, layouts |
+//! | [`mod@format`] | the table of image kinds: names, magics, layouts |
 //! | [`message`] | the messages, by family |
 //! | [`payload`] | what follows a message in its image |
 //! | [`directory`] | a directory of images: open, create, write atomically |

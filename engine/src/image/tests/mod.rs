@@ -1,7 +1,8 @@
 //! What CRIU 4.2.1 wrote (`fixtures/`) is read, shown, and written again byte for byte.
 //!
 //! `fixtures/task` is a whole directory but for its pages: `setsid sleep 1000` with everything on /dev/null.
-//! `fixtures/kinds` has one image of each other kind, out of dumps of programs that use them.
+//! `fixtures/kinds` has images of other kinds, out of dumps of programs that use them. `fixtures/schema` has one image
+//! of each kind with every field of CRIU 4.2's schema set to its own number; crit 4.2's protobuf classes wrote them.
 
 #![allow(clippy::unwrap_used)]
 
@@ -27,7 +28,7 @@ pub(super) fn fixtures(folder: &str) -> PathBuf {
 /// Path and content of every fixture.
 fn all() -> Vec<(PathBuf, Vec<u8>)> {
     let mut found = Vec::new();
-    for folder in ["task", "kinds"] {
+    for folder in ["task", "kinds", "schema"] {
         for entry in std::fs::read_dir(fixtures(folder)).unwrap() {
             let path = entry.unwrap().path();
             let bytes = std::fs::read(&path).unwrap();
@@ -35,7 +36,7 @@ fn all() -> Vec<(PathBuf, Vec<u8>)> {
         }
     }
     found.sort();
-    assert!(found.len() > 30, "{} fixtures", found.len());
+    assert!(found.len() > 60, "{} fixtures", found.len());
     found
 }
 
@@ -88,6 +89,25 @@ fn pretty_json_is_what_crit_shows() {
     assert_eq!(json.pointer("/entries/0/extra").unwrap(), &serde_json::json!([0, 0, 0]));
     let (json, _) = decode(&fixtures("kinds").join("ipcns-msg-11.img"), false);
     assert_eq!(json.pointer("/entries/0/extra/1").unwrap(), "aGVsbG8gbXNnAAAAAA==\n");
+}
+
+#[test]
+fn registers_of_every_machine_are_read() {
+    let dir = ImageDir::open(fixtures("schema")).unwrap();
+    let core: CoreEntry = dir.require(Kind::Core(1)).unwrap();
+    let x86 = core.thread_info.unwrap();
+    assert_eq!((x86.gpregs.r15, x86.gpregs.gs, x86.fpregs.xsave.unwrap().cet.unwrap().ssp), (1, 27, 2));
+    let arm = core.ti_arm.unwrap();
+    assert_eq!((arm.gpregs.orig_r0, arm.fpstate.vfp_regs, arm.fpstate.fpinst2), (18, vec![1], 5));
+    let aarch64 = core.ti_aarch64.unwrap();
+    assert_eq!((aarch64.gpregs.pstate, aarch64.fpsimd.fpcr, aarch64.tls), (4, 3, 2));
+    assert_eq!(aarch64.pac_keys.unwrap().pac_address_keys.unwrap().pac_enabled_key, 9);
+    let mips = core.ti_mips.unwrap();
+    assert_eq!((mips.gpregs.r31, mips.gpregs.cp0_cause, mips.fpregs.fpu_id), (32, 38, 36));
+    assert_eq!(core.ti_ppc64.unwrap().gpregs.trap, 9);
+    assert_eq!(core.ti_s390.unwrap().fpregs.fpc, 1);
+    assert_eq!(core.ti_riscv64.unwrap().gpregs.t6, 32);
+    assert_eq!(core.ti_loongarch64.unwrap().fpregs.fcsr, 3);
 }
 
 #[test]

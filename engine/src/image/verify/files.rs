@@ -29,6 +29,7 @@ impl Check<'_> {
                 self.report("files.img", format!("there are two files {id}"));
             }
         }
+        self.embedded();
         self.terminals();
         self.memory_files();
         self.sockets();
@@ -40,6 +41,20 @@ impl Check<'_> {
     pub(super) fn read<M: Entry>(&mut self, kind: Kind) -> Vec<M> {
         let entries = self.dir.read_all(kind);
         self.take(kind, entries).unwrap_or_default()
+    }
+
+    /// Images of ours that carry the content of regular files.
+    fn embedded(&mut self) {
+        let wanted: Vec<(u32, String)> = self
+            .files
+            .values()
+            .filter_map(|file| Some((file.id, file.reg.as_ref()?.embedded.clone()?)))
+            .collect();
+        for (file, name) in wanted {
+            if !self.names.contains(&name) {
+                self.report(name, format!("there is none, but it has the content of file {file}"));
+            }
+        }
     }
 
     fn terminals(&mut self) {

@@ -53,6 +53,8 @@ struct Check<'a> {
     broken: BTreeSet<Kind>,
     /// Page stores that some pagemap names.
     pages: BTreeSet<u32>,
+    /// That of the machine of the dump, bytes: shared segments do not tell it, address spaces do.
+    page_size: u64,
 }
 
 impl<'a> Check<'a> {
@@ -67,6 +69,7 @@ impl<'a> Check<'a> {
             problems: Vec::new(),
             broken: BTreeSet::new(),
             pages: BTreeSet::new(),
+            page_size: 4096,
         })
     }
 
@@ -130,7 +133,7 @@ impl<'a> Check<'a> {
     fn orphans(&mut self) {
         for kind in self.kinds.clone() {
             match kind {
-                Kind::PagemapShmem(_) => self.pagemap(kind, 4096),
+                Kind::PagemapShmem(_) => self.pagemap(kind, self.page_size),
                 Kind::Pages(id) if !self.pages.contains(&id) && self.broken.is_empty() => {
                     self.report(kind.file_name(), "no pagemap names it");
                 }

@@ -140,7 +140,8 @@ impl Check<'_> {
         self.mappings(kind, &mm);
         let pagemap = Kind::Pagemap(pid);
         if self.require(pagemap, &format!("task {pid}")) {
-            self.pagemap(pagemap, page_size(&mm));
+            self.page_size = page_size(&mm);
+            self.pagemap(pagemap, self.page_size);
             self.coverage(pagemap, &mm);
         }
     }

@@ -79,6 +79,11 @@ fn dangling_references_are_found() {
         "the executable is file 999",
     );
     one(|dir| rewrite::<MmEntry>(dir, Kind::Mm(PID), |mm| mm[0].vmas[1].start -= 4096), "overlaps");
+    let embed = |files: &mut Vec<FileEntry>| {
+        files.iter_mut().find_map(|file| file.reg.as_mut()).unwrap().embedded =
+            Some("crio-file-1.img".to_owned());
+    };
+    one(|dir| rewrite(dir, Kind::Files, embed), "crio-file-1.img: there is none");
     let ghost = RemapFilePathEntry { orig_id: 1, remap_id: 4, remap_type: Some(RemapType::Ghost.into()) };
     one(|dir| dir.write_one(Kind::RemapFpath, &ghost).unwrap(), "ghost-file-4.img");
     let packet = SkPacketEntry { id_for: 999, length: 0, scm: Vec::new() };
