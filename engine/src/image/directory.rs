@@ -60,8 +60,10 @@ impl ImageDir {
         match openat(&*self.fd, PARENT, flags, Mode::empty()) {
             Ok(fd) => Ok(Some(ImageDir::from_fd(fd, path))),
             Err(Errno::ENOENT) if self.stat(PARENT)?.is_none() => Ok(None),
-            Err(Errno::ENOENT) => Err(Error::image(path.display().to_string(), "the directory it points to is gone")
-                .help("restore needs every directory of the chain of pre-dumps; put it back, or use an earlier full dump")),
+            Err(Errno::ENOENT) => {
+                Err(Error::image(path.display().to_string(), "the directory it points to is gone")
+                    .help("restore needs the whole chain of pre-dumps: put it back"))
+            }
             Err(errno) => Err(Error::os(format!("open {}", path.display()), errno)),
         }
     }
@@ -183,7 +185,9 @@ impl ImageDir {
 
     /// A file in it for reading, or `None` if there is none.
     pub fn open_file(&self, name: &str) -> Result<Option<File>> {
-        match openat(&*self.fd, name, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty()) {
+        // A FIFO under the name of an image must not make us wait; on regular files O_NONBLOCK does nothing.
+        let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
+        match openat(&*self.fd, name, flags, Mode::empty()) {
             Ok(fd) => Ok(Some(File::from(fd))),
             Err(Errno::ENOENT) => Ok(None),
             Err(errno) => Err(Error::os(format!("open {}", self.path.join(name).display()), errno)),

@@ -210,6 +210,8 @@ kinds! {
     BinfmtMisc, "binfmt-misc.img", BINFMT_MISC 0x67343323 Common, Each(BinfmtMiscEntry);
     /// The CPU of the dump.
     Cpuinfo, "cpuinfo.img", CPUINFO 0x61404013 Common, Each(CpuinfoEntry);
+    /// Ours: content of a regular file, named by `RegFileEntry::embedded`.
+    EmbeddedFile(id: u32), "crio-file-%u.img", CRIO_FILE 0 Raw, Raw;
     /// Statistics of the dump.
     StatsDump, "stats-dump", STATS 0x57093306 Service, Each(StatsEntry);
     /// Statistics of the restore.

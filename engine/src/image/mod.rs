@@ -2,12 +2,13 @@
 //!
 //! | module | what it is |
 //! |---|---|
-//! | [`format`] | the table of image kinds: names, magics, layouts |
+//! | [`mod@format`] | the table of image kinds: names, magics, layouts |
 //! | [`message`] | the messages, by family |
 //! | [`payload`] | what follows a message in its image |
 //! | [`directory`] | a directory of images: open, create, write atomically |
 //! | [`reader`], [`writer`] | one image, entry by entry |
 //! | [`pages`] | pagemaps and pages images |
+//! | [`show`], [`verify`] | images for people, and whether they are whole |
 //! | [`json`], [`codec`], [`style`] | images as crit's JSON, and back |
 
 pub mod codec;
@@ -18,7 +19,9 @@ pub mod message;
 pub mod pages;
 pub mod payload;
 pub mod reader;
+pub mod show;
 pub mod style;
+pub mod verify;
 pub mod writer;
 
 pub use directory::ImageDir;
@@ -27,3 +30,6 @@ pub use pages::{PageReader, PageWriter};
 pub use payload::{Entry, Payload};
 pub use reader::EntryReader;
 pub use writer::EntryWriter;
+
+#[cfg(test)]
+mod tests;

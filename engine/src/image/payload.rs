@@ -49,6 +49,22 @@ pub enum Payload {
 }
 
 impl Payload {
+    /// Bytes without padding; `None` if any number will do.
+    pub fn len(self) -> Option<u64> {
+        match self {
+            Payload::None | Payload::Messages(_) => Some(0),
+            Payload::Bytes { len, .. } => Some(len),
+            Payload::TcpQueues { inq, outq } => Some(u64::from(inq) + u64::from(outq)),
+            Payload::Semaphores(count) => Some(u64::from(count) * 2),
+            Payload::Rest => None,
+        }
+    }
+
+    /// Whether nothing follows.
+    pub fn is_empty(self) -> bool {
+        self.len() == Some(0)
+    }
+
     /// Bytes in the image with padding, given how many are left in it. `None` if that overflows.
     pub fn size(self, left: u64) -> Option<u64> {
         match self {

@@ -34,15 +34,16 @@ impl EntryWriter {
     /// message says; for a payload of several parts give them in one slice.
     pub fn push_with_payload<M: Entry>(&mut self, message: &M, payload: &[u8]) -> Result<()> {
         let given = payload.len() as u64;
-        let size = message.payload().size(given).unwrap_or(u64::MAX);
-        if size < given || size - given >= 8 {
+        let (len, size) = (message.payload().len(), message.payload().size(given));
+        let Some(size) = size.filter(|_| len.is_none_or(|len| len == given)) else {
+            let expected = len.unwrap_or_default();
             return Err(
-                Error::bug(format!("a payload of {given} bytes, the message says {size}")).on(&self.name)
+                Error::bug(format!("a payload of {given} bytes, the message says {expected}")).on(&self.name)
             );
-        }
+        };
         self.push(message)?;
         self.write(payload)?;
-        self.write(&[0; 8][..(size - given) as usize])
+        self.write(&vec![0; size.saturating_sub(given) as usize])
     }
 
     /// The file itself, positioned behind the last entry, for a payload that is spliced or copied by the kernel. Its

@@ -355,3 +355,10 @@ pub struct PipeDataEntry {
     #[prost(uint32, optional, tag = "3")]
     pub size: Option<u32>,
 }
+
+impl FdType {
+    /// The name that images in JSON use, `REG`.
+    pub fn as_name(self) -> String {
+        format!("{self:?}").to_uppercase()
+    }
+}

@@ -97,7 +97,7 @@ pub struct VmaEntry {
     #[prost(uint32, required, tag = "6")]
     #[serde(with = "As::<MapFlags>")]
     pub flags: u32,
-    /// VMA_AREA_* bits, see [`status`](super::status).
+    /// VMA_AREA_* bits, see [`status`].
     #[prost(uint32, required, tag = "7")]
     #[serde(with = "As::<VmaStatus>")]
     pub status: u32,

@@ -11,7 +11,9 @@ mod writer;
 pub use reader::{PageReader, Segment, Source};
 pub use writer::PageWriter;
 
-use super::message::{PagemapEntry, pe};
+use super::message::{PagemapEntry, PagemapHead, pe};
+use super::{ImageDir, Kind};
+use crate::error::Result;
 
 /// A run of pages as one pagemap entry says it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,6 +33,19 @@ impl Run {
     pub fn len(&self, page_size: u64) -> u64 {
         self.nr_pages * page_size
     }
+}
+
+/// Number of pages that a pagemap says are in its pages image, which need not be there; 0 without a pagemap.
+pub fn stored(dir: &ImageDir, kind: Kind) -> Result<u64> {
+    let Some(mut image) = dir.reader(kind)? else { return Ok(0) };
+    let _head: Option<PagemapHead> = image.next()?;
+    let mut total = 0u64;
+    while let Some(entry) = image.next::<PagemapEntry>()? {
+        if flags(&entry) & pe::PRESENT != 0 {
+            total = total.saturating_add(nr_pages(&entry));
+        }
+    }
+    Ok(total)
 }
 
 /// Flags of an entry, in the old form as well.
