@@ -9,6 +9,7 @@ use clap::{Parser, Subcommand};
 
 mod build;
 mod check;
+mod peer;
 mod setup;
 mod test;
 mod workspace;
@@ -25,7 +26,7 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Verb {
     /// Install what the other commands need, or print the one line that does
-    Setup,
+    Setup(setup::Options),
     /// Build `crio` for release
     Build,
     /// Formatting, lints, dependencies and the rules of the tree
@@ -38,7 +39,7 @@ enum Verb {
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().verb {
-        Verb::Setup => setup::run(),
+        Verb::Setup(options) => setup::run(&options),
         Verb::Build => build::run(),
         Verb::Check => check::run(),
         Verb::Test => test::run(),

@@ -7,8 +7,17 @@ use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 
 use anyhow::{Result, bail};
+use clap::Args;
 
+use crate::peer::Peer;
 use crate::workspace::{self, which};
+
+#[derive(Args)]
+pub(crate) struct Options {
+    /// Fetch Debian sid's criu as well, and print the path of a program that starts it
+    #[arg(long)]
+    peer: bool,
+}
 
 /// A thing outside the workspace without which some verb cannot do its work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +34,8 @@ pub(crate) enum Need {
     Tar,
     /// git: the rules of the tree look at the files that git knows.
     Git,
+    /// dpkg-deb: unpacks the peer.
+    Dpkg,
     /// rustfmt, of the toolchain in use.
     Rustfmt,
     /// clippy, of the toolchain in use.
@@ -32,13 +43,14 @@ pub(crate) enum Need {
 }
 
 impl Need {
-    const ALL: [Need; 8] = [
+    const ALL: [Need; 9] = [
         Need::Compiler,
         Need::CLibrary,
         Need::Bash,
         Need::Python,
         Need::Tar,
         Need::Git,
+        Need::Dpkg,
         Need::Rustfmt,
         Need::Clippy,
     ];
@@ -51,6 +63,7 @@ impl Need {
             Need::Python => which("python3").is_some(),
             Need::Tar => which("tar").is_some(),
             Need::Git => which("git").is_some(),
+            Need::Dpkg => which("dpkg-deb").is_some(),
             Need::Rustfmt => cargo_has("fmt"),
             Need::Clippy => cargo_has("clippy"),
         }
@@ -64,6 +77,7 @@ impl Need {
             Need::Python => Source::Package("python3"),
             Need::Tar => Source::Package("tar"),
             Need::Git => Source::Package("git"),
+            Need::Dpkg => Source::Package("dpkg"),
             Need::Rustfmt => Source::Component("rustfmt"),
             Need::Clippy => Source::Component("clippy"),
         }
@@ -76,9 +90,12 @@ enum Source {
     Component(&'static str),
 }
 
-pub(crate) fn run() -> Result<ExitCode> {
+pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     ensure(&Need::ALL)?;
     println!("setup: everything is there");
+    if options.peer {
+        println!("{}", Peer::fetch()?.wrapper().display());
+    }
     Ok(ExitCode::SUCCESS)
 }
 
