@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod bench;
 mod build;
 mod check;
 mod peer;
@@ -35,6 +36,8 @@ enum Verb {
     Test,
     /// Run C tests through dump and restore
     Zdtm(zdtm::Options),
+    /// Compare the time and memory of our `crio` with CRIU's
+    Bench(bench::Options),
 }
 
 fn main() -> ExitCode {
@@ -44,6 +47,7 @@ fn main() -> ExitCode {
         Verb::Check => check::run(),
         Verb::Test => test::run(),
         Verb::Zdtm(options) => zdtm::run(options),
+        Verb::Bench(options) => bench::run(&options),
     };
     result.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");
