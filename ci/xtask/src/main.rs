@@ -1,3 +1,56 @@
-//! `cargo xtask`: every developer command, one file per verb.
+//! `cargo xtask`: every developer command, one file per verb; this file is only the table of them.
+//!
+//! A verb asks [`setup`] for the programs that it needs, says each step that it takes and ends with an exit code.
+//! What belongs to one verb only stands in its folder; [`workspace`] is what all of them share.
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+mod bench;
+mod build;
+mod check;
+mod peer;
+mod setup;
+mod test;
+mod workspace;
+mod zdtm;
+
+/// Every developer command of the project.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Install what the other commands need, or print the one line that does
+    Setup(setup::Options),
+    /// Build `crio` for release
+    Build,
+    /// Formatting, lints, dependencies and the rules of the tree
+    Check,
+    /// Everything that a change must pass: check, the tests of all crates, build, the C tests
+    Test,
+    /// Run C tests through dump and restore
+    Zdtm(zdtm::Options),
+    /// Compare the time and memory of our `crio` with CRIU's
+    Bench(bench::Options),
+}
+
+fn main() -> ExitCode {
+    let result = match Arguments::parse().verb {
+        Verb::Setup(options) => setup::run(&options),
+        Verb::Build => build::run(),
+        Verb::Check => check::run(),
+        Verb::Test => test::run(),
+        Verb::Zdtm(options) => zdtm::run(options),
+        Verb::Bench(options) => bench::run(&options),
+    };
+    result.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
+}

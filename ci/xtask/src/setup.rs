@@ -1,0 +1,209 @@
+//! `cargo xtask setup`: installs what the other verbs need when it may, else prints the one line that does.
+//!
+//! Each [`Need`] knows how to see that it is there, so that a machine that has everything pays a few `stat` calls and
+//! no package manager is started. The verbs call [`ensure`] with the needs of their own.
+
+use std::path::Path;
+use std::process::{Command, ExitCode, Stdio};
+
+use anyhow::{Result, bail};
+use clap::Args;
+
+use crate::peer::Peer;
+use crate::workspace::{self, which};
+
+#[derive(Args)]
+pub(crate) struct Options {
+    /// Fetch Debian sid's criu as well, and print the path of a program that starts it
+    #[arg(long)]
+    peer: bool,
+}
+
+/// A thing outside the workspace without which some verb cannot do its work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Need {
+    /// A C compiler: the C tests and the programs of the benchmark.
+    Compiler,
+    /// The headers and start files of the C library.
+    CLibrary,
+    /// bash: the shell program of the engine's tests.
+    Bash,
+    /// Python 3: the interpreter program of the engine's tests.
+    Python,
+    /// tar: the tests move images about.
+    Tar,
+    /// git: the rules of the tree look at the files that git knows.
+    Git,
+    /// dpkg-deb: unpacks the peer.
+    Dpkg,
+    /// rustfmt, of the toolchain in use.
+    Rustfmt,
+    /// clippy, of the toolchain in use.
+    Clippy,
+}
+
+impl Need {
+    const ALL: [Need; 9] = [
+        Need::Compiler,
+        Need::CLibrary,
+        Need::Bash,
+        Need::Python,
+        Need::Tar,
+        Need::Git,
+        Need::Dpkg,
+        Need::Rustfmt,
+        Need::Clippy,
+    ];
+
+    fn is_there(self) -> bool {
+        match self {
+            Need::Compiler => which("cc").is_some(),
+            Need::CLibrary => Path::new("/usr/include/stdio.h").exists(),
+            Need::Bash => which("bash").is_some(),
+            Need::Python => which("python3").is_some(),
+            Need::Tar => which("tar").is_some(),
+            Need::Git => which("git").is_some(),
+            Need::Dpkg => which("dpkg-deb").is_some(),
+            Need::Rustfmt => cargo_has("fmt"),
+            Need::Clippy => cargo_has("clippy"),
+        }
+    }
+
+    fn source(self) -> Source {
+        match self {
+            Need::Compiler => Source::Package("gcc"),
+            Need::CLibrary => Source::Package("libc6-dev"),
+            Need::Bash => Source::Package("bash"),
+            Need::Python => Source::Package("python3"),
+            Need::Tar => Source::Package("tar"),
+            Need::Git => Source::Package("git"),
+            Need::Dpkg => Source::Package("dpkg"),
+            Need::Rustfmt => Source::Component("rustfmt"),
+            Need::Clippy => Source::Component("clippy"),
+        }
+    }
+}
+
+/// Where a need is met from: a package of a Debian-like distribution, or a component of the Rust toolchain.
+enum Source {
+    Package(&'static str),
+    Component(&'static str),
+}
+
+pub(crate) fn run(options: &Options) -> Result<ExitCode> {
+    ensure(&Need::ALL)?;
+    println!("setup: everything is there");
+    if options.peer {
+        println!("{}", Peer::fetch()?.wrapper().display());
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Makes sure that all `needs` are met; installs the missing ones when it may.
+/// The error holds the line that installs what is still missing.
+pub(crate) fn ensure(needs: &[Need]) -> Result<()> {
+    let install = Install::of(needs);
+    if install.is_empty() {
+        return Ok(());
+    }
+    if install.may_run() {
+        install.run();
+    }
+    let rest = Install::of(needs);
+    if !rest.is_empty() {
+        bail!("something is missing that this command needs; install it with\n  {}", rest.line());
+    }
+    Ok(())
+}
+
+/// What has to be installed, by source.
+struct Install {
+    packages: Vec<&'static str>,
+    components: Vec<&'static str>,
+}
+
+impl Install {
+    fn of(needs: &[Need]) -> Self {
+        let mut install = Install { packages: Vec::new(), components: Vec::new() };
+        for need in needs.iter().filter(|need| !need.is_there()) {
+            match need.source() {
+                Source::Package(name) => install.packages.push(name),
+                Source::Component(name) => install.components.push(name),
+            }
+        }
+        install
+    }
+
+    fn is_empty(&self) -> bool {
+        self.packages.is_empty() && self.components.is_empty()
+    }
+
+    /// Packages want root and apt; components want rustup, which installs for the user.
+    fn may_run(&self) -> bool {
+        let packages =
+            self.packages.is_empty() || (nix::unistd::geteuid().is_root() && which("apt-get").is_some());
+        packages && (self.components.is_empty() || which("rustup").is_some())
+    }
+
+    /// Tries to install; what did not work is seen by looking again, with the messages of the programs above it.
+    /// A machine that never ran `apt-get update` has no package lists, hence the second attempt.
+    fn run(&self) {
+        if !self.packages.is_empty() && !apt_install(&self.packages) {
+            let _ = quiet("apt-get", &["update", "-q"]);
+            let _ = apt_install(&self.packages);
+        }
+        if !self.components.is_empty() {
+            let _ = quiet("rustup", &[&["component", "add"], self.components.as_slice()].concat());
+        }
+    }
+
+    /// The one line that a person types to get all of it.
+    fn line(&self) -> String {
+        let mut parts = Vec::new();
+        if !self.packages.is_empty() {
+            parts.push(format!("sudo apt-get install -y {}", self.packages.join(" ")));
+        }
+        if !self.components.is_empty() {
+            parts.push(format!("rustup component add {}", self.components.join(" ")));
+        }
+        parts.join(" && ")
+    }
+}
+
+fn apt_install(packages: &[&str]) -> bool {
+    quiet("apt-get", &[&["install", "-y", "-q", "--no-install-recommends"], packages].concat())
+}
+
+/// Runs a package manager without questions, with its output on standard error; whether it succeeded.
+fn quiet(program: &str, arguments: &[&str]) -> bool {
+    let mut command = Command::new(program);
+    command.args(arguments).env("DEBIAN_FRONTEND", "noninteractive").stdin(Stdio::null());
+    command.stdout(std::io::stderr());
+    eprintln!("setup: {}", workspace::show(&command));
+    command.status().is_ok_and(|status| status.success())
+}
+
+/// Whether cargo knows the subcommand. rustup puts a proxy for each tool in the path even where its component is
+/// missing, so the tool has to answer.
+pub(crate) fn cargo_has(subcommand: &str) -> bool {
+    let mut cargo = workspace::cargo();
+    cargo.args([subcommand, "--version"]).stdout(Stdio::null()).stderr(Stdio::null());
+    cargo.status().is_ok_and(|status| status.success())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_line_names_every_missing_thing_once() {
+        let install = Install { packages: vec!["gcc", "python3"], components: vec!["clippy"] };
+        assert_eq!(install.line(), "sudo apt-get install -y gcc python3 && rustup component add clippy");
+    }
+
+    #[test]
+    fn what_is_there_is_not_installed() {
+        // This test was compiled, so a C compiler linked it.
+        assert!(Install::of(&[Need::Compiler]).is_empty());
+    }
+}
