@@ -124,6 +124,9 @@ static void launcher(pid_t child, int ready)
 	char byte;
 
 	if (read(ready, &byte, 1) == 1) {
+		/* The end of file comes when no task of the test holds the pipe any more. */
+		while (read(ready, &byte, 1) > 0)
+			;
 		write_pidfile(child);
 		_exit(0);
 	}
@@ -212,6 +215,7 @@ void test_init(int argc, char **argv)
 	close(3);
 	check(ready_pipe >= 0, "cannot move the pipe to the launcher");
 	check(setsid() == test_pid, "setsid");
+	check(sigemptyset(&action.sa_mask) == 0 && sigprocmask(SIG_SETMASK, &action.sa_mask, NULL) == 0, "sigprocmask");
 	check(pthread_atfork(NULL, NULL, close_ready_pipe) == 0, "pthread_atfork");
 	check(sigaction(SIGTERM, &action, NULL) == 0, "sigaction SIGTERM");
 	check(atexit(publish_log) == 0, "atexit");
