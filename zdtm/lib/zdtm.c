@@ -24,7 +24,7 @@ const char *test_dirname;
 static char outfile[PATH_MAX], inprogress[PATH_MAX + 16], pidfile[PATH_MAX];
 static pid_t test_pid;
 static int ready_pipe = -1;
-static uint32_t terminated;
+uint32_t test_terminated;
 
 static void launcher_error(const char *what)
 {
@@ -141,8 +141,8 @@ static void on_sigterm(int signal)
 	int saved = errno;
 
 	(void)signal;
-	__atomic_store_n(&terminated, 1, __ATOMIC_SEQ_CST);
-	syscall(SYS_futex, &terminated, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
+	__atomic_store_n(&test_terminated, 1, __ATOMIC_SEQ_CST);
+	syscall(SYS_futex, &test_terminated, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
 	errno = saved;
 }
 
@@ -232,13 +232,13 @@ void test_daemon(void)
 void test_waitsig(void)
 {
 	while (test_go())
-		syscall(SYS_futex, &terminated, FUTEX_WAIT_PRIVATE, 0, NULL, NULL, 0);
+		syscall(SYS_futex, &test_terminated, FUTEX_WAIT_PRIVATE, 0, NULL, NULL, 0);
 	errno = 0;
 }
 
 bool test_go(void)
 {
-	return !__atomic_load_n(&terminated, __ATOMIC_SEQ_CST);
+	return !__atomic_load_n(&test_terminated, __ATOMIC_SEQ_CST);
 }
 
 static void log_line(const char *prefix, const char *file, int line, int error, const char *format, va_list arguments)

@@ -68,6 +68,9 @@ void test_waitsig(void);
 /* True until SIGTERM: for tests that work while they are dumped. */
 bool test_go(void);
 
+/* 0 until SIGTERM, then 1: for loops that may not call a function, see machine.h. */
+extern uint32_t test_terminated;
+
 /* Ends the log with PASS; returns 0, so that main() and task bodies can `return pass()`. */
 int pass(void);
 

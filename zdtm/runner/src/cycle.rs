@@ -4,7 +4,8 @@
 //! before and after.
 
 use std::fmt::Write as _;
-use std::fs::{self, File};
+use std::fs::{self, File, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -46,6 +47,8 @@ impl Plan {
 pub(crate) fn run(plan: &Plan, test: &Test, binary: &Path) -> Result<()> {
     let folder = tempfile::Builder::new()
         .prefix(&format!("zdtm-{}-", test.program))
+        // A test that becomes another user must still be able to rename its log.
+        .permissions(Permissions::from_mode(0o777))
         .tempdir()
         .context("cannot create a folder for the test")?;
     let case = Case { plan, test, binary, folder: folder.path().to_owned() };
