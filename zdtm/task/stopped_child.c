@@ -26,7 +26,8 @@ int main(int argc, char **argv)
 	test_init(argc, argv);
 	counter = (void *)barrier_new();
 	pid = test_fork(child, (void *)counter);
-	barrier_wait((void *)counter, 1);
+	while (*counter == 0)
+		sched_yield();
 	check(kill(pid, SIGSTOP) == 0, "SIGSTOP");
 	check(waitpid(pid, &status, WUNTRACED) == pid && WIFSTOPPED(status), "the child does not stop");
 	frozen = *counter;

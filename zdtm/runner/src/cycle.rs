@@ -47,10 +47,10 @@ impl Plan {
 pub(crate) fn run(plan: &Plan, test: &Test, binary: &Path) -> Result<()> {
     let folder = tempfile::Builder::new()
         .prefix(&format!("zdtm-{}-", test.program))
-        // A test that becomes another user must still be able to rename its log.
-        .permissions(Permissions::from_mode(0o777))
         .tempdir()
         .context("cannot create a folder for the test")?;
+    // A test that becomes another user must still be able to rename its log.
+    fs::set_permissions(folder.path(), Permissions::from_mode(0o777))?;
     let case = Case { plan, test, binary, folder: folder.path().to_owned() };
     let mut outcome = case.live();
     task::kill_all_of(&case.folder);

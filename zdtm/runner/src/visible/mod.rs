@@ -13,6 +13,7 @@ use std::io::ErrorKind;
 use std::{fs, io};
 
 use anyhow::{Context, Result};
+use nix::errno::Errno;
 use serde::Deserialize;
 
 use crate::task;
@@ -43,14 +44,15 @@ pub(crate) struct Picture {
 }
 
 impl Picture {
-    /// Looks at the tree below `root`, which must not change its shape meanwhile.
+    /// Looks at the tree below `root`. A task that ends meanwhile is a difference, not an error.
     pub(crate) fn take(root: i32) -> Result<Self> {
         let mut picture = Picture { lines: BTreeMap::new() };
         let mut kernel_objects = descriptor::Names::default();
         for pid in task::tree(root) {
-            picture
-                .add_task(pid, &mut kernel_objects)
-                .with_context(|| format!("cannot look at task {pid} of the tree of {root}"))?;
+            match picture.add_task(pid, &mut kernel_objects) {
+                Err(error) if is_gone(&error) => picture.add(pid, Section::Tasks, "ended", "meanwhile".to_owned()),
+                outcome => outcome.with_context(|| format!("cannot look at task {pid} of the tree of {root}"))?,
+            }
         }
         Ok(picture)
     }
@@ -122,9 +124,14 @@ fn numbers_in(folder: &str) -> io::Result<Vec<i32>> {
 fn if_there<T>(answer: io::Result<T>) -> io::Result<Option<T>> {
     match answer {
         Ok(value) => Ok(Some(value)),
-        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::PermissionDenied) => Ok(None),
+        Err(error) if is_gone(&error) || error.kind() == ErrorKind::PermissionDenied => Ok(None),
         Err(error) => Err(error),
     }
+}
+
+/// The task has ended (ENOENT on its folder, ESRCH on a file that was open).
+fn is_gone(error: &io::Error) -> bool {
+    error.kind() == ErrorKind::NotFound || error.raw_os_error() == Some(Errno::ESRCH as i32)
 }
 
 #[cfg(test)]

@@ -91,14 +91,16 @@ fn stat_fields(text: &str) -> Vec<(String, String)> {
         return Vec::new();
     };
     let values: Vec<&str> = rest.split_whitespace().collect();
-    let mut found: Vec<(String, String)> = STAT_FIELDS
-        .iter()
-        .filter_map(|(number, name)| Some(((*name).to_owned(), (*values.get(number - 3)?).to_owned())))
-        .collect();
     let state = match values.first() {
         Some(state @ (&"Z" | &"T" | &"t")) => state,
         _ => "live",
     };
+    let mut found: Vec<(String, String)> = STAT_FIELDS
+        .iter()
+        // Before the end, it is the stop signal that no parent has waited for yet.
+        .filter(|(_, name)| *name != "exit_code" || state == "Z")
+        .filter_map(|(number, name)| Some(((*name).to_owned(), (*values.get(number - 3)?).to_owned())))
+        .collect();
     found.push(("state".to_owned(), state.to_owned()));
     found
 }
