@@ -5,6 +5,7 @@
  *
  *	machine_spin_gprs(values)	MACHINE_GPRS words, general purpose registers
  *	machine_spin_vectors(values)	machine_vectors_size() bytes, the widest vector registers of this processor
+ *	MACHINE_ANSWER			the code of a function that returns 42
  *	machine_float_control()		rounding and flush modes, as one word; machine_set_float_control() sets them
  *
  * A machine without code of its own keeps a few words and doubles in registers by means of the compiler.
@@ -15,6 +16,8 @@
 #include "zdtm.h"
 
 #if defined(__x86_64__)
+
+#define MACHINE_ANSWER { 0xb8, 0x2a, 0x00, 0x00, 0x00, 0xc3 } /* mov $42, %eax; ret */
 
 /* All but rsp: rax rbx rcx rdx rsi rdi rbp r8..r15. */
 #define MACHINE_GPRS 15
@@ -108,6 +111,8 @@ __attribute__((unused)) static void machine_set_float_control(void)
 
 #elif defined(__aarch64__)
 
+#define MACHINE_ANSWER { 0x40, 0x05, 0x80, 0x52, 0xc0, 0x03, 0x5f, 0xd6 } /* mov w0, #42; ret */
+
 /* x0..x28 but x18, which some platforms reserve; x29, x30 and sp hold the frame. */
 #define MACHINE_GPRS 28
 
@@ -159,6 +164,12 @@ __attribute__((unused)) static void machine_set_float_control(void)
 #else
 
 #include <fenv.h>
+
+#if defined(__arm__)
+#define MACHINE_ANSWER { 0x2a, 0x00, 0xa0, 0xe3, 0x1e, 0xff, 0x2f, 0xe1 } /* mov r0, #42; bx lr */
+#elif defined(__mips64) && defined(__MIPSEL__)
+#define MACHINE_ANSWER { 0x08, 0x00, 0xe0, 0x03, 0x2a, 0x00, 0x02, 0x24 } /* jr ra; li v0, 42 */
+#endif
 
 #define MACHINE_GPRS 4
 

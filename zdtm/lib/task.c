@@ -39,6 +39,17 @@ pid_t test_fork(int (*body)(void *), void *argument)
 	return child;
 }
 
+void wait_asleep(pid_t pid)
+{
+	char path[32], state[64];
+
+	snprintf(path, sizeof(path), "%d/status", pid);
+	do {
+		usleep(1000);
+		proc_field(path, "State", state, sizeof(state));
+	} while (state[0] != 'S');
+}
+
 void test_join(pid_t child)
 {
 	int status;

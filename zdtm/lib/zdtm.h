@@ -112,6 +112,8 @@ void barrier_wait(struct barrier *barrier, uint32_t count);
 
 /* Forks a child that ends with exit code body(argument). The child has its own test_go() flag. */
 pid_t test_fork(int (*body)(void *), void *argument);
+/* Waits until a single-threaded process sleeps in a system call. */
+void wait_asleep(pid_t pid);
 /* Sends SIGTERM to a child, reaps it, and checks that it exited with 0. */
 void test_join(pid_t child);
 

@@ -29,7 +29,7 @@ int main(int argc, char **argv)
 	word = &ready[1].count;
 	pid = test_fork(child, word);
 	barrier_wait(ready, 1);
-	usleep(20000);
+	wait_asleep(pid);
 	test_daemon();
 	test_waitsig();
 	__atomic_store_n(word, 1, __ATOMIC_SEQ_CST);

@@ -31,7 +31,7 @@ int main(int argc, char **argv)
 	ready = barrier_new();
 	pid = test_fork(child, ready);
 	barrier_wait(ready, 1);
-	usleep(20000);
+	wait_asleep(pid);
 	test_daemon();
 	test_waitsig();
 	/* A second later the child is surely awake; SIGTERM must not be what wakes it. */

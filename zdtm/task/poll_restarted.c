@@ -28,7 +28,7 @@ int main(int argc, char **argv)
 	check(pipe(pipe_fds) == 0, "pipe");
 	pid = test_fork(child, &pipe_fds[0]);
 	barrier_wait(ready, 1);
-	usleep(20000);
+	wait_asleep(pid);
 	test_daemon();
 	test_waitsig();
 	check(write(pipe_fds[1], "x", 1) == 1, "write");

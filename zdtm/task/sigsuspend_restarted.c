@@ -33,6 +33,18 @@ static int child(void *argument)
 	return 0;
 }
 
+/* status shows the mask of the moment: HUP alone, the lowest bit. */
+static void wait_suspended(pid_t pid)
+{
+	char path[32], mask[64];
+
+	snprintf(path, sizeof(path), "%d/status", pid);
+	do {
+		usleep(1000);
+		proc_field(path, "SigBlk", mask, sizeof(mask));
+	} while (strtoull(mask, NULL, 16) != 1);
+}
+
 int main(int argc, char **argv)
 {
 	int status;
@@ -42,7 +54,7 @@ int main(int argc, char **argv)
 	ready = barrier_new();
 	pid = test_fork(child, NULL);
 	barrier_wait(ready, 1);
-	usleep(20000);
+	wait_suspended(pid);
 	test_daemon();
 	test_waitsig();
 	check(kill(pid, SIGUSR1) == 0, "kill");

@@ -35,7 +35,7 @@ int main(int argc, char **argv)
 	go = barrier_new();
 	pid = test_fork(child, NULL);
 	barrier_wait(ready, 2);
-	usleep(20000);
+	wait_asleep(pid);
 	test_daemon();
 	test_waitsig();
 	barrier_post(go);

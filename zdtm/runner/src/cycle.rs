@@ -8,6 +8,7 @@ use std::fs::{self, File, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 
@@ -19,8 +20,10 @@ use crate::visible::Picture;
 /// What is done with every test of a run.
 #[derive(Debug)]
 pub(crate) struct Plan {
-    /// None: the programs run undisturbed.
+    /// Does the work, and knows the features.
     pub(crate) engine: Option<Engine>,
+    /// The programs run without checkpoint and restore.
+    pub(crate) undisturbed: bool,
     pub(crate) iterations: u32,
     pub(crate) leave_running: bool,
     pub(crate) keep_images: bool,
@@ -74,7 +77,7 @@ struct Case<'a> {
 impl Case<'_> {
     fn live(&self) -> Result<()> {
         let root = self.start().context("step start")?;
-        if let Some(engine) = &self.plan.engine {
+        if let Some(engine) = self.plan.engine.as_ref().filter(|_| !self.plan.undisturbed) {
             for iteration in 1..=self.plan.iterations {
                 self.checkpoint_and_restore(engine, root, iteration)
                     .with_context(|| format!("iteration {iteration}"))?;
@@ -115,14 +118,25 @@ impl Case<'_> {
             }
             self.drive(&mut engine.restore(&images, options), "restore", &images)?;
         }
-        if self.plan.compare {
+        if self.plan.compare { self.compare(root, &before) } else { Ok(()) }
+    }
+
+    /// Looks at /proc until it shows what it did before: a task that was in the middle of a system call needs a
+    /// moment to get there again.
+    fn compare(&self, root: i32, before: &Picture) -> Result<()> {
+        let mut patience = 50;
+        loop {
             let after = Picture::take(root).context("step look again")?;
             let differences = before.differences(&after, &self.test.entry.changes);
-            if !differences.is_empty() {
+            if differences.is_empty() {
+                return Ok(());
+            }
+            if patience == 0 {
                 bail!("step compare: /proc shows other state than before\n{differences}");
             }
+            patience -= 1;
+            std::thread::sleep(Duration::from_millis(20));
         }
-        Ok(())
     }
 
     /// Runs the engine once; its failure is reported with the errors in its log.

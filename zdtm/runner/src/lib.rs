@@ -145,9 +145,10 @@ fn runnable(options: &Options, suite: &Path, tests: Vec<Test>) -> Result<Vec<Tri
         Some(folder) => Compiler::prebuilt(folder.clone()),
         None => Compiler::new(suite)?,
     });
-    let engine = if options.no_cr { None } else { Some(Engine::find(&options.engine)?) };
     let plan = Arc::new(Plan {
-        engine,
+        // Without checkpoint and restore an engine is only asked for features, if there is one.
+        engine: if options.no_cr { Engine::find(&options.engine).ok() } else { Some(Engine::find(&options.engine)?) },
+        undisturbed: options.no_cr,
         iterations: options.iters,
         leave_running: options.leave_running,
         keep_images: options.keep_images,

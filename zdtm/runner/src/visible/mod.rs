@@ -89,6 +89,12 @@ impl Picture {
         self.lines.keys().map(|(pid, ..)| *pid).collect::<BTreeSet<i32>>().into_iter().collect()
     }
 
+    /// A task that has become a zombie differs in everything, which says no more than that.
+    fn ended_until(&self, after: &Picture, pid: i32) -> bool {
+        let state = (pid, Section::Status, "state".to_owned());
+        after.lines.get(&state).is_some_and(|now| now == "Z") && self.lines.get(&state) != after.lines.get(&state)
+    }
+
     /// One line per value that only one side has; "" if the pictures agree in all sections but these.
     pub(crate) fn differences(&self, after: &Picture, except: &[Section]) -> String {
         let keys: BTreeSet<&Key> = self.lines.keys().chain(after.lines.keys()).collect();
@@ -96,11 +102,12 @@ impl Picture {
         for key in keys {
             let (pid, section, item) = key;
             let (old, new) = (self.lines.get(key), after.lines.get(key));
-            if old == new || except.contains(section) {
+            if old == new || except.contains(section) || (item != "state" && self.ended_until(after, *pid)) {
                 continue;
             }
             for (sign, value) in [('-', old), ('+', new)] {
                 if let Some(value) = value {
+                    let value = shortened(value, old.zip(new));
                     // Writing to a String cannot fail.
                     let _ = writeln!(text, "  {sign} {pid} {item}: {value}");
                 }
@@ -108,6 +115,18 @@ impl Picture {
         }
         text
     }
+}
+
+/// A long value, reduced to where it begins to differ.
+fn shortened(value: &str, both: Option<(&String, &String)>) -> String {
+    const SHOWN: usize = 160;
+    if value.chars().count() <= SHOWN {
+        return value.to_owned();
+    }
+    let common = both.map_or(0, |(old, new)| old.chars().zip(new.chars()).take_while(|(a, b)| a == b).count());
+    let from = common.saturating_sub(20);
+    let middle: String = value.chars().skip(from).take(SHOWN).collect();
+    format!("{}{middle}...", if from > 0 { "..." } else { "" })
 }
 
 /// The numeric names in a folder of /proc, in order.

@@ -42,7 +42,11 @@ const STAT_FIELDS: [(usize, &str); 20] = [
     (52, "exit_code"),
 ];
 
-/// Small files that are compared as a whole.
+/// What the parent of a zombie can still learn; the rest shows how the task happened to end.
+const OF_A_ZOMBIE: [&str; 8] =
+    ["Name", "Tgid", "ppid", "pgrp", "session", "exit_signal", "exit_code", "state"];
+
+/// Small files, compared line by line.
 const FILES: [&str; 12] = [
     "cmdline",
     "comm",
@@ -73,6 +77,9 @@ pub(super) fn thread_status(pid: i32, thread: i32) -> io::Result<Vec<(String, St
 fn fields(folder: &str) -> io::Result<Vec<(String, String)>> {
     let mut found: Vec<(String, String)> = status_fields(&fs::read_to_string(format!("{folder}/status"))?);
     found.extend(stat_fields(&fs::read_to_string(format!("{folder}/stat"))?));
+    if found.iter().any(|(name, value)| name == "state" && value == "Z") {
+        found.retain(|(name, _)| OF_A_ZOMBIE.contains(&name.as_str()));
+    }
     Ok(found)
 }
 
@@ -105,12 +112,18 @@ fn stat_fields(text: &str) -> Vec<(String, String)> {
     found
 }
 
-/// Small files and links of a task; a zombie lacks most.
+/// Small files and links of a task; of a zombie they are nobody's concern.
 pub(super) fn settings(pid: i32) -> io::Result<Vec<(String, String)>> {
     let mut found = Vec::new();
+    if fs::read_to_string(format!("/proc/{pid}/stat"))?.contains(") Z ") {
+        return Ok(found);
+    }
     for name in FILES {
-        if let Some(bytes) = if_there(fs::read(format!("/proc/{pid}/{name}")))? {
-            found.push((name.to_owned(), readable(name, &bytes)));
+        let Some(bytes) = if_there(fs::read(format!("/proc/{pid}/{name}")))? else {
+            continue;
+        };
+        for (number, line) in readable(name, &bytes).lines().enumerate() {
+            found.push((format!("{name} {}", number + 1), line.split_whitespace().collect::<Vec<_>>().join(" ")));
         }
     }
     for name in LINKS {
@@ -125,8 +138,8 @@ fn readable(name: &str, bytes: &[u8]) -> String {
     if name == "auxv" {
         return bytes.iter().map(|byte| format!("{byte:02x}")).collect();
     }
-    let text = String::from_utf8_lossy(bytes).replace('\0', " ");
-    text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect::<Vec<_>>().join(" | ")
+    let separator = if name == "environ" { "\n" } else { " " };
+    String::from_utf8_lossy(bytes).replace('\0', separator)
 }
 
 #[cfg(test)]
