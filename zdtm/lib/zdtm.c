@@ -50,8 +50,8 @@ static void absolute(char *path, size_t size, const char *given, const char *suf
 	}
 }
 
-/* Without the option, the path is the log's with .out replaced by .test. */
-static const char *scratch_path(const char *given)
+/* Without the option, the path is the log's with another suffix than .out. */
+static const char *scratch_path(const char *given, const char *suffix)
 {
 	char path[PATH_MAX];
 	size_t length;
@@ -62,7 +62,7 @@ static const char *scratch_path(const char *given)
 		length = strlen(outfile);
 		if (length > 4 && !strcmp(outfile + length - 4, ".out"))
 			length -= 4;
-		if (snprintf(path, sizeof(path), "%.*s.test", (int)length, outfile) >= (int)sizeof(path)) {
+		if (snprintf(path, sizeof(path), "%.*s%s", (int)length, outfile, suffix) >= (int)sizeof(path)) {
 			errno = ENAMETOOLONG;
 			launcher_error(outfile);
 		}
@@ -103,8 +103,8 @@ static void parse_options(int argc, char **argv)
 	absolute(outfile, sizeof(outfile), out ? out : program_invocation_short_name, out ? "" : ".out");
 	snprintf(inprogress, sizeof(inprogress), "%s.inprogress", outfile);
 	absolute(pidfile, sizeof(pidfile), pid ? pid : program_invocation_short_name, pid ? "" : ".pid");
-	test_filename = scratch_path(filename);
-	test_dirname = scratch_path(dirname);
+	test_filename = scratch_path(filename, ".test");
+	test_dirname = scratch_path(dirname, ".dir");
 }
 
 /* The reader of the pidfile must never see half a number. */

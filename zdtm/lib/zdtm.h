@@ -50,8 +50,8 @@
 
 /* ---- life of a test ------------------------------------------------------------------------------------------- */
 
-/* Absolute paths from --filename and --dirname; without the option, X.test beside the log X.out. Nothing exists at
- * either path when the test starts. */
+/* Absolute paths from --filename and --dirname; without the options, X.test and X.dir beside the log X.out. Nothing
+ * exists at either path when the test starts. */
 extern const char *test_filename;
 extern const char *test_dirname;
 

@@ -38,6 +38,9 @@ pub(crate) struct Entry {
     /// Options for dump and restore.
     #[serde(default)]
     pub(crate) options: Vec<String>,
+    /// More arguments for the program, after `--pidfile` and `--outfile`.
+    #[serde(default)]
+    pub(crate) arguments: Vec<String>,
     /// What the program itself changes while it waits, so that a difference in /proc says nothing.
     #[serde(default)]
     pub(crate) changes: Vec<Section>,
@@ -71,8 +74,8 @@ impl Test {
 pub(crate) fn load(suite: &Path) -> Result<Vec<Test>> {
     let file = suite.join("tests.yaml");
     let text = fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
-    let mut entries: BTreeMap<String, Entry> =
-        serde_yaml::from_str(&text).with_context(|| format!("{} is not a valid catalogue", file.display()))?;
+    let mut entries: BTreeMap<String, Entry> = serde_yaml::from_str(&text)
+        .with_context(|| format!("{} is not a valid catalogue", file.display()))?;
     let mut tests = Vec::new();
     for (family, program, source) in sources(suite)? {
         let Some(entry) = entries.remove(&program) else {

@@ -93,8 +93,10 @@ impl Case<'_> {
     /// Starts the program; when it returns, the test is ready.
     fn start(&self) -> Result<i32> {
         let mut command = Command::new(self.binary);
-        command.arg("--pidfile").arg(self.file(".pid")).arg("--outfile").arg(self.file(".out"));
-        command.arg("--filename").arg(self.file(".test")).arg("--dirname").arg(self.file(".dir"));
+        // The form that CRIU's test programs understand, too.
+        command.arg(format!("--pidfile={}", self.file(".pid").display()));
+        command.arg(format!("--outfile={}", self.file(".out").display()));
+        command.args(&self.test.entry.arguments);
         let status = self.execute(&mut command, "start")?;
         if !status.success() {
             bail!("the program ended with {status}\n{}", self.output_of("start"));
@@ -158,7 +160,9 @@ impl Case<'_> {
         if let Some(limit) = self.test.entry.image_at_most_kib {
             let size = folder_size(images)?.div_ceil(1024);
             if size > limit {
-                bail!("step dump: the images take {size} KiB, more than the {limit} KiB that tests.yaml allows");
+                bail!(
+                    "step dump: the images take {size} KiB, more than the {limit} KiB that tests.yaml allows"
+                );
             }
         }
         if self.plan.verify_images {
@@ -177,7 +181,8 @@ impl Case<'_> {
         if !left.is_empty() {
             bail!("task {root} does not end after SIGTERM");
         }
-        let log = fs::read_to_string(self.file(".out")).context("the test died: it has not closed its log")?;
+        let log =
+            fs::read_to_string(self.file(".out")).context("the test died: it has not closed its log")?;
         if log.lines().last() != Some("PASS") {
             bail!("the test does not say PASS");
         }

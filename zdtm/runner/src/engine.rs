@@ -19,7 +19,10 @@ impl Engine {
     /// The engine at `program`, which must exist.
     pub(crate) fn find(program: &Path) -> Result<Self> {
         let program = program.canonicalize().with_context(|| {
-            format!("no engine at {}; build it (cargo build -p engine) or name one with --engine", program.display())
+            format!(
+                "no engine at {}; build it (cargo build -p engine) or name one with --engine",
+                program.display()
+            )
         })?;
         Ok(Engine { program, features: Mutex::default() })
     }

@@ -147,7 +147,11 @@ fn runnable(options: &Options, suite: &Path, tests: Vec<Test>) -> Result<Vec<Tri
     });
     let plan = Arc::new(Plan {
         // Without checkpoint and restore an engine is only asked for features, if there is one.
-        engine: if options.no_cr { Engine::find(&options.engine).ok() } else { Some(Engine::find(&options.engine)?) },
+        engine: if options.no_cr {
+            Engine::find(&options.engine).ok()
+        } else {
+            Some(Engine::find(&options.engine)?)
+        },
         undisturbed: options.no_cr,
         iterations: options.iters,
         leave_running: options.leave_running,

@@ -31,9 +31,13 @@ const INCARNATION: [&str; 3] = ["ino", "eventfd-id", "it_value"];
 pub(super) fn all(pid: i32, names: &mut Names) -> io::Result<Vec<(String, String)>> {
     let mut found = Vec::new();
     for fd in if_there(numbers_in(&format!("/proc/{pid}/fd")))?.unwrap_or_default() {
-        let target = fs::read_link(format!("/proc/{pid}/fd/{fd}"))?.to_string_lossy().into_owned();
-        let info = fs::read_to_string(format!("/proc/{pid}/fdinfo/{fd}"))?;
-        found.push((format!("fd {fd}"), format!("{} {}", names.name(target), state(&info))));
+        let target = if_there(fs::read_link(format!("/proc/{pid}/fd/{fd}")))?;
+        let info = if_there(fs::read_to_string(format!("/proc/{pid}/fdinfo/{fd}")))?;
+        let (Some(target), Some(info)) = (target, info) else {
+            continue; // closed meanwhile
+        };
+        let name = names.name(target.to_string_lossy().into_owned());
+        found.push((format!("fd {fd}"), format!("{name} {}", state(&info))));
     }
     Ok(found)
 }
@@ -62,6 +66,9 @@ mod tests {
 
     #[test]
     fn the_incarnation_is_left_out() {
-        assert_eq!(state("pos:\t12\nflags:\t0100002\nmnt_id:\t15\nino:\t99\n"), "pos: 12, flags: 0100002, mnt_id: 15");
+        assert_eq!(
+            state("pos:\t12\nflags:\t0100002\nmnt_id:\t15\nino:\t99\n"),
+            "pos: 12, flags: 0100002, mnt_id: 15"
+        );
     }
 }

@@ -45,7 +45,11 @@ impl Area {
 
 /// Shared anonymous memory is a nameless file, which can only be made again under another name.
 fn name_of(name: &str) -> String {
-    if name == "/dev/zero (deleted)" || name == "/memfd:/dev/zero (deleted)" { "[shared]".to_owned() } else { name.to_owned() }
+    if name == "/dev/zero (deleted)" || name == "/memfd:/dev/zero (deleted)" {
+        "[shared]".to_owned()
+    } else {
+        name.to_owned()
+    }
 }
 
 /// (range, permissions, offset and name) of every area.

@@ -50,8 +50,12 @@ impl Picture {
         let mut kernel_objects = descriptor::Names::default();
         for pid in task::tree(root) {
             match picture.add_task(pid, &mut kernel_objects) {
-                Err(error) if is_gone(&error) => picture.add(pid, Section::Tasks, "ended", "meanwhile".to_owned()),
-                outcome => outcome.with_context(|| format!("cannot look at task {pid} of the tree of {root}"))?,
+                Err(error) if is_gone(&error) => {
+                    picture.add(pid, Section::Tasks, "ended", "meanwhile".to_owned())
+                }
+                outcome => {
+                    outcome.with_context(|| format!("cannot look at task {pid} of the tree of {root}"))?
+                }
             }
         }
         Ok(picture)
@@ -89,10 +93,13 @@ impl Picture {
         self.lines.keys().map(|(pid, ..)| *pid).collect::<BTreeSet<i32>>().into_iter().collect()
     }
 
-    /// A task that has become a zombie differs in everything, which says no more than that.
-    fn ended_until(&self, after: &Picture, pid: i32) -> bool {
-        let state = (pid, Section::Status, "state".to_owned());
-        after.lines.get(&state).is_some_and(|now| now == "Z") && self.lines.get(&state) != after.lines.get(&state)
+    /// A task that is gone, or has become a zombie, differs in everything, which says no more than that.
+    fn only_one_lives(&self, other: &Picture, pid: i32) -> bool {
+        self.lives(pid) != other.lives(pid)
+    }
+
+    fn lives(&self, pid: i32) -> bool {
+        self.lines.get(&(pid, Section::Status, "state".to_owned())).is_some_and(|state| state != "Z")
     }
 
     /// One line per value that only one side has; "" if the pictures agree in all sections but these.
@@ -102,7 +109,8 @@ impl Picture {
         for key in keys {
             let (pid, section, item) = key;
             let (old, new) = (self.lines.get(key), after.lines.get(key));
-            if old == new || except.contains(section) || (item != "state" && self.ended_until(after, *pid)) {
+            if old == new || except.contains(section) || (item != "state" && self.only_one_lives(after, *pid))
+            {
                 continue;
             }
             for (sign, value) in [('-', old), ('+', new)] {
@@ -123,7 +131,8 @@ fn shortened(value: &str, both: Option<(&String, &String)>) -> String {
     if value.chars().count() <= SHOWN {
         return value.to_owned();
     }
-    let common = both.map_or(0, |(old, new)| old.chars().zip(new.chars()).take_while(|(a, b)| a == b).count());
+    let common =
+        both.map_or(0, |(old, new)| old.chars().zip(new.chars()).take_while(|(a, b)| a == b).count());
     let from = common.saturating_sub(20);
     let middle: String = value.chars().skip(from).take(SHOWN).collect();
     format!("{}{middle}...", if from > 0 { "..." } else { "" })
@@ -183,6 +192,14 @@ mod tests {
         );
         assert_eq!(before.differences(&after, &[Section::Files]), "  + 7 0-1: rw\n");
         assert_eq!(before.differences(&before, &[]), "");
+    }
+
+    #[test]
+    fn a_task_that_ended_is_one_line() {
+        let before = picture(&[(7, Section::Status, "state", "live"), (7, Section::Maps, "0-1", "rw")]);
+        let zombie = picture(&[(7, Section::Status, "state", "Z")]);
+        assert_eq!(before.differences(&zombie, &[]), "  - 7 state: live\n  + 7 state: Z\n");
+        assert_eq!(before.differences(&picture(&[]), &[]), "  - 7 state: live\n");
     }
 
     #[test]

@@ -123,7 +123,10 @@ pub(super) fn settings(pid: i32) -> io::Result<Vec<(String, String)>> {
             continue;
         };
         for (number, line) in readable(name, &bytes).lines().enumerate() {
-            found.push((format!("{name} {}", number + 1), line.split_whitespace().collect::<Vec<_>>().join(" ")));
+            found.push((
+                format!("{name} {}", number + 1),
+                line.split_whitespace().collect::<Vec<_>>().join(" "),
+            ));
         }
     }
     for name in LINKS {
