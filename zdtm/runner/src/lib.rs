@@ -1,1 +1,178 @@
-//! zdtm runner
+//! Runs C programs that must not notice that they were frozen, written to disk and brought back.
+//!
+//! One test is one program of `zdtm/<family>/`, described by one entry of `tests.yaml`. Its life is [`cycle`]: build,
+//! start, look at /proc, dump, restore, look again, end, read the verdict.
+//!
+//! | module | what it is |
+//! |---|---|
+//! | [`catalogue`] | `tests.yaml` and the sources that it describes |
+//! | [`compile`] | C sources to one binary per test |
+//! | [`engine`] | the command lines of the engine under test |
+//! | [`task`] | processes: start, wait with a limit, leave none behind |
+//! | [`visible`] | what /proc shows of a tree, and how two such pictures differ |
+//! | [`cycle`] | the steps of one test, and the report of a failed one |
+//!
+//! Not here: kernels and guests (crate `vm` starts this program inside them), and any knowledge of image files.
+
+mod catalogue;
+mod compile;
+mod cycle;
+mod engine;
+mod task;
+mod visible;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail};
+use clap::Parser;
+use libtest_mimic::{Arguments, ColorSetting, Completion, FormatSetting, Trial};
+
+use catalogue::{Flavor, Test};
+use compile::Compiler;
+use cycle::Plan;
+use engine::Engine;
+
+/// What to run and how; the words of the command line, shared by `zdtm` and `cargo xtask zdtm`.
+#[derive(Parser, Debug, Clone)]
+#[command(about = "Runs C programs that must not notice that they were dumped and restored")]
+pub struct Options {
+    /// Run the tests whose family/name contains one of these words (default: all)
+    #[arg(value_name = "FILTER")]
+    pub filters: Vec<String>,
+    /// A filter must be the whole name
+    #[arg(long)]
+    pub exact: bool,
+    /// Leave out the tests whose family/name contains WORD
+    #[arg(long, value_name = "WORD")]
+    pub skip: Vec<String>,
+    /// Only list the tests
+    #[arg(long)]
+    pub list: bool,
+    /// Checkpoint and restore each test N times in a row
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub iters: u32,
+    /// Keep the folder of each test: images, logs, the test's own files
+    #[arg(long)]
+    pub keep_images: bool,
+    /// The engine under test: crio, or any program with criu's command line
+    #[arg(long, value_name = "PATH", default_value = "target/debug/crio")]
+    pub engine: PathBuf,
+    /// Only start, end and verify the programs
+    #[arg(long, conflicts_with_all = ["leave_running", "iters"])]
+    pub no_cr: bool,
+    /// Dump with --leave-running: no restore, the program must not notice the dump
+    #[arg(long)]
+    pub leave_running: bool,
+    /// Ask the engine to verify each image directory (`crio image verify`)
+    #[arg(long)]
+    pub verify_images: bool,
+    /// Do not compare what /proc shows before and after
+    #[arg(long)]
+    pub no_compare: bool,
+    /// Folder with tests.yaml and the sources (default: the one in this repository)
+    #[arg(long, value_name = "DIR")]
+    pub suite: Option<PathBuf>,
+    /// Run binaries that were built before, DIR/NAME, instead of compiling
+    #[arg(long, value_name = "DIR")]
+    pub prebuilt: Option<PathBuf>,
+    /// Tests to run at once (default: one per processor)
+    #[arg(long, value_name = "N")]
+    pub test_threads: Option<usize>,
+    /// Output format
+    #[arg(long, value_enum)]
+    pub format: Option<FormatSetting>,
+    /// One character per test, as --format terse
+    #[arg(short, long, conflicts_with = "format")]
+    pub quiet: bool,
+    /// Colours in the output
+    #[arg(long, value_enum)]
+    pub color: Option<ColorSetting>,
+    /// Write the output to FILE instead of stdout
+    #[arg(long, value_name = "FILE")]
+    pub logfile: Option<String>,
+}
+
+impl Options {
+    fn selects(&self, name: &str) -> bool {
+        let matches =
+            |filter: &String| if self.exact { name == filter } else { name.contains(filter.as_str()) };
+        (self.filters.is_empty() || self.filters.iter().any(matches)) && !self.skip.iter().any(matches)
+    }
+
+    fn arguments(&self) -> Arguments {
+        Arguments {
+            list: self.list,
+            quiet: self.quiet,
+            test_threads: self.test_threads,
+            color: self.color,
+            format: self.format,
+            logfile: self.logfile.clone(),
+            ..Arguments::default()
+        }
+    }
+}
+
+/// Runs the selected tests and prints the report; the exit code is that of `cargo test`: 0 if none failed, else 101.
+///
+/// # Errors
+/// When no test can be run at all: no catalogue, sources and catalogue disagree, no compiler, no engine.
+pub fn run(options: Options) -> Result<ExitCode> {
+    let suite = options.suite.clone().unwrap_or_else(default_suite);
+    let tests = catalogue::load(&suite)?;
+    let selected: Vec<Test> = tests.into_iter().filter(|test| options.selects(&test.name())).collect();
+    let trials = if options.list { listed(selected) } else { runnable(&options, &suite, selected)? };
+    Ok(libtest_mimic::run(&options.arguments(), trials).exit_code())
+}
+
+/// The sources this crate was built beside.
+fn default_suite() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new(".")).to_owned()
+}
+
+fn listed(tests: Vec<Test>) -> Vec<Trial> {
+    tests.into_iter().map(|test| Trial::test(test.name(), || Ok(()))).collect()
+}
+
+fn runnable(options: &Options, suite: &Path, tests: Vec<Test>) -> Result<Vec<Trial>> {
+    if options.iters == 0 {
+        bail!("--iters 0 would run nothing; --no-cr runs the programs without checkpoint and restore");
+    }
+    // Orphans of a test (its launcher ends early by design) come to us, so that their exit is ours to see.
+    nix::sys::prctl::set_child_subreaper(true).context("cannot become a child subreaper")?;
+    let compiler = Arc::new(match &options.prebuilt {
+        Some(folder) => Compiler::prebuilt(folder.clone()),
+        None => Compiler::new(suite)?,
+    });
+    let plan = Arc::new(Plan {
+        // Without checkpoint and restore an engine is only asked for features, if there is one.
+        engine: if options.no_cr {
+            Engine::find(&options.engine).ok()
+        } else {
+            Some(Engine::find(&options.engine)?)
+        },
+        undisturbed: options.no_cr,
+        iterations: options.iters,
+        leave_running: options.leave_running,
+        keep_images: options.keep_images,
+        verify_images: options.verify_images,
+        compare: !options.no_compare,
+    });
+    Ok(tests.into_iter().map(|test| trial(test, &compiler, &plan)).collect())
+}
+
+fn trial(test: Test, compiler: &Arc<Compiler>, plan: &Arc<Plan>) -> Trial {
+    let (compiler, plan) = (Arc::clone(compiler), Arc::clone(plan));
+    Trial::ignorable_test(test.name(), move || {
+        if !test.entry.flavors.contains(&Flavor::Host) {
+            return Ok(Completion::ignored_with("not in flavor host"));
+        }
+        if let Some(feature) = plan.missing_feature(&test.entry.needs)? {
+            return Ok(Completion::ignored_with(format!("needs {feature}")));
+        }
+        let binary = compiler.build(&test)?;
+        cycle::run(&plan, &test, &binary)?;
+        Ok(Completion::Completed)
+    })
+}

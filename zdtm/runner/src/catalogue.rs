@@ -1,0 +1,123 @@
+//! `tests.yaml` and the sources that it describes.
+//!
+//! A test is listed once, by its name alone; its family is the folder where its source is. A source without an entry
+//! and an entry without a source are errors, so that neither can be forgotten.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use serde::Deserialize;
+
+use crate::visible::Section;
+
+/// The environment in which a test is started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Flavor {
+    /// In the namespaces of the runner.
+    Host,
+    /// In new namespaces of every kind but user.
+    Ns,
+    /// As `Ns`, and in a new user namespace.
+    Uns,
+}
+
+/// What `tests.yaml` says of one test.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Entry {
+    /// The behaviour that must survive, in one line.
+    pub(crate) survives: String,
+    /// Features as `crio check --feature` names them.
+    #[serde(default)]
+    pub(crate) needs: Vec<String>,
+    #[serde(default = "host_only")]
+    pub(crate) flavors: Vec<Flavor>,
+    /// Options for dump and restore.
+    #[serde(default)]
+    pub(crate) options: Vec<String>,
+    /// More arguments for the program, after `--pidfile` and `--outfile`.
+    #[serde(default)]
+    pub(crate) arguments: Vec<String>,
+    /// What the program itself changes while it waits, so that a difference in /proc says nothing.
+    #[serde(default)]
+    pub(crate) changes: Vec<Section>,
+    /// The image directory may not be larger, in KiB.
+    pub(crate) image_at_most_kib: Option<u64>,
+}
+
+fn host_only() -> Vec<Flavor> {
+    vec![Flavor::Host]
+}
+
+/// One test: entry and source.
+#[derive(Debug, Clone)]
+pub(crate) struct Test {
+    /// Name of the binary and of the entry.
+    pub(crate) program: String,
+    /// Name of the folder: task, memory, file, ...
+    pub(crate) family: String,
+    pub(crate) source: PathBuf,
+    pub(crate) entry: Entry,
+}
+
+impl Test {
+    /// `family/program`, the name that filters match.
+    pub(crate) fn name(&self) -> String {
+        format!("{}/{}", self.family, self.program)
+    }
+}
+
+/// All tests below `suite`, in the order of their names.
+pub(crate) fn load(suite: &Path) -> Result<Vec<Test>> {
+    let file = suite.join("tests.yaml");
+    let text = fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
+    let mut entries: BTreeMap<String, Entry> = serde_yaml::from_str(&text)
+        .with_context(|| format!("{} is not a valid catalogue", file.display()))?;
+    let mut tests = Vec::new();
+    for (family, program, source) in sources(suite)? {
+        let Some(entry) = entries.remove(&program) else {
+            bail!("{} has no entry in {}", source.display(), file.display());
+        };
+        if entry.survives.trim().is_empty() {
+            bail!("{program} in {} does not say what survives", file.display());
+        }
+        tests.push(Test { program, family, source, entry });
+    }
+    if let Some(name) = entries.keys().next() {
+        bail!("{} describes {name}, which has no source (or one in two families)", file.display());
+    }
+    Ok(tests)
+}
+
+/// (family, program, path) of every test source; `lib` is what they share, `runner` is this crate.
+fn sources(suite: &Path) -> Result<Vec<(String, String, PathBuf)>> {
+    let mut found = Vec::new();
+    for family in entries_of(suite)? {
+        let name = stem(&family);
+        if !family.is_dir() || name == "lib" || name == "runner" {
+            continue;
+        }
+        for source in entries_of(&family)? {
+            if source.extension().is_some_and(|extension| extension == "c") {
+                found.push((name.clone(), stem(&source), source));
+            }
+        }
+    }
+    Ok(found)
+}
+
+fn entries_of(folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut paths = Vec::new();
+    for entry in fs::read_dir(folder).with_context(|| format!("cannot list {}", folder.display()))? {
+        paths.push(entry?.path());
+    }
+    paths.sort();
+    Ok(paths)
+}
+
+fn stem(path: &Path) -> String {
+    path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
+}

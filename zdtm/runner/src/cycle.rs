@@ -1,0 +1,231 @@
+//! The life of one test: start, look, dump, restore, look again, end, read the verdict.
+//!
+//! A failure says in which step, what the engine's log and the test's own log say about it, and what /proc showed
+//! before and after.
+
+use std::fmt::Write as _;
+use std::fs::{self, File, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow, bail};
+
+use crate::catalogue::Test;
+use crate::engine::{Engine, last_errors};
+use crate::task;
+use crate::visible::Picture;
+
+/// What is done with every test of a run.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    /// Does the work, and knows the features.
+    pub(crate) engine: Option<Engine>,
+    /// The programs run without checkpoint and restore.
+    pub(crate) undisturbed: bool,
+    pub(crate) iterations: u32,
+    pub(crate) leave_running: bool,
+    pub(crate) keep_images: bool,
+    pub(crate) verify_images: bool,
+    pub(crate) compare: bool,
+}
+
+impl Plan {
+    /// The first of these features that the engine does not find here.
+    pub(crate) fn missing_feature<'a>(&self, needs: &'a [String]) -> Result<Option<&'a str>> {
+        let Some(engine) = &self.engine else {
+            return Ok(None);
+        };
+        for feature in needs {
+            if !engine.has_feature(feature)? {
+                return Ok(Some(feature));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// Takes one test through its life; an error is the report of its failure.
+pub(crate) fn run(plan: &Plan, test: &Test, binary: &Path) -> Result<()> {
+    let folder = tempfile::Builder::new()
+        .prefix(&format!("zdtm-{}-", test.program))
+        .tempdir()
+        .context("cannot create a folder for the test")?;
+    // A test that becomes another user must still be able to rename its log.
+    fs::set_permissions(folder.path(), Permissions::from_mode(0o777))?;
+    let case = Case { plan, test, binary, folder: folder.path().to_owned() };
+    let mut outcome = case.live();
+    task::kill_all_of(&case.folder);
+    if let Err(error) = &outcome {
+        outcome = Err(anyhow!("{error:#}{}", case.last_words()));
+    }
+    if plan.keep_images {
+        let kept = folder.keep();
+        outcome = outcome.map_err(|error| anyhow!("{error:#}\nfolder: {}", kept.display()));
+    }
+    outcome
+}
+
+struct Case<'a> {
+    plan: &'a Plan,
+    test: &'a Test,
+    binary: &'a Path,
+    folder: PathBuf,
+}
+
+impl Case<'_> {
+    fn live(&self) -> Result<()> {
+        let root = self.start().context("step start")?;
+        if let Some(engine) = self.plan.engine.as_ref().filter(|_| !self.plan.undisturbed) {
+            for iteration in 1..=self.plan.iterations {
+                self.checkpoint_and_restore(engine, root, iteration)
+                    .with_context(|| format!("iteration {iteration}"))?;
+            }
+        }
+        self.end(root).context("step end")
+    }
+
+    fn file(&self, suffix: &str) -> PathBuf {
+        self.folder.join(format!("{}{suffix}", self.test.program))
+    }
+
+    /// Starts the program; when it returns, the test is ready.
+    fn start(&self) -> Result<i32> {
+        let mut command = Command::new(self.binary);
+        // The form that CRIU's test programs understand, too.
+        command.arg(format!("--pidfile={}", self.file(".pid").display()));
+        command.arg(format!("--outfile={}", self.file(".out").display()));
+        command.args(&self.test.entry.arguments);
+        let status = self.execute(&mut command, "start")?;
+        if !status.success() {
+            bail!("the program ended with {status}\n{}", self.output_of("start"));
+        }
+        let text = fs::read_to_string(self.file(".pid")).context("the program left no pidfile")?;
+        text.trim().parse().with_context(|| format!("the pidfile holds {text:?}"))
+    }
+
+    fn checkpoint_and_restore(&self, engine: &Engine, root: i32, iteration: u32) -> Result<()> {
+        let images = self.folder.join(format!("images-{iteration}"));
+        fs::create_dir(&images).with_context(|| format!("cannot create {}", images.display()))?;
+        let before = Picture::take(root).context("step look")?;
+        let options = &self.test.entry.options;
+        let mut dump = engine.dump(&images, root, self.plan.leave_running, options);
+        self.drive(&mut dump, "dump", &images)?;
+        self.inspect(engine, &images)?;
+        if !self.plan.leave_running {
+            let left = task::wait_gone(&before.pids());
+            if !left.is_empty() {
+                bail!("step dump: tasks {left:?} are still there");
+            }
+            self.drive(&mut engine.restore(&images, options), "restore", &images)?;
+        }
+        if self.plan.compare { self.compare(root, &before) } else { Ok(()) }
+    }
+
+    /// Looks at /proc until it shows what it did before: a task that was in the middle of a system call needs a
+    /// moment to get there again.
+    fn compare(&self, root: i32, before: &Picture) -> Result<()> {
+        let mut patience = 50;
+        loop {
+            let after = Picture::take(root).context("step look again")?;
+            let differences = before.differences(&after, &self.test.entry.changes);
+            if differences.is_empty() {
+                return Ok(());
+            }
+            if patience == 0 {
+                bail!("step compare: /proc shows other state than before\n{differences}");
+            }
+            patience -= 1;
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Runs the engine once; its failure is reported with the errors in its log.
+    fn drive(&self, command: &mut Command, step: &str, images: &Path) -> Result<()> {
+        let outcome = self.execute(command, step);
+        if outcome.as_ref().is_ok_and(|status| status.success()) {
+            return Ok(());
+        }
+        let said = match outcome {
+            Ok(status) => format!("the engine ended with {status}"),
+            Err(error) => format!("{error:#}"),
+        };
+        let log = last_errors(&images.join(format!("{step}.log")), 12);
+        bail!("step {step}: {said}\n{step}.log:\n{}{}", indented(&log), self.output_of(step))
+    }
+
+    /// Looks at the image directory: its size, and what the engine thinks of it.
+    fn inspect(&self, engine: &Engine, images: &Path) -> Result<()> {
+        if let Some(limit) = self.test.entry.image_at_most_kib {
+            let size = folder_size(images)?.div_ceil(1024);
+            if size > limit {
+                bail!(
+                    "step dump: the images take {size} KiB, more than the {limit} KiB that tests.yaml allows"
+                );
+            }
+        }
+        if self.plan.verify_images {
+            let status = self.execute(&mut engine.verify(images), "verify").context("step verify")?;
+            if !status.success() {
+                bail!("step verify: the engine ended with {status}\n{}", self.output_of("verify"));
+            }
+        }
+        Ok(())
+    }
+
+    /// SIGTERM, the end of the root task, the last line of the log.
+    fn end(&self, root: i32) -> Result<()> {
+        task::terminate(root)?;
+        let left = task::wait_gone(&[root]);
+        if !left.is_empty() {
+            bail!("task {root} does not end after SIGTERM");
+        }
+        let log =
+            fs::read_to_string(self.file(".out")).context("the test died: it has not closed its log")?;
+        if log.lines().last() != Some("PASS") {
+            bail!("the test does not say PASS");
+        }
+        Ok(())
+    }
+
+    /// Runs a command in the test's folder, with its output in files of that folder.
+    fn execute(&self, command: &mut Command, step: &str) -> Result<std::process::ExitStatus> {
+        let path = self.folder.join(format!("{step}.output"));
+        let output = File::create(&path).with_context(|| format!("cannot create {}", path.display()))?;
+        command.current_dir(&self.folder).env(task::MARK, &self.folder).stdin(Stdio::null());
+        command.stdout(output.try_clone()?).stderr(output);
+        task::run(command)
+    }
+
+    fn output_of(&self, step: &str) -> String {
+        let text = fs::read_to_string(self.folder.join(format!("{step}.output"))).unwrap_or_default();
+        if text.trim().is_empty() { String::new() } else { format!("output of {step}:\n{}", indented(&text)) }
+    }
+
+    /// The test's own log, as far as it got.
+    fn last_words(&self) -> String {
+        let read = |suffix| fs::read_to_string(self.file(suffix)).ok().filter(|text| !text.is_empty());
+        match read(".out").or_else(|| read(".out.inprogress")) {
+            Some(text) => format!("\n{}.out:\n{}", self.test.program, indented(&text)),
+            None => String::new(),
+        }
+    }
+}
+
+fn indented(text: &str) -> String {
+    text.lines().fold(String::new(), |mut all, line| {
+        // Writing to a String cannot fail.
+        let _ = writeln!(all, "    {line}");
+        all
+    })
+}
+
+fn folder_size(folder: &Path) -> Result<u64> {
+    let mut size = 0;
+    for entry in fs::read_dir(folder).with_context(|| format!("cannot list {}", folder.display()))? {
+        let metadata = entry?.metadata()?;
+        size += metadata.len().min(std::os::unix::fs::MetadataExt::blocks(&metadata) * 512);
+    }
+    Ok(size)
+}
