@@ -24,7 +24,8 @@ int main(int argc, char **argv)
 	test_waitsig();
 
 	for (size_t i = 0; i < ARRAY_SIZE(wanted); i++) {
-		check(fstat(fds[i], &after) == 0 && after.st_ino == before.st_ino, "fd %d is another directory", fds[i]);
+		check(fstat(fds[i], &after) == 0 && after.st_ino == before.st_ino, "fd %d is another directory",
+		      fds[i]);
 		check(fcntl(fds[i], F_GETFL) == flags[i], "flags are %#o, were %#o", fcntl(fds[i], F_GETFL), flags[i]);
 	}
 	return pass();

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 OR MIT */
-/* A descriptor whose number is above RLIMIT_NOFILE, because the limit was lowered after it was opened (getrlimit(2)). */
+/* A descriptor above RLIMIT_NOFILE, as the limit was lowered after it was opened (getrlimit(2)). */
 #include "zdtm.h"
 
 #include <fcntl.h>

@@ -25,6 +25,7 @@ int main(int argc, char **argv)
 	check(pread(old, text, sizeof(text), 0) == 11 && !memcmp(text, "the old one", 11), "the old file's contents");
 	check(lseek(old, 0, SEEK_CUR) == 11, "the old file's offset");
 	check(stat(test_filename, &after) == 0 && after.st_ino == before.st_ino, "the new file has been touched");
-	check(read_text(test_filename, text, sizeof(text)) == 21 && !strcmp(text, "the new one is longer"), "new contents");
+	check(read_text(test_filename, text, sizeof(text)) == 21 && !strcmp(text, "the new one is longer"),
+	      "new contents");
 	return pass();
 }

@@ -42,7 +42,8 @@ int main(int argc, char **argv)
 	test_waitsig();
 
 	check(fcntl(ends[0], F_GETOWN_EX, &owner) == 0, "F_GETOWN_EX");
-	check(owner.type == F_OWNER_PGRP && owner.pid == group, "the owner is of type %d, pid %d", owner.type, owner.pid);
+	check(owner.type == F_OWNER_PGRP && owner.pid == group, "the owner is of type %d, pid %d", owner.type,
+	      owner.pid);
 	check(fcntl(ends[0], F_GETSIG) == SIGUSR1, "the signal is %d", fcntl(ends[0], F_GETSIG));
 	check(write(ends[1], "x", 1) == 1, "write");
 	barrier_wait(signalled, 2);

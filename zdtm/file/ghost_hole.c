@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 OR MIT */
-/* A deleted sparse file: data at the start, in the middle and a hole at the end; it may not take more room than before. */
+/* A deleted sparse file: data at the start and in the middle, holes between and after, and no more room taken. */
 #include "zdtm.h"
 
 #include <fcntl.h>

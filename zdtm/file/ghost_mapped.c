@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 OR MIT */
-/* A deleted file mapped shared and private, its descriptor closed or open: the mappings still show one file (mmap(2)). */
+/* A deleted file mapped shared and private, its descriptor closed: the mappings still show one file (mmap(2)). */
 #include "zdtm.h"
 
 #include <fcntl.h>

@@ -40,7 +40,8 @@ int main(int argc, char **argv)
 	check(readlink(path, target, sizeof(target)) > 0, "readlink %s", path);
 	check(!strncmp(target, "/memfd:a name of its own", 24), "fd %d is %s", fd, target);
 	check(fcntl(fd, F_GETFD) == FD_CLOEXEC && fcntl(reopened, F_GETFD) == 0, "FD_CLOEXEC");
-	check((fcntl(fd, F_GETFL) & O_ACCMODE) == O_RDWR && (fcntl(reopened, F_GETFL) & O_ACCMODE) == O_RDONLY, "flags");
+	check((fcntl(fd, F_GETFL) & O_ACCMODE) == O_RDWR && (fcntl(reopened, F_GETFL) & O_ACCMODE) == O_RDONLY,
+	      "flags");
 	check(fstat(fd, &status) == 0 && fstat(reopened, &other) == 0 && status.st_ino == other.st_ino, "two inodes");
 	check(status.st_size == 50 * SIZE && (status.st_mode & 0777) == 0641, "size or mode");
 	check(lseek(fd, 0, SEEK_CUR) == OFFSET && lseek(reopened, 0, SEEK_CUR) == 0, "offsets");

@@ -40,7 +40,8 @@ int main(int argc, char **argv)
 	}
 	check(readlinkat(fds[2], "", text, sizeof(text)) == 4 && !memcmp(text, "file", 4), "the link reads '%s'", text);
 	fd = openat(fds[1], "file", O_RDONLY);
-	check(fd >= 0 && read(fd, text, sizeof(text)) == 8 && !memcmp(text, "contents", 8), "look-up from the directory");
+	check(fd >= 0 && read(fd, text, sizeof(text)) == 8 && !memcmp(text, "contents", 8),
+	      "look-up from the directory");
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fds[0]);
 	check(read_text(path, text, sizeof(text)) == 8 && !strcmp(text, "contents"), "open %s", path);
 	return pass();

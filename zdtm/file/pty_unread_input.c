@@ -24,7 +24,8 @@ int main(int argc, char **argv)
 	test_daemon();
 	test_waitsig();
 
-	check(read(slave, text, sizeof(text)) == sizeof(down) && !memcmp(text, down, sizeof(down)), "input of the slave");
+	check(read(slave, text, sizeof(text)) == sizeof(down) && !memcmp(text, down, sizeof(down)),
+	      "input of the slave");
 	check(read(slave, text, 1) == -1 && errno == EAGAIN, "there is more input");
 	check(read(master, text, sizeof(text)) == sizeof(up) && !memcmp(text, up, sizeof(up)), "output of the slave");
 	check(read(master, text, 1) == -1 && errno == EAGAIN, "there is more output");

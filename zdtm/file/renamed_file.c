@@ -29,7 +29,8 @@ int main(int argc, char **argv)
 	fds[0] = open("before", O_RDWR | O_CREAT, 0600);
 	fds[1] = open("old/file", O_RDWR | O_CREAT, 0600);
 	for (int i = 0; i < 2; i++)
-		check(fds[i] >= 0 && write(fds[i], "abcdef", 5 + i) == 5 + i && fstat(fds[i], &before[i]) == 0, "create");
+		check(fds[i] >= 0 && write(fds[i], "abcdef", 5 + i) == 5 + i && fstat(fds[i], &before[i]) == 0,
+		      "create");
 	check(rename("before", "after") == 0 && rename("old", "new") == 0 && chdir("/") == 0, "rename");
 
 	test_daemon();

@@ -23,7 +23,8 @@ int main(int argc, char **argv)
 	check(symlink("one", "turned") == 0 && symlink("two", "removed") == 0, "symlink");
 	turned = open("turned", O_RDONLY);
 	removed = open("removed", O_RDONLY);
-	check(turned >= 0 && removed >= 0 && lseek(turned, 1, SEEK_SET) == 1 && lseek(removed, 1, SEEK_SET) == 1, "open");
+	check(turned >= 0 && removed >= 0 && lseek(turned, 1, SEEK_SET) == 1 && lseek(removed, 1, SEEK_SET) == 1,
+	      "open");
 	check(unlink("turned") == 0 && symlink("two", "turned") == 0 && unlink("removed") == 0, "turn the link");
 	check(chdir("/") == 0, "chdir");
 

@@ -20,7 +20,8 @@ static int member(void *argument)
 	test_waitsig();
 	tty = open("/dev/tty", O_RDWR);
 	check(tty >= 0, "open /dev/tty");
-	check(tcgetsid(tty) == session && tcgetpgrp(tty) == session, "session %d, group %d", tcgetsid(tty), tcgetpgrp(tty));
+	check(tcgetsid(tty) == session && tcgetpgrp(tty) == session, "session %d, group %d", tcgetsid(tty),
+	      tcgetpgrp(tty));
 	return write(tty, "here", 4) == 4 ? 0 : 1;
 }
 

@@ -42,6 +42,7 @@ int main(int argc, char **argv)
 	check(lseek(second, 0, SEEK_CUR) == 22, "the second offset is %jd", (intmax_t)lseek(second, 0, SEEK_CUR));
 	check(write(first, "x", 1) == 1, "write");
 	check(lseek(second, 0, SEEK_CUR) == 22, "the second offset moved with the first");
-	check(pread(second, text, 5, 33) == 5 && !memcmp(text, "child", 5), "the child's bytes are not in the same file");
+	check(pread(second, text, 5, 33) == 5 && !memcmp(text, "child", 5),
+	      "the child's bytes are not in the same file");
 	return pass();
 }

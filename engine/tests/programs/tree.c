@@ -148,7 +148,8 @@ static void start_threads(pthread_t *threads, int count)
 {
 	pthread_attr_t attributes;
 
-	need(pthread_attr_init(&attributes) == 0 && pthread_attr_setstacksize(&attributes, 128 * 1024) == 0, "attributes");
+	need(pthread_attr_init(&attributes) == 0 && pthread_attr_setstacksize(&attributes, 128 * 1024) == 0,
+	     "attributes");
 	for (long i = 0; i < count; i++)
 		need(pthread_create(&threads[i], &attributes, thread, (void *)(i + 1)) == 0, "pthread_create");
 	pthread_attr_destroy(&attributes);
@@ -167,7 +168,8 @@ static void end_threads(const pthread_t *threads, int count)
 	pthread_cond_broadcast(&changed);
 	pthread_mutex_unlock(&lock);
 	for (long i = 0; i < count; i++)
-		expect(pthread_join(threads[i], &value) == 0 && value == (void *)(i + 1), "thread %ld is another one", i);
+		expect(pthread_join(threads[i], &value) == 0 && value == (void *)(i + 1), "thread %ld is another one",
+		       i);
 }
 
 /* ---- leaves ----------------------------------------------------------------------------------------------------- */
