@@ -50,13 +50,14 @@ static int sibling(void *argument)
 int main(int argc, char **argv)
 {
 	pid_t first, second;
-	int fd;
+	int fd, siblings;
 
 	test_init(argc, argv);
 	ready = barrier_new();
 	fd = open(test_filename, O_RDWR | O_CREAT, 0600);
 	check(fd >= 0, "open %s", test_filename);
-	check(dup2(open(test_filename, O_RDWR), SIBLINGS_FD) == SIBLINGS_FD, "open");
+	siblings = open(test_filename, O_RDWR);
+	check(siblings >= 0 && dup2(siblings, SIBLINGS_FD) == SIBLINGS_FD && close(siblings) == 0, "open");
 	check(lseek(SIBLINGS_FD, 20, SEEK_SET) == 20, "lseek");
 	first = test_fork(child, &fd);
 	second = test_fork(sibling, NULL);
