@@ -16,13 +16,14 @@ mod config;
 mod dump;
 mod foreign;
 mod getopt;
+mod image;
 mod restore;
 
 use std::ffi::{OsStr, OsString};
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use clap::ArgMatches;
+use clap::{ArgMatches, Parser};
 
 use self::args::Arguments;
 use crate::error::{Blame, Error, Result};
@@ -42,9 +43,20 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     })
 }
 
+/// `crio image` is ours alone and has a grammar of its own; clap prints its help and its usage errors.
+fn look_at_images(arguments: &[OsString]) -> Result<ExitCode> {
+    match image::ImageArgs::try_parse_from(arguments) {
+        Ok(args) => image::run(args).map(|()| ExitCode::SUCCESS),
+        Err(usage) => {
+            let _ = usage.print();
+            Ok(if usage.use_stderr() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+        }
+    }
+}
+
 fn run(arguments: &[OsString]) -> Result<ExitCode> {
     if arguments.first().is_some_and(|a| a == "image") {
-        return Err(not_there("image"));
+        return look_at_images(arguments);
     }
     if getopt::mentions(arguments, &["--help", "-h"]) {
         return Ok(print(&args::help()));

@@ -215,7 +215,7 @@ fn complete_process(process: &TaskCoreEntry, pid: i32, loan: &mut Loan) -> Resul
     let mut batch = loan.batch();
     let posix = process.timers.as_ref().map_or(&[][..], |timers| &timers.posix);
     if !posix.is_empty() {
-        timers::create(&mut batch, posix, check::probe(Feature::TimerCrIds).is_present())?;
+        timers::create(&mut batch, posix, check::probe(Feature::TimerRestoreIds).is_present())?;
     }
     if let Some(queue) = &process.signals_s {
         signals::restore_queue(&mut batch, pid, None, queue)?;
