@@ -7,22 +7,34 @@ use serde_json::{Map, Value};
 
 use super::payload::{Entry, Payload};
 
+/// A message as JSON; what is not set is not there.
+pub type Fields = Map<String, Value>;
+
 /// The functions of one message type.
 #[derive(Clone, Copy)]
 pub struct Codec {
     decode: fn(&[u8]) -> Result<Decoded, String>,
-    encode: fn(Map<String, Value>) -> Result<(Vec<u8>, Payload), String>,
+    encode: fn(Fields) -> Result<Encoded, String>,
 }
 
 /// One message read from an image, for people.
 #[derive(Debug)]
 pub struct Decoded {
     /// Its fields; what is not set is not there.
-    pub fields: Map<String, Value>,
+    pub fields: Fields,
     /// What follows it in the image.
     pub payload: Payload,
     /// Whether it encodes to the bytes that it came from: false if they hold fields that this version does not know.
     pub exact: bool,
+}
+
+/// One message made from JSON.
+#[derive(Debug)]
+pub struct Encoded {
+    /// Wire format, without its size.
+    pub message: Vec<u8>,
+    /// What has to follow it.
+    pub payload: Payload,
 }
 
 impl Codec {
@@ -36,8 +48,8 @@ impl Codec {
         (self.decode)(bytes)
     }
 
-    /// JSON to wire format, with what has to follow it.
-    pub fn encode(&self, fields: Map<String, Value>) -> Result<(Vec<u8>, Payload), String> {
+    /// JSON to wire format.
+    pub fn encode(&self, fields: Fields) -> Result<Encoded, String> {
         (self.encode)(fields)
     }
 }
@@ -64,16 +76,16 @@ fn decode<M: Entry>(bytes: &[u8]) -> Result<Decoded, String> {
     Ok(Decoded { fields: fields(&message)?, payload: message.payload(), exact })
 }
 
-fn encode<M: Entry>(given: Map<String, Value>) -> Result<(Vec<u8>, Payload), String> {
+fn encode<M: Entry>(given: Fields) -> Result<Encoded, String> {
     let message: M = serde_json::from_value(Value::Object(given.clone())).map_err(|e| e.to_string())?;
     // serde fills what is missing with defaults; only a required field is shown again without having been given.
     if let Some(path) = missing(&Value::Object(given), &Value::Object(fields(&message)?)) {
         return Err(format!("required field `{path}` is missing"));
     }
-    Ok((message.encode_to_vec(), message.payload()))
+    Ok(Encoded { message: message.encode_to_vec(), payload: message.payload() })
 }
 
-fn fields<M: Entry>(message: &M) -> Result<Map<String, Value>, String> {
+fn fields<M: Entry>(message: &M) -> Result<Fields, String> {
     match serde_json::to_value(message).map(without_absent).map_err(|e| e.to_string())? {
         Value::Object(fields) => Ok(fields),
         other => Err(format!("{other} is not an object")),

@@ -7,12 +7,15 @@
 //! | [`payload`] | what follows a message in its image |
 //! | [`directory`] | a directory of images: open, create, write atomically |
 //! | [`reader`], [`writer`] | one image, entry by entry |
-//! | [`codec`], [`style`] | messages as JSON |
+//! | [`pages`] | pagemaps and pages images |
+//! | [`json`], [`codec`], [`style`] | images as crit's JSON, and back |
 
 pub mod codec;
 pub mod directory;
 pub mod format;
+pub mod json;
 pub mod message;
+pub mod pages;
 pub mod payload;
 pub mod reader;
 pub mod style;
@@ -20,6 +23,7 @@ pub mod writer;
 
 pub use directory::ImageDir;
 pub use format::Kind;
+pub use pages::{PageReader, PageWriter};
 pub use payload::{Entry, Payload};
 pub use reader::EntryReader;
 pub use writer::EntryWriter;

@@ -1,0 +1,171 @@
+//! The address space of a task: its mappings (`mm-PID.img`) and pages (`pagemap-PID.img`, `pages-N.img`).
+
+pub mod pages;
+pub mod shared;
+pub mod vma;
+
+use std::fs::File;
+use std::sync::Arc;
+
+use nix::fcntl::OFlag;
+
+use self::pages::{Planner, Transfer};
+use self::shared::SharedDump;
+use self::vma::{Content, Mapping};
+use super::file::FileDump;
+use super::task::attributes::MemoryAttributes;
+use crate::error::{OsContext, Result};
+use crate::image::message::{MmEntry, VmaEntry, pe, status};
+use crate::image::{ImageDir, Kind, PageWriter};
+use crate::kernel::pagemap::{PagemapScanner, page_size};
+use crate::kernel::smaps::Vma;
+use crate::kernel::{auxv, smaps, stat};
+use crate::tracee::FrozenTask;
+
+/// What a dump of memory needs besides the task.
+#[derive(Debug)]
+pub struct MemoryDump<'a> {
+    images: &'a ImageDir,
+    next_pages_id: u32,
+    shared: SharedDump,
+    /// Copies to be made, of all tasks.
+    pub transfers: Vec<Transfer>,
+    /// Pages looked at and pages to be stored.
+    pub scanned: u64,
+    /// See `scanned`.
+    pub written: u64,
+    /// Mappings of all tasks.
+    pub vmas: usize,
+}
+
+impl<'a> MemoryDump<'a> {
+    /// A dump into `images`.
+    pub fn new(images: &'a ImageDir) -> Self {
+        MemoryDump {
+            images,
+            next_pages_id: 1,
+            shared: SharedDump::default(),
+            transfers: Vec::new(),
+            scanned: 0,
+            written: 0,
+            vmas: 0,
+        }
+    }
+
+    /// A number for a new pages image.
+    pub fn next_pages_id(&mut self) -> u32 {
+        self.next_pages_id += 1;
+        self.next_pages_id - 1
+    }
+
+    /// Writes the mm image of a frozen task and plans the copies of its pages.
+    pub fn add(&mut self, task: &FrozenTask, attributes: MemoryAttributes, files: &mut FileDump<'_>) -> Result<()> {
+        let vmas = smaps::read(&task.proc)?;
+        let mut mm = mm_entry(task, attributes)?;
+        mm.exe_file_id = files.add_link(task, "exe", 0)?;
+        let mut mappings = Vec::new();
+        for vma in &vmas {
+            let mut mapping = Mapping::of(vma)?;
+            match mapping.content {
+                Content::PrivateFile | Content::SharedFile => {
+                    let writable = mapping.content == Content::SharedFile && may_write(vma);
+                    let flags = if writable { libc::O_RDWR } else { libc::O_RDONLY } as u32;
+                    mapping.entry.shmid = files.add_mapped(task, vma, flags)?.into();
+                    mapping.entry.fdflags = Some(flags);
+                }
+                Content::SharedMemory => mapping.entry.shmid = self.shared.add(&task.proc, vma)?,
+                Content::Private | Content::Kernel => {}
+            }
+            mappings.push(mapping);
+        }
+        self.vmas += mappings.len();
+        let guards = self.plan_pages(task, &mappings)?;
+        mm.vmas = merge_vvar(mappings.into_iter().filter(|m| m.entry.status & status::VSYSCALL == 0));
+        mm.vmas.extend(guards);
+        self.images.write_one(Kind::Mm(task.pid as u32), &mm)
+    }
+
+    /// Writes the pagemap of a task and plans its transfers. Returns entries for its guard pages.
+    fn plan_pages(&mut self, task: &FrozenTask, mappings: &[Mapping]) -> Result<Vec<VmaEntry>> {
+        let page = page_size()?;
+        let pages_id = self.next_pages_id();
+        let mut writer = PageWriter::create(self.images, Kind::Pagemap(task.pid.into()), pages_id, page)?;
+        let mem = Arc::new(File::from(task.proc.open_file("mem", OFlag::O_RDONLY)?));
+        let mut planner = Planner::new(task.pid, mem, writer.file());
+        let mut scanner = PagemapScanner::open(&task.proc)?;
+        let mut guards = Vec::new();
+        for mapping in mappings.iter().filter(|mapping| mapping.has_private_pages()) {
+            let entry = &mapping.entry;
+            self.scanned += (entry.end - entry.start) / page;
+            let runs = match entry.status & status::VDSO {
+                0 => scanner.private_pages(entry.start, entry.end)?,
+                _ => std::iter::once(entry.start..entry.end).collect(),
+            };
+            for run in runs {
+                let nr_pages = (run.end - run.start) / page;
+                if let Some(offset) = writer.add(run.start, nr_pages, pe::PRESENT)? {
+                    planner.add(run.start, run.end - run.start, offset);
+                    self.written += nr_pages;
+                }
+            }
+            let found = scanner.guard_pages(entry.start, entry.end)?;
+            guards.extend(found.into_iter().map(|run| guard_entry(entry, run.start, run.end)));
+        }
+        self.transfers.extend(planner.finish());
+        // The pages follow: space for them is claimed when they are written.
+        writer.file().set_len(writer.len()).os(|| format!("size {}", Kind::Pages(pages_id).file_name()))?;
+        writer.finish()?;
+        Ok(guards)
+    }
+
+    /// Writes the shared memory, after all tasks were added.
+    pub fn finish(&mut self) -> Result<u64> {
+        let shared = std::mem::take(&mut self.shared);
+        shared.write(self.images, &mut self.next_pages_id)
+    }
+}
+
+fn may_write(vma: &Vma) -> bool {
+    // VM_SHARED, unlike VM_MAYSHARE, is only set for a file that was opened for writing (mm/mmap.c).
+    vma.usage.is_some_and(|usage| usage.flags.contains(smaps::VmFlags::SHARED))
+}
+
+fn guard_entry(vma: &VmaEntry, start: u64, end: u64) -> VmaEntry {
+    VmaEntry { start, end, prot: 0, flags: vma.flags, status: status::GUARD, fd: -1, ..VmaEntry::default() }
+}
+
+/// The kernel shows the parts of the vvar as mappings of their own since Linux 6.13; CRIU's images have one.
+fn merge_vvar(mappings: impl Iterator<Item = Mapping>) -> Vec<VmaEntry> {
+    let mut entries: Vec<VmaEntry> = Vec::new();
+    for mapping in mappings {
+        let entry = mapping.entry;
+        match entries.last_mut() {
+            Some(last) if last.end == entry.start && last.status & entry.status & status::VVAR != 0 => {
+                last.end = entry.end;
+            }
+            _ => entries.push(entry),
+        }
+    }
+    entries
+}
+
+fn mm_entry(task: &FrozenTask, attributes: MemoryAttributes) -> Result<MmEntry> {
+    let stat = stat::read(&task.proc)?;
+    Ok(MmEntry {
+        mm_start_code: stat.start_code,
+        mm_end_code: stat.end_code,
+        mm_start_data: stat.start_data,
+        mm_end_data: stat.end_data,
+        mm_start_stack: stat.start_stack,
+        mm_start_brk: stat.start_brk,
+        mm_brk: attributes.brk,
+        mm_arg_start: stat.arg_start,
+        mm_arg_end: stat.arg_end,
+        mm_env_start: stat.env_start,
+        mm_env_end: stat.env_end,
+        mm_saved_auxv: auxv::read(&task.proc)?.into_iter().flat_map(|(key, value)| [key, value]).collect(),
+        dumpable: Some(attributes.dumpable),
+        thp_disabled: attributes.thp_disabled.then_some(true),
+        ..MmEntry::default()
+    })
+}

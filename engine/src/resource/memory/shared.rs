@@ -1,0 +1,87 @@
+//! Shared memory without a name: MAP_SHARED | MAP_ANONYMOUS, an unlinked file on the kernel's own tmpfs (mm/shmem.c).
+//!
+//! The object is reached through /proc/PID/map_files, so that nothing has to happen in the task: its content is read
+//! and, on restore, written as a file's. Holes stay holes. The image numbers it by its inode.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::os::fd::AsFd;
+use std::os::unix::fs::FileExt;
+
+use nix::fcntl::OFlag;
+use nix::unistd::{Whence, lseek};
+
+use crate::error::{Error, OsContext, Result};
+use crate::image::message::pe;
+use crate::image::{ImageDir, Kind, PageWriter};
+use crate::kernel::ProcDir;
+use crate::kernel::pagemap::page_size;
+use crate::kernel::smaps::Vma;
+
+const CHUNK: usize = 1 << 20;
+
+/// The shared objects that were met.
+#[derive(Debug, Default)]
+pub struct SharedDump {
+    objects: BTreeMap<u64, File>,
+}
+
+impl SharedDump {
+    /// The number of the object behind a mapping.
+    pub fn add(&mut self, proc: &ProcDir, vma: &Vma) -> Result<u64> {
+        if !self.objects.contains_key(&vma.ino) {
+            let file = File::from(proc.open_file(&vma.map_file(), OFlag::O_RDONLY)?);
+            self.objects.insert(vma.ino, file);
+        }
+        Ok(vma.ino)
+    }
+
+    /// Writes the content of each object; returns the number of pages.
+    pub fn write(self, images: &ImageDir, next_pages_id: &mut u32) -> Result<u64> {
+        let mut pages = 0;
+        for (shmid, file) in self.objects {
+            pages += write_object(images, Kind::PagemapShmem(shmid), *next_pages_id, &file)?;
+            *next_pages_id += 1;
+        }
+        Ok(pages)
+    }
+}
+
+/// Writes what a file of shared memory holds as a pagemap by offsets; returns the number of pages.
+fn write_object(images: &ImageDir, kind: Kind, pages_id: u32, file: &File) -> Result<u64> {
+    let page = page_size()?;
+    let mut writer = PageWriter::create(images, kind, pages_id, page)?;
+    let pages = writer.file();
+    let (mut at, mut buffer, mut count) = (0, vec![0; CHUNK], 0);
+    while let Some((start, end)) = next_data(file, at)? {
+        let end = end.next_multiple_of(page);
+        let mut from = start - start % page;
+        count += (end - from) / page;
+        let Some(mut offset) = writer.add(from, (end - from) / page, pe::PRESENT)? else { break };
+        while from < end {
+            let len = (end - from).min(CHUNK as u64) as usize;
+            let Some(part) = buffer.get_mut(..len) else { break };
+            part.fill(0);
+            let got = file.read_at(part, from).os(|| "read shared memory")?;
+            if got == 0 {
+                return Err(Error::bug("shared memory ends before its data"));
+            }
+            pages.write_all_at(part, offset).os(|| format!("write {}", Kind::Pages(pages_id).file_name()))?;
+            (from, offset) = (from + len as u64, offset + len as u64);
+        }
+        at = end;
+    }
+    writer.finish()?;
+    Ok(count)
+}
+
+/// The next range that is no hole, at or after `from`.
+fn next_data(file: &File, from: u64) -> Result<Option<(u64, u64)>> {
+    let seek = |at: u64, whence| match lseek(file.as_fd(), at as i64, whence) {
+        Ok(found) => Ok(Some(found as u64)),
+        Err(nix::errno::Errno::ENXIO) => Ok(None),
+        Err(e) => Err(e).os(|| "lseek in shared memory"),
+    };
+    let Some(start) = seek(from, Whence::SeekData)? else { return Ok(None) };
+    Ok(seek(start, Whence::SeekHole)?.map(|end| (start, end)))
+}

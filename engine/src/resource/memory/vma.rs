@@ -1,0 +1,195 @@
+//! Mappings: what kind each one is, and its entry in `mm-PID.img`. mmap(2), madvise(2), proc_pid_smaps(5).
+//!
+//! Refused by name: device memory, huge pages of hugetlbfs, shadow stacks, sealed mappings, userfaultfd ranges,
+//! uprobes, System V segments and AIO rings (other issues' work), and what this table does not know.
+
+use crate::error::{Blame, Error, Result};
+use crate::image::message::{VmaEntry, status};
+use crate::kernel::smaps::{Backing, Usage, VmFlags, Vma};
+
+const MAP_DROPPABLE: i32 = 8;
+
+/// madvise(2) advice that the kernel remembers in a flag of the mapping.
+const ADVICE: [(VmFlags, i32); 8] = [
+    (VmFlags::RANDOM_READ, libc::MADV_RANDOM),
+    (VmFlags::SEQUENTIAL_READ, libc::MADV_SEQUENTIAL),
+    (VmFlags::DONT_COPY, libc::MADV_DONTFORK),
+    (VmFlags::MERGEABLE, libc::MADV_MERGEABLE),
+    (VmFlags::HUGE_PAGE, libc::MADV_HUGEPAGE),
+    (VmFlags::NO_HUGE_PAGE, libc::MADV_NOHUGEPAGE),
+    (VmFlags::DONT_DUMP, libc::MADV_DONTDUMP),
+    (VmFlags::WIPE_ON_FORK, libc::MADV_WIPEONFORK),
+];
+
+/// Where the content of a mapping is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Content {
+    /// In pages of its own, to be stored with the task.
+    Private,
+    /// In an object that its sharers have in common: memory without a name.
+    SharedMemory,
+    /// In a file, or in private pages where they were written to.
+    PrivateFile,
+    /// In a file.
+    SharedFile,
+    /// Nowhere: the kernel provides it.
+    Kernel,
+}
+
+/// A mapping as the image says it. `shmid` is not yet filled in.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Mapping {
+    /// Its entry.
+    pub entry: VmaEntry,
+    /// What it is backed by.
+    pub content: Content,
+}
+
+impl Mapping {
+    /// Judges a mapping of `smaps`. The error names the mapping, not the task.
+    pub fn of(vma: &Vma) -> Result<Self> {
+        let usage = vma.usage.unwrap_or_default();
+        let (kind, content) = classify(vma, &usage).map_err(|e| e.on(name(vma)))?;
+        let mut flags = if vma.shared { libc::MAP_SHARED } else { libc::MAP_PRIVATE };
+        let has = |flag| usage.flags.contains(flag);
+        if has(VmFlags::DROPPABLE) {
+            flags = MAP_DROPPABLE;
+        }
+        if !matches!(content, Content::PrivateFile | Content::SharedFile) {
+            flags |= libc::MAP_ANONYMOUS;
+        }
+        let extra = [
+            (VmFlags::GROWS_DOWN, libc::MAP_GROWSDOWN),
+            (VmFlags::LOCKED, libc::MAP_LOCKED),
+            (VmFlags::NO_RESERVE, libc::MAP_NORESERVE),
+        ];
+        flags |= extra.iter().filter(|(flag, _)| has(*flag)).fold(0, |all, (_, bit)| all | bit);
+        let madv = ADVICE.iter().filter(|(flag, _)| has(*flag)).fold(0, |all, (_, advice)| all | 1u64 << advice);
+        let protection = [(vma.read, libc::PROT_READ), (vma.write, libc::PROT_WRITE), (vma.exec, libc::PROT_EXEC)];
+        let prot = protection.iter().filter(|(on, _)| *on).fold(0, |all, (_, bit)| all | bit);
+        let entry = VmaEntry {
+            start: vma.start,
+            end: vma.end,
+            pgoff: if flags & libc::MAP_ANONYMOUS == 0 || content == Content::SharedMemory { vma.offset } else { 0 },
+            shmid: 0,
+            prot: prot as u32,
+            flags: flags as u32,
+            status: kind,
+            fd: -1,
+            madv: (madv != 0).then_some(madv),
+            fdflags: None,
+            anon_name: anon_name(vma),
+            ..VmaEntry::default()
+        };
+        Ok(Mapping { entry, content })
+    }
+
+    /// Whether private pages of this mapping are to be stored.
+    pub fn has_private_pages(&self) -> bool {
+        matches!(self.content, Content::Private | Content::PrivateFile) && self.entry.flags as i32 & MAP_DROPPABLE == 0
+    }
+}
+
+/// How messages name a mapping.
+pub fn name(vma: &Vma) -> String {
+    let what = match &vma.backing {
+        Backing::File(path) | Backing::Special(path) => format!(" ({})", String::from_utf8_lossy(path)),
+        _ => String::new(),
+    };
+    format!("vma {:x}-{:x}{what}", vma.start, vma.end)
+}
+
+fn anon_name(vma: &Vma) -> Option<String> {
+    match &vma.backing {
+        Backing::AnonymousNamed(name) | Backing::SharedNamed(name) => Some(String::from_utf8_lossy(name).into()),
+        _ => None,
+    }
+}
+
+fn refuse(code: &'static str, reason: &str) -> Error {
+    Error::new(code, Blame::Program, reason)
+}
+
+fn classify(vma: &Vma, usage: &Usage) -> Result<(u32, Content)> {
+    let has = |flag| usage.flags.contains(flag);
+    let anonymous = status::REGULAR | status::ANON_PRIVATE;
+    match &vma.backing {
+        Backing::Vdso => return Ok((anonymous | status::VDSO, Content::Private)),
+        Backing::Vvar | Backing::VvarVclock => return Ok((anonymous | status::VVAR, Content::Kernel)),
+        Backing::Vsyscall => return Ok((status::VSYSCALL, Content::Kernel)),
+        Backing::Uprobes => return Err(refuse("E-VMA-UPROBES", "holds probes that the kernel has set").help("remove the uprobes from the program")),
+        _ => {}
+    }
+    let refused = [
+        (VmFlags::HUGETLB, "E-VMA-HUGETLB", "is made of huge pages of hugetlbfs, which are not kept yet"),
+        (VmFlags::SHADOW_STACK, "E-VMA-SHADOW-STACK", "is a shadow stack, which is not kept yet"),
+        (VmFlags::UFFD_MISSING, "E-VMA-USERFAULTFD", "is registered with a userfaultfd"),
+        (VmFlags::UFFD_WP, "E-VMA-USERFAULTFD", "is registered with a userfaultfd"),
+        (VmFlags::UFFD_MINOR, "E-VMA-USERFAULTFD", "is registered with a userfaultfd"),
+        (VmFlags::PFN_MAP, "E-VMA-DEVICE", "maps the memory of a device"),
+        (VmFlags::IO, "E-VMA-DEVICE", "maps the memory of a device"),
+    ];
+    if let Some((_, code, reason)) = refused.into_iter().find(|(flag, ..)| has(*flag)) {
+        return Err(refuse(code, reason));
+    }
+    match &vma.backing {
+        Backing::Anonymous | Backing::AnonymousNamed(_) => Ok((anonymous, Content::Private)),
+        Backing::Heap => Ok((anonymous | status::HEAP, Content::Private)),
+        Backing::Stack => Ok((anonymous | status::STACK, Content::Private)),
+        Backing::SharedNamed(_) => Ok((status::REGULAR | status::ANON_SHARED, Content::SharedMemory)),
+        Backing::File(path) => classify_file(vma, path),
+        _ => Err(refuse("E-VMA-UNKNOWN", "is of a kind that this version does not know")),
+    }
+}
+
+fn classify_file(vma: &Vma, path: &[u8]) -> Result<(u32, Content)> {
+    let refused: [(&[u8], &str, &str); 4] = [
+        (b"/SYSV", "E-VMA-SYSVIPC", "is a System V shared memory segment, which is not kept yet"),
+        (b"/[aio]", "E-VMA-AIO", "is the ring of an AIO context, which is not kept yet"),
+        (b"socket:", "E-VMA-SOCKET", "is the ring of a packet socket, which is not kept yet"),
+        (b"anon_inode:", "E-VMA-ANON-INODE", "is memory of a kernel object that is not kept"),
+    ];
+    if let Some((_, code, reason)) = refused.into_iter().find(|(prefix, ..)| path.starts_with(prefix)) {
+        return Err(refuse(code, reason));
+    }
+    let memfd = if path.starts_with(b"/memfd:") { status::MEMFD } else { 0 };
+    Ok(match (vma.shared, path) {
+        // Shared anonymous memory is an unlinked file of this name on the kernel's own tmpfs (mm/shmem.c).
+        (true, b"/dev/zero (deleted)") => (status::REGULAR | status::ANON_SHARED, Content::SharedMemory),
+        (true, _) => (status::REGULAR | status::FILE_SHARED | memfd, Content::SharedFile),
+        (false, _) => (status::REGULAR | status::FILE_PRIVATE | memfd, Content::PrivateFile),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::smaps;
+
+    fn judge(text: &str) -> Result<Mapping> {
+        smaps::parse(text.as_bytes()).and_then(|vmas| {
+            vmas.first().ok_or_else(|| Error::bug("no mapping in the fixture")).and_then(Mapping::of)
+        })
+    }
+
+    #[test]
+    fn kinds_flags_and_advice() -> Result<()> {
+        let stack = judge("7ffe0000-7fff0000 rw-p 00000000 00:00 0    [stack]\nVmFlags: rd wr mr mw me gd ac\n")?;
+        assert_eq!(stack.entry.status, status::REGULAR | status::STACK | status::ANON_PRIVATE);
+        assert_ne!(stack.entry.flags as i32 & libc::MAP_GROWSDOWN, 0);
+        let advised = judge("1000-2000 ---p 00000000 00:00 0 \nVmFlags: mr mw me dc hg\n")?;
+        assert_eq!(advised.entry.madv, Some(1 << 10 | 1 << 14));
+        assert_eq!((advised.entry.prot, advised.content), (0, Content::Private));
+        let shared = judge("1000-2000 rw-s 00003000 00:01 5    /dev/zero (deleted)\nVmFlags: rd wr sh mr mw me ms\n")?;
+        assert_eq!((shared.content, shared.entry.pgoff), (Content::SharedMemory, 0x3000));
+        Ok(())
+    }
+
+    #[test]
+    fn what_cannot_be_kept_is_named() {
+        let device = judge("1000-2000 rw-s 00000000 00:05 9    /dev/dri/card0\nVmFlags: rd wr sh mr mw me ms pf io\n");
+        assert_eq!(device.err().map(|e| (e.code(), e.headline())), Some(("E-VMA-DEVICE", "vma 1000-2000 (/dev/dri/card0): maps the memory of a device".into())));
+        let sysv = judge("1000-2000 rw-s 00000000 00:01 0    /SYSV00000000 (deleted)\nVmFlags: rd wr sh\n");
+        assert_eq!(sysv.err().map(|e| e.code()), Some("E-VMA-SYSVIPC"));
+    }
+}
