@@ -5,6 +5,8 @@
 //!
 //! | module | what it is |
 //! |---|---|
+//! | [`cli`] | the command line: arguments to calls |
+//! | [`check`] | what this kernel can do: one `Feature` enum, one probe each, one report |
 //! | [`error`] | the one error type: code, blame, object, reason, remedy |
 //! | [`sys`] | the only module with `unsafe`: system calls that nix lacks |
 //! | [`kernel`] | parsers of what /proc shows, one per file |
@@ -13,6 +15,8 @@
 //! | [`options`] | what the engine is told to do: plain data with CRIU's defaults |
 //! | [`report`] | what a command tells at its end, as text and as JSON |
 
+pub mod check;
+pub mod cli;
 pub mod error;
 pub mod image;
 pub mod kernel;

@@ -107,6 +107,11 @@ pub fn first_error() -> Option<String> {
     lock().first_error.clone()
 }
 
+/// Keeps `text` for [`first_error`] without showing it: an error that is shown to people in another form.
+pub fn remember(text: &str) {
+    lock().note(text);
+}
+
 /// Writes one line. Use the macros [`crate::log::error`] and so on, which pass the place by themselves.
 pub fn write(level: Level, file: &str, line: u32, message: fmt::Arguments<'_>) {
     let text = render(level, file, line, message);
@@ -128,12 +133,16 @@ fn render(level: Level, file: &str, line: u32, message: fmt::Arguments<'_>) -> S
 
 impl Log {
     fn record(&mut self, level: Level, text: &str) {
-        if level == Level::Error && self.first_error.is_none() {
-            self.first_error = Some(clip(text, FIRST_ERROR_MAX).to_owned());
+        if level == Level::Error {
+            self.note(text);
         }
         if level as u8 <= self.shown {
             self.write_line(text);
         }
+    }
+
+    fn note(&mut self, text: &str) {
+        self.first_error.get_or_insert_with(|| clip(text, FIRST_ERROR_MAX).to_owned());
     }
 
     /// A log that cannot be written (disk full, closed pipe) must not end a command that holds a frozen tree.

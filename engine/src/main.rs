@@ -1,3 +1,7 @@
 //! The `crio` program: arguments to calls, nothing else.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    engine::cli::main(std::env::args_os())
+}

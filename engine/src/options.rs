@@ -3,7 +3,7 @@
 //! `Default` is CRIU 4.2's default for each option, so that a caller states only what differs. An option of CRIU that
 //! the engine does not act on has no field: the front end that reads it decides whether it may be passed over (it only
 //! widens what is allowed, and the survey refuses the object itself) or must be refused by name
-//! (`cli::args::Arguments::refuse_unsupported`).
+//! (`cli::foreign`).
 //!
 //! Not here: parsing (`cli`), and any global. A phase takes the options it needs by reference.
 
@@ -57,6 +57,12 @@ impl Places {
     /// The directory of logs, pidfiles and statistics.
     pub fn work_dir(&self) -> &Path {
         self.work_dir.as_deref().unwrap_or(&self.images_dir)
+    }
+
+    /// The log as a path that can be opened from here; `-` is stdout, `None` stderr.
+    pub fn log_path(&self) -> Option<PathBuf> {
+        let file = self.log_file.as_deref()?;
+        Some(if file == Path::new("-") { file.to_owned() } else { self.work_dir().join(file) })
     }
 }
 
@@ -143,7 +149,7 @@ pub struct RestoreOptions {
     pub display_stats: bool,
     /// `-j`: the restored tree joins the caller's session, process group and terminal.
     pub shell_job: bool,
-    /// `-d`: return once the tree runs, instead of waiting for its root and taking over its exit status.
+    /// `-d`: the tree is on its own once it runs; otherwise the caller of the engine waits for it.
     pub detached: bool,
     /// `-S`: the root becomes a child of our parent; needs [`RestoreOptions::detached`].
     pub sibling: bool,
@@ -192,5 +198,10 @@ mod tests {
         assert_eq!(places.work_dir(), Path::new("/img"));
         places.work_dir = Some("/work".into());
         assert_eq!(places.work_dir(), Path::new("/work"));
+        assert_eq!(places.log_path(), None);
+        places.log_file = Some("a.log".into());
+        assert_eq!(places.log_path(), Some("/work/a.log".into()));
+        places.log_file = Some("-".into());
+        assert_eq!(places.log_path(), Some("-".into()));
     }
 }

@@ -202,8 +202,14 @@ fn plural(n: usize, noun: &str) -> String {
 
 fn not_kept_text(out: &mut String, not_kept: &[NotKept]) {
     for n in not_kept {
-        let (comm, what, consequence) = (escape(&n.comm), escape(&n.what), escape(&n.consequence));
-        let _ = writeln!(out, "not kept: task {} ({comm}): {what}: {consequence}", n.pid);
+        let _ = writeln!(out, "{}", escape(&n.text()));
+    }
+}
+
+impl NotKept {
+    /// One line; the names in it are as the victim chose them.
+    pub fn text(&self) -> String {
+        format!("not kept: task {} ({}): {}: {}", self.pid, self.comm, self.what, self.consequence)
     }
 }
 

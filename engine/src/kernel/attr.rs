@@ -67,7 +67,9 @@ fn value<T>(proc: &ProcDir, name: &str, read: impl FnOnce(&[u8]) -> Option<T>) -
 mod tests {
     use super::*;
     use crate::error::OsContext;
+    use crate::kernel::cat::with_cat;
     use std::os::unix::ffi::OsStrExt;
+    use std::process::Command;
 
     #[test]
     fn agrees_with_the_system_calls() -> Result<()> {
@@ -86,19 +88,8 @@ mod tests {
 
     #[test]
     fn shows_what_setarch_has_set() -> Result<()> {
-        use std::io::{Read, Write};
-        use std::process::{Command, Stdio};
-        let command =
-            Command::new("setarch").args(["-R", "cat"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
-        let mut child = command.os(|| "spawn setarch")?;
-        // Once it echoes it is cat, started by setarch.
-        child.stdin.as_mut().map_or(Ok(()), |pipe| pipe.write_all(b"x")).os(|| "write")?;
-        child.stdout.as_mut().map_or(Ok(()), |pipe| pipe.read_exact(&mut [0])).os(|| "read")?;
-        let proc = ProcDir::open(super::super::Pid::try_from(child.id()).unwrap_or(-1))?;
-        let shown = personality(&proc);
-        child.kill().os(|| "kill")?;
-        child.wait().os(|| "wait")?;
-        assert_eq!(shown?, personality(&ProcDir::current()?)? | libc::ADDR_NO_RANDOMIZE as u32);
+        let shown = with_cat(Command::new("setarch").args(["-R", "cat"]), personality)?;
+        assert_eq!(shown, personality(&ProcDir::current()?)? | libc::ADDR_NO_RANDOMIZE as u32);
         Ok(())
     }
 
@@ -118,14 +109,10 @@ mod tests {
 
     #[test]
     fn arguments_and_environment_are_raw() -> Result<()> {
-        let command =
-            std::process::Command::new("sleep").args(["60", ""]).env_clear().env("A", "b\nc").spawn();
-        let mut child = command.os(|| "spawn sleep")?;
-        let proc = ProcDir::open(super::super::Pid::try_from(child.id()).unwrap_or(-1))?;
-        let (arguments, environment) = (cmdline(&proc), environ(&proc));
-        child.kill().os(|| "kill")?;
-        child.wait().os(|| "wait")?;
-        assert_eq!((arguments?, environment?), (b"sleep\x0060\0\0".to_vec(), b"A=b\nc\0".to_vec()));
+        let mut command = Command::new("cat");
+        let command = command.args(["-", ""]).env_clear().env("A", "b\nc");
+        let (arguments, environment) = with_cat(command, |proc| Ok((cmdline(proc)?, environ(proc)?)))?;
+        assert_eq!((arguments, environment), (b"cat\0-\0\0".to_vec(), b"A=b\nc\0".to_vec()));
         Ok(())
     }
 

@@ -211,9 +211,9 @@ mod tests {
         let flags = nix::fcntl::fcntl(&*held, nix::fcntl::FcntlArg::F_GETFL).os(|| "fcntl")?;
         assert_eq!((info.pos, info.flags), (3, flags as u32 | libc::O_CLOEXEC as u32));
         let stat = proc.stat(&format!("fd/{fd}"))?;
-        assert_eq!(info.ino.unwrap_or(stat.st_ino), stat.st_ino);
+        assert_eq!(info.ino.unwrap_or(stat.st_ino as u64), stat.st_ino as u64);
         let lock = info.locks.first().map(|l| (l.kind, l.mode, l.ino, l.end));
-        assert_eq!(lock, Some((LockKind::Flock, LockMode::Write, stat.st_ino, None)));
+        assert_eq!(lock, Some((LockKind::Flock, LockMode::Write, stat.st_ino as u64, None)));
         assert!(target(&proc, fd)?.ends_with(b" (deleted)"));
         assert!(list(&proc)?.is_sorted() && list(&proc)?.contains(&fd));
         Ok(())

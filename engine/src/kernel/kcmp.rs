@@ -111,7 +111,9 @@ pub fn is_epoll_target(file: Place, epoll: Pid, slot: EpollSlot) -> Result<bool>
 mod tests {
     use super::*;
     use crate::error::OsContext;
+    use crate::kernel::cat::with_cat;
     use std::os::fd::AsRawFd;
+    use std::process::Command;
 
     fn here(file: &impl AsRawFd) -> Place {
         Place { pid: nix::unistd::getpid().as_raw(), fd: file.as_raw_fd() as u32 }
@@ -163,18 +165,20 @@ mod tests {
 
     #[test]
     fn threads_share_and_processes_do_not() -> Result<()> {
-        let mut child = std::process::Command::new("sleep").arg("60").spawn().os(|| "spawn sleep")?;
-        let other = Place { pid: Pid::try_from(child.id()).unwrap_or(-1), fd: 0 };
         let thread = Place { pid: nix::unistd::gettid().as_raw(), fd: 0 };
         let leader = Place { pid: nix::unistd::getpid().as_raw(), fd: 0 };
-        let mut answers = Vec::new();
-        for kind in [Kind::Vm, Kind::Files, Kind::Fs, Kind::Sighand] {
-            let mut set = KcmpSet::new(kind, 1);
-            answers.push([leader, thread, other, other].map(|place| set.insert((), place).map(|a| a.0).ok()));
-        }
-        child.kill().os(|| "kill")?;
-        child.wait().os(|| "wait")?;
-        assert_eq!(answers, [[Some(1), Some(1), Some(2), Some(2)]; 4]);
+        let other = with_cat(&mut Command::new("cat"), |proc| {
+            let other = Place { pid: proc.pid(), fd: 0 };
+            for kind in [Kind::Vm, Kind::Files, Kind::Fs, Kind::Sighand] {
+                let mut set = KcmpSet::new(kind, 1);
+                for (place, answer) in
+                    [(leader, (1, true)), (thread, (1, false)), (other, (2, true)), (other, (2, false))]
+                {
+                    assert_eq!(set.insert((), place)?, answer, "{kind:?}");
+                }
+            }
+            Ok(other)
+        })?;
         assert_eq!(compare(Kind::Vm, leader, other).map_err(|e| e.code()), Err("E-TASK-GONE"));
         Ok(())
     }

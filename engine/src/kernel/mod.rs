@@ -17,6 +17,8 @@
 //! | [`kcmp`] | which kernel objects tasks share |
 //! | [`elf`] | build-ids, and the vdso |
 
+#[cfg(test)]
+mod cat;
 mod proc_dir;
 mod text;
 

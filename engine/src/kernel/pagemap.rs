@@ -350,7 +350,12 @@ mod tests {
             let exact = vec![(0, 2), (5, 6), last, (23, 24)];
             let expected =
                 if scanner.knows_zero_pages() { exact } else { vec![(0, 4), (5, 7), last, (23, 24)] };
-            assert_eq!(numbered(scanner.private_pages(start, end)?, start, page), expected, "{scanner:?}");
+            assert_eq!(
+                numbered(scanner.private_pages(start, end)?, start, page),
+                expected,
+                "zero pages known: {}",
+                scanner.knows_zero_pages()
+            );
             let guards = if guarded { vec![(9, 10)] } else { vec![] };
             assert_eq!(numbered(scanner.guard_pages(start, end)?, start, page), guards);
             assert_eq!(

@@ -43,10 +43,8 @@ impl ProcDir {
 
     /// Opens thread `tid` of this process: `/proc/PID/task/TID`, which has most files of `/proc/PID`.
     pub fn thread(&self, tid: Pid) -> Result<Self> {
-        let fd = self
-            .open_raw(&format!("task/{tid}"), DIRECTORY)
-            .map_err(|e| self.refused(&format!("task/{tid}"), e))?;
-        Ok(ProcDir { fd, pid: tid, path: self.path_of(&format!("task/{tid}")) })
+        let name = format!("task/{tid}");
+        Ok(ProcDir { fd: self.open_file(&name, DIRECTORY)?, pid: tid, path: self.path_of(&name) })
     }
 
     fn open_path(at: BorrowedFd<'_>, pid: Pid, path: String) -> Result<Self> {
@@ -70,7 +68,7 @@ impl ProcDir {
 
     /// Opens `name` with `flags` and O_CLOEXEC.
     pub fn open_file(&self, name: &str, flags: OFlag) -> Result<OwnedFd> {
-        self.open_raw(name, flags).map_err(|e| self.refused(name, e))
+        self.open_raw(name, flags).map_err(|e| self.refused("open", name, e))
     }
 
     fn open_raw(&self, name: &str, flags: OFlag) -> nix::Result<OwnedFd> {
@@ -107,7 +105,7 @@ impl ProcDir {
 
     /// The target of the symbolic link `name`, raw: a path as this process sees it, `pipe:[17]`, or with ` (deleted)`.
     pub fn readlink(&self, name: &str) -> Result<Vec<u8>> {
-        let target = readlinkat(&self.fd, name).map_err(|e| self.refused(name, e))?;
+        let target = readlinkat(&self.fd, name).map_err(|e| self.refused("readlink", name, e))?;
         Ok(target.into_vec())
     }
 
@@ -118,7 +116,7 @@ impl ProcDir {
 
     /// stat(2) of what the magic link `name` (`fd/3`, `exe`, `ns/net`) leads to.
     pub fn stat(&self, name: &str) -> Result<FileStat> {
-        fstatat(&self.fd, name, AtFlags::empty()).map_err(|e| self.refused(name, e))
+        fstatat(&self.fd, name, AtFlags::empty()).map_err(|e| self.refused("stat", name, e))
     }
 
     /// The names in directory `name`, in the kernel's order, without `.` and `..`.
@@ -152,9 +150,9 @@ impl ProcDir {
         !matches!(fstatat(&self.fd, "status", AtFlags::empty()), Err(Errno::ENOENT | Errno::ESRCH))
     }
 
-    fn refused(&self, name: &str, errno: Errno) -> Error {
+    fn refused(&self, call: &str, name: &str, errno: Errno) -> Error {
         let gone = errno == Errno::ENOENT && !self.is_alive();
-        Error::os(format!("open {}", self.path_of(name)), if gone { Errno::ESRCH } else { errno })
+        Error::os(format!("{call} {}", self.path_of(name)), if gone { Errno::ESRCH } else { errno })
     }
 }
 

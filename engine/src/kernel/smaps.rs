@@ -51,7 +51,7 @@ pub struct Vma {
     pub write: bool,
     /// PROT_EXEC
     pub exec: bool,
-    /// MAP_SHARED. Meant by mmap(2): a file opened read only and mapped MAP_SHARED is printed `s` too.
+    /// MAP_SHARED, also when the file was opened read only (VM_MAYSHARE).
     pub shared: bool,
     /// Offset in the file, in bytes.
     pub offset: u64,
@@ -335,6 +335,10 @@ fn flags(value: &[u8]) -> VmFlags {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::OsContext;
+    use crate::sys::pagemap::Scratch;
+    use std::os::fd::AsFd;
+    use std::os::unix::ffi::OsStrExt;
 
     /// Captured on 6.18 but for the fourth (5.10) and the names of the last three.
     const MAPS: &[u8] = b"\
@@ -436,6 +440,24 @@ ffff0000-ffff1000 r-xp 00000000 00:00 0                                  [vector
         for bad in bad {
             assert!(parse(bad.as_bytes()).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn map_files_tells_the_name_that_maps_cannot() -> Result<()> {
+        let directory = tempfile::tempdir().os(|| "mkdir")?;
+        let path = directory.path().join("a\nb\\012 (deleted)");
+        std::fs::write(&path, [0]).os(|| "write")?;
+        let file = std::fs::File::open(&path).os(|| "open")?;
+        let memory = Scratch::of_file(file.as_fd(), 1).os(|| "mmap")?;
+        let proc = ProcDir::current()?;
+        let found = read_maps(&proc)?.into_iter().find(|v| v.start == memory.address());
+        let vma = found.ok_or_else(|| text::missing("our mapping"))?;
+        assert_eq!(map_file(&proc, &vma)?, path.as_os_str().as_bytes());
+        assert!(vma.path().is_some_and(|shown| shown.ends_with(b"/a\nb\n (deleted)")));
+        assert!(vma.deleted_path().is_some_and(|shown| shown.ends_with(b"/a\\012b\\012")));
+        std::fs::remove_file(&path).os(|| "unlink")?;
+        assert!(map_file(&proc, &vma)?.ends_with(b" (deleted) (deleted)"));
+        Ok(())
     }
 
     #[test]

@@ -30,7 +30,7 @@ pub enum Kind {
 }
 
 /// `KCMP_EPOLL_TFD`
-const EPOLL_TARGET: i32 = 7;
+const EPOLL_TARGET: libc::c_long = 7;
 
 /// A target of an epoll(7) instance: struct kcmp_epoll_slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,9 +51,9 @@ pub fn kcmp(kind: Kind, (pid1, index1): (i32, u32), (pid2, index2): (i32, u32)) 
     order(unsafe {
         libc::syscall(
             libc::SYS_kcmp,
-            pid1,
-            pid2,
-            kind as i32,
+            libc::c_long::from(pid1),
+            libc::c_long::from(pid2),
+            libc::c_long::from(kind as i32),
             libc::c_ulong::from(index1),
             libc::c_ulong::from(index2),
         )
@@ -64,7 +64,14 @@ pub fn kcmp(kind: Kind, (pid1, index1): (i32, u32), (pid2, index2): (i32, u32)) 
 pub fn kcmp_epoll((pid1, fd): (i32, u32), (pid2, slot): (i32, EpollSlot)) -> nix::Result<Ordering> {
     // SAFETY: the last argument points to a slot that lives until the call returns; the kernel only reads it.
     order(unsafe {
-        libc::syscall(libc::SYS_kcmp, pid1, pid2, EPOLL_TARGET, libc::c_ulong::from(fd), &raw const slot)
+        libc::syscall(
+            libc::SYS_kcmp,
+            libc::c_long::from(pid1),
+            libc::c_long::from(pid2),
+            EPOLL_TARGET,
+            libc::c_ulong::from(fd),
+            &raw const slot,
+        )
     })
 }
 

@@ -5,5 +5,6 @@ pub mod attr;
 pub mod fd;
 pub mod kcmp;
 pub mod pagemap;
+pub mod probe;
 pub mod process;
 pub mod ptrace;

@@ -11,7 +11,9 @@
 mod batch;
 mod freeze;
 mod loan;
+mod site;
 
 pub use batch::{Area, Batch, CallId, RemoteAddr};
 pub use freeze::{Fate, Frozen, FrozenTask, await_newborn};
 pub use loan::{Loan, Site};
+pub use site::hole;

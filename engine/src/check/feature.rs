@@ -1,0 +1,237 @@
+//! The table of features: what each is for, since when, and what follows when it is missing.
+
+/// Who needs a feature.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Category {
+    /// Every dump or restore.
+    Required,
+    /// Some programs, or a faster way.
+    Extra,
+    /// Not settled in the kernel or here.
+    Experimental,
+}
+
+/// One row of the table.
+pub(super) struct Entry {
+    pub(super) name: &'static str,
+    pub(super) category: Category,
+    /// What the engine does with it.
+    pub(super) purpose: &'static str,
+    /// The first kernel release, and what has to be configured.
+    pub(super) since: &'static str,
+    /// What is done instead; empty if nothing is.
+    pub(super) fallback: &'static str,
+    /// What does not work without it and without a fallback.
+    pub(super) consequence: &'static str,
+}
+
+/// Makes the enum, the list of all and the lookup from the one table.
+macro_rules! features {
+    ($($(#[$doc:meta])* $feature:ident = $name:literal, $category:ident, $since:literal {
+        purpose: $purpose:literal, fallback: $fallback:literal, consequence: $consequence:literal,
+    })+) => {
+        /// Something that a kernel has or has not.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum Feature {
+            $($(#[$doc])* $feature,)+
+        }
+
+        impl Feature {
+            /// All of them, the required ones first.
+            pub const ALL: [Feature; [$($name),+].len()] = [$(Feature::$feature),+];
+
+            pub(super) const fn entry(self) -> Entry {
+                match self {
+                    $(Feature::$feature => Entry {
+                        name: $name,
+                        category: Category::$category,
+                        purpose: $purpose,
+                        since: $since,
+                        fallback: $fallback,
+                        consequence: $consequence,
+                    },)+
+                }
+            }
+        }
+    };
+}
+
+features! {
+    /// /proc/PID/map_files.
+    MapFiles = "map_files", Required, "3.3, CONFIG_CHECKPOINT_RESTORE before 4.3" {
+        purpose: "opens the files that a program has mapped, deleted ones too",
+        fallback: "", consequence: "no program with file mappings can be dumped",
+    }
+    /// The sysctl kernel.ns_last_pid.
+    NsLastPid = "ns_last_pid", Required, "3.3, CONFIG_CHECKPOINT_RESTORE" {
+        purpose: "gives restored tasks their pids where clone3(2) cannot",
+        fallback: "clone3_set_tid", consequence: "pids cannot be restored",
+    }
+    /// kcmp(2).
+    Kcmp = "kcmp", Required, "3.5, CONFIG_KCMP" {
+        purpose: "tells which tasks share files, memory and tables",
+        fallback: "", consequence: "sharing between tasks cannot be seen",
+    }
+    /// PR_SET_MM_MAP.
+    PrctlMmMap = "prctl_mm_map", Required, "3.18, CONFIG_CHECKPOINT_RESTORE" {
+        purpose: "restores the areas of code, heap, stack, arguments and environment",
+        fallback: "", consequence: "no program can be restored",
+    }
+    /// PR_GET_TID_ADDRESS.
+    TidAddress = "tid_address", Required, "3.5, CONFIG_CHECKPOINT_RESTORE" {
+        purpose: "reads where a thread's id is cleared when it ends",
+        fallback: "", consequence: "joining a restored thread would hang",
+    }
+    /// F_GETOWNER_UIDS.
+    FdOwnerUids = "fd_owner_uids", Required, "3.6, CONFIG_CHECKPOINT_RESTORE" {
+        purpose: "reads on whose behalf a descriptor sends its signals",
+        fallback: "", consequence: "owners of descriptors' signals cannot be dumped",
+    }
+    /// rt_sigqueueinfo(2) with any code.
+    SigQueueInfo = "sigqueueinfo", Required, "3.9" {
+        purpose: "puts pending signals back as they were",
+        fallback: "", consequence: "pending signals cannot be restored",
+    }
+    /// PTRACE_SEIZE and PTRACE_O_EXITKILL.
+    PtraceSeize = "ptrace_seize", Required, "3.8" {
+        purpose: "stops tasks unseen, and ends half restored ones if the restore dies",
+        fallback: "", consequence: "no task can be stopped",
+    }
+    /// PTRACE_PEEKSIGINFO and PTRACE_GETSIGMASK.
+    PtracePeekSigInfo = "ptrace_peeksiginfo", Required, "3.11" {
+        purpose: "reads pending and blocked signals",
+        fallback: "", consequence: "pending signals cannot be dumped",
+    }
+    /// process_vm_readv(2).
+    ProcessVm = "process_vm", Required, "3.2, CONFIG_CROSS_MEMORY_ATTACH" {
+        purpose: "copies memory from and to tasks",
+        fallback: "", consequence: "memory cannot be dumped",
+    }
+    /// mremap(2) of the vdso and its data.
+    SpecialMappingMremap = "special_mapping_mremap", Required, "4.8 on x86, up to 4.14 elsewhere" {
+        purpose: "moves the vdso of a restored task to where it was",
+        fallback: "", consequence: "no program can be restored",
+    }
+    /// TIOCSPTLCK and TIOCGPTLCK.
+    PtyLock = "pty_lock", Required, "3.8" {
+        purpose: "dumps and restores the lock of pseudo terminals",
+        fallback: "", consequence: "terminals cannot be dumped",
+    }
+    /// clone3(2) with set_tid.
+    Clone3SetTid = "clone3_set_tid", Extra, "5.5" {
+        purpose: "creates a task with its pid in one call, without a race",
+        fallback: "ns_last_pid", consequence: "pids are restored by a race that has to be won",
+    }
+    /// PTRACE_GET_RSEQ_CONFIGURATION.
+    GetRseqConf = "get_rseq_conf", Extra, "5.13, CONFIG_RSEQ" {
+        purpose: "reads a thread's restartable sequences",
+        fallback: "", consequence: "programs of glibc 2.35 and later cannot be dumped",
+    }
+    /// PTRACE_O_SUSPEND_SECCOMP.
+    SeccompSuspend = "seccomp_suspend", Extra, "4.3, CONFIG_CHECKPOINT_RESTORE" {
+        purpose: "makes calls in a task whose seccomp filter forbids them",
+        fallback: "", consequence: "programs with seccomp cannot be dumped",
+    }
+    /// PTRACE_SECCOMP_GET_FILTER.
+    SeccompFilters = "seccomp_filters", Extra, "4.4, CONFIG_CHECKPOINT_RESTORE" {
+        purpose: "reads seccomp filters",
+        fallback: "", consequence: "programs with seccomp filters cannot be dumped",
+    }
+    /// pidfd_open(2) and pidfd_getfd(2).
+    PidfdStore = "pidfd_store", Extra, "5.6" {
+        purpose: "holds a task against reuse of its pid, and takes its descriptors",
+        fallback: "", consequence: "descriptors cannot be taken from tasks, nor reused pids be told",
+    }
+    /// The field NSpid of /proc/PID/status.
+    NsPid = "ns_pid", Extra, "4.1" {
+        purpose: "tells a task's pid inside of its pid namespace",
+        fallback: "", consequence: "tasks in pid namespaces cannot be dumped",
+    }
+    /// Writing /proc/PID/loginuid.
+    LoginUid = "loginuid", Extra, "3.13, CONFIG_AUDITSYSCALL" {
+        purpose: "restores the user that a task logged in as",
+        fallback: "", consequence: "restored tasks have the restorer's login user",
+    }
+    /// The field mnt_id of fdinfo.
+    MntId = "mnt_id", Extra, "3.15" {
+        purpose: "tells on which mount a file was opened",
+        fallback: "the path is looked up", consequence: "files under other mounts are not found",
+    }
+    /// The field lock of fdinfo.
+    FdInfoLock = "fdinfo_lock", Extra, "4.1" {
+        purpose: "tells which descriptor holds a lock",
+        fallback: "", consequence: "programs with file locks cannot be dumped",
+    }
+    /// openat2(2).
+    OpenAt2 = "openat2", Extra, "5.6" {
+        purpose: "opens a file without following links out of its mount",
+        fallback: "openat(2) and a comparison of inodes", consequence: "a changed path is noticed only afterwards",
+    }
+    /// /proc/PID/timers.
+    ProcTimers = "posix_timers", Extra, "3.10, CONFIG_CHECKPOINT_RESTORE" {
+        purpose: "lists the POSIX timers of a task",
+        fallback: "", consequence: "programs with POSIX timers cannot be dumped",
+    }
+    /// PR_TIMER_CREATE_RESTORE_IDS.
+    TimerRestoreIds = "timer_cr_ids", Extra, "6.15" {
+        purpose: "creates a POSIX timer with its id",
+        fallback: "timers are created and deleted until the id comes up", consequence: "restoring timers is slow",
+    }
+    /// Soft-dirty marks in pagemap.
+    SoftDirty = "mem_dirty_track", Extra, "3.11, CONFIG_MEM_SOFT_DIRTY" {
+        purpose: "tells which pages were written since the last dump",
+        fallback: "", consequence: "no dumps that build on an earlier one",
+    }
+    /// PAGEMAP_SCAN.
+    PagemapScan = "pagemap_scan", Extra, "6.7" {
+        purpose: "finds the pages to dump in one call",
+        fallback: "/proc/PID/pagemap", consequence: "finding pages is slow",
+    }
+    /// MADV_GUARD_INSTALL.
+    MadvGuard = "madv_guard", Extra, "6.13" {
+        purpose: "restores guard pages inside of mappings",
+        fallback: "", consequence: "programs with guard pages cannot be restored",
+    }
+    /// PAGEMAP_SCAN with PAGE_IS_GUARD.
+    PagemapScanGuard = "pagemap_scan_guard_pages", Extra, "6.15" {
+        purpose: "finds guard pages inside of mappings",
+        fallback: "", consequence: "programs with guard pages cannot be dumped where the kernel has such pages",
+    }
+    /// PR_SET_VMA_ANON_NAME.
+    AnonVmaName = "anon_vma_name", Extra, "5.17, CONFIG_ANON_VMA_NAME" {
+        purpose: "restores names of anonymous memory",
+        fallback: "", consequence: "there are no such names on this kernel, and those of an image are dropped",
+    }
+    /// memfd_create(2) with MFD_HUGETLB.
+    MemfdHugetlb = "memfd_hugetlb", Extra, "4.14, CONFIG_HUGETLBFS" {
+        purpose: "restores memory files of huge pages",
+        fallback: "", consequence: "programs with such files cannot be restored",
+    }
+    /// MEMBARRIER_CMD_GET_REGISTRATIONS.
+    MembarrierRegistrations = "membarrier_registrations", Extra, "6.3, CONFIG_MEMBARRIER" {
+        purpose: "reads which membarrier(2) commands a program registered for",
+        fallback: "", consequence: "a restored program's membarrier(2) may fail",
+    }
+    /// userfaultfd(2).
+    Userfaultfd = "uffd", Extra, "4.3, CONFIG_USERFAULTFD" {
+        purpose: "serves pages after the restore",
+        fallback: "", consequence: "no lazy restore",
+    }
+    /// userfaultfd(2) that tells of fork, remap, remove and unmap.
+    UserfaultfdNoncoop = "uffd-noncoop", Extra, "4.11, CONFIG_USERFAULTFD" {
+        purpose: "serves pages of programs that fork and remap",
+        fallback: "", consequence: "no lazy restore",
+    }
+}
+
+impl Feature {
+    /// CRIU's name where it has one.
+    pub const fn name(self) -> &'static str {
+        self.entry().name
+    }
+
+    /// Who needs it.
+    pub const fn category(self) -> Category {
+        self.entry().category
+    }
+}

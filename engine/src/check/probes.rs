@@ -1,0 +1,105 @@
+//! The probe of each feature. What needs no unsafe call is here, the rest in `sys::probe`.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd};
+
+use super::Feature;
+use crate::sys::probe;
+use crate::sys::probe::child::{self, Mapping, Tracee};
+
+/// Asks the kernel; `Ok` is yes.
+pub(super) fn run(feature: Feature) -> io::Result<()> {
+    match feature {
+        Feature::MapFiles => map_files(),
+        Feature::NsLastPid => ns_last_pid(),
+        Feature::Kcmp => probe::kcmp(),
+        Feature::PrctlMmMap => probe::prctl_mm_map(),
+        Feature::TidAddress => probe::tid_address(),
+        Feature::FdOwnerUids => probe::fd_owner_uids(File::open("/proc/self/comm")?.as_fd()),
+        Feature::SigQueueInfo => child::queue_signal(),
+        Feature::PtraceSeize => Tracee::new().map(drop),
+        Feature::PtracePeekSigInfo => Tracee::new()?.peek_signals(),
+        Feature::ProcessVm => probe::process_vm(),
+        Feature::SpecialMappingMremap => child::move_special_mappings(&special_mappings()?),
+        Feature::PtyLock => probe::pty_lock(),
+        Feature::Clone3SetTid => probe::clone3_set_tid(),
+        Feature::GetRseqConf => Tracee::new()?.rseq_configuration(),
+        Feature::SeccompSuspend => Tracee::new()?.suspend_seccomp(),
+        Feature::SeccompFilters => Tracee::with_filter()?.seccomp_filter(),
+        Feature::PidfdStore => probe::pidfd_getfd(),
+        Feature::NsPid => has_field("/proc/self/status", "NSpid:"),
+        Feature::LoginUid => child::set_loginuid(),
+        Feature::MntId => fdinfo(&File::open("/proc/self/comm")?, "mnt_id:"),
+        Feature::FdInfoLock => fdinfo_lock(),
+        Feature::OpenAt2 => probe::openat2(),
+        Feature::ProcTimers => File::open("/proc/self/timers").map(drop),
+        Feature::TimerRestoreIds => probe::timer_restore_ids(),
+        Feature::SoftDirty => probe::soft_dirty(),
+        Feature::PagemapScan => probe::pagemap_scan(),
+        Feature::MadvGuard => probe::madv_guard(),
+        Feature::PagemapScanGuard => probe::pagemap_scan_guard_pages(),
+        Feature::AnonVmaName => probe::anon_vma_name(),
+        Feature::MemfdHugetlb => probe::memfd_hugetlb(),
+        Feature::MembarrierRegistrations => probe::membarrier_registrations(),
+        Feature::Userfaultfd => probe::userfaultfd().map(drop),
+        Feature::UserfaultfdNoncoop => userfaultfd_events(),
+    }
+}
+
+fn missing(what: impl Into<String>) -> io::Error {
+    io::Error::other(what.into())
+}
+
+/// Writes what is there already: anybody may open the file, the privilege is asked for by the write. A pid that was
+/// given out in between is in use, which the kernel passes over when it looks for the next.
+fn ns_last_pid() -> io::Result<()> {
+    const PATH: &str = "/proc/sys/kernel/ns_last_pid";
+    fs::write(PATH, fs::read(PATH)?)
+}
+
+/// Opens a mapped file of ours through its entry, as a dump does.
+fn map_files() -> io::Result<()> {
+    let entry = fs::read_dir("/proc/self/map_files")?.next();
+    let entry = entry.ok_or_else(|| missing("/proc/self/map_files is empty"))??;
+    File::open(entry.path()).map(drop)
+}
+
+fn has_field(path: &str, field: &str) -> io::Result<()> {
+    if fs::read_to_string(path)?.lines().any(|line| line.starts_with(field)) {
+        Ok(())
+    } else {
+        Err(missing(format!("{path} has no field {field}")))
+    }
+}
+
+fn fdinfo(file: &File, field: &str) -> io::Result<()> {
+    has_field(&format!("/proc/self/fdinfo/{}", file.as_raw_fd()), field)
+}
+
+/// A shared lock on a file of ours that nobody else locks.
+fn fdinfo_lock() -> io::Result<()> {
+    let file = tempfile::tempfile()?;
+    probe::flock_shared(&file)?;
+    fdinfo(&file, "lock:")
+}
+
+/// The events of a program that was not written for userfaultfd: fork, remap, remove and unmap.
+fn userfaultfd_events() -> io::Result<()> {
+    const EVENTS: u64 = (1 << 1) | (1 << 2) | (1 << 3) | (1 << 6);
+    let features = probe::userfaultfd()?;
+    if features & EVENTS == EVENTS { Ok(()) } else { Err(missing(format!("it only has {features:#x}"))) }
+}
+
+/// The vdso, its data and the signal page of this process, in their order.
+fn special_mappings() -> io::Result<Vec<Mapping>> {
+    let maps = fs::read_to_string("/proc/self/maps")?;
+    let special =
+        |line: &&str| ["[vvar]", "[vvar_vclock]", "[vdso]", "[sigpage]"].iter().any(|n| line.ends_with(n));
+    let range = |line: &str| {
+        let (start, end) = line.split_once(' ')?.0.split_once('-')?;
+        let start = usize::from_str_radix(start, 16).ok()?;
+        Some((start, usize::from_str_radix(end, 16).ok()?.checked_sub(start)?))
+    };
+    maps.lines().filter(special).map(|l| range(l).ok_or_else(|| missing(format!("odd line: {l}")))).collect()
+}

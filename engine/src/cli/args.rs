@@ -1,0 +1,565 @@
+//! The options that the engine acts on: names, short forms and defaults of CRIU 4.2, and the few of our own.
+//!
+//! As in CRIU there is one set of options for all commands, and a configuration file may hold any of them; what a
+//! command takes of it is in [`Arguments::dump_options`] and its kin. Options that nothing here acts on are in `foreign`.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::builder::TypedValueParser;
+use clap::{ArgAction, ArgMatches, Args, Command, CommandFactory, FromArgMatches, Parser};
+
+use super::config::Sources;
+use super::getopt::{Takes, takes};
+use super::{foreign, usage_error};
+use crate::error::Result;
+use crate::log;
+use crate::options::{
+    CheckOptions, DumpOptions, FileValidation, FinalState, InheritFd, Places, RestoreOptions,
+};
+
+/// Checkpoint and restore of process trees.
+#[derive(Debug, Parser)]
+#[command(
+    name = "crio",
+    disable_help_flag = true,
+    disable_version_flag = true,
+    args_override_self = true,
+    override_usage = "crio dump -t PID [OPTIONS]\n       crio restore [OPTIONS] [--exec-cmd -- PROGRAM ARG...]\n       \
+        crio check [--feature NAME]\n       crio image show|decode|encode|verify ...",
+    after_help = "A switch without a value has the form --no-NAME to turn it off again.\n\
+        Configuration files, later ones winning: /etc/criu/default.conf, $HOME/.criu/default.conf,\n\
+        $CRIU_CONFIG_FILE, --config FILE, then the command line."
+)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    general: General,
+    #[command(flatten)]
+    tree: Tree,
+    #[command(flatten)]
+    files: Files,
+    #[command(flatten)]
+    restore: Restore,
+    #[command(flatten)]
+    check: Check,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "General")]
+struct General {
+    /// Directory of the image files
+    #[arg(short = 'D', long, value_name = "DIR", default_value = ".")]
+    images_dir: PathBuf,
+    /// Directory of logs, pidfiles and statistics [default: the images']
+    #[arg(short = 'W', long, value_name = "DIR")]
+    work_dir: Option<PathBuf>,
+    /// Log to FILE, relative to the work directory; - is stdout
+    #[arg(short = 'o', long, value_name = "FILE")]
+    log_file: Option<PathBuf>,
+    /// 0 silent, 1 errors, 2 warnings (default), 3 information, 4 debug; -v, -vv and so on count up
+    #[arg(short = 'v', long, value_name = "N", num_args = 0..=1, require_equals = true,
+          default_missing_value = "", action = ArgAction::Append)]
+    verbosity: Vec<String>,
+    /// Print the statistics at the end
+    #[arg(long)]
+    display_stats: Option<bool>,
+    /// Print reports as JSON (ours)
+    #[arg(long)]
+    json: Option<bool>,
+    /// Run FILE at the action points
+    #[arg(long, value_name = "FILE", action = ArgAction::Append)]
+    action_script: Vec<PathBuf>,
+    /// Read this configuration file instead of the default ones
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Read no default configuration file
+    #[arg(long)]
+    no_default_config: bool,
+    /// Close the descriptor FD first
+    #[arg(long, value_name = "FD", action = ArgAction::Append, value_parser = clap::value_parser!(i32).range(0..))]
+    close: Vec<i32>,
+    /// Removed from CRIU
+    #[arg(long, hide = true)]
+    ms: bool,
+    /// This text
+    #[arg(short = 'h', long)]
+    help: bool,
+    /// The version
+    #[arg(short = 'V', long)]
+    version: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "The tree")]
+struct Tree {
+    /// The root task's pid
+    #[arg(short = 't', long, value_name = "PID", value_parser = clap::value_parser!(i32).range(1..))]
+    tree: Option<i32>,
+    /// Only survey: list all that cannot be dumped and all that would not be kept (ours)
+    #[arg(long)]
+    dry_run: Option<bool>,
+    /// Leave the tree stopped afterwards
+    #[arg(short = 's', long, overrides_with = "leave_running")]
+    leave_stopped: bool,
+    /// Leave the tree running after the dump
+    #[arg(short = 'R', long, overrides_with = "leave_stopped")]
+    leave_running: bool,
+    /// The root's session and group may be outside of the tree
+    #[arg(short = 'j', long)]
+    shell_job: Option<bool>,
+    /// How long collecting the tasks may take
+    #[arg(long, value_name = "SECONDS", default_value_t = 10)]
+    timeout: u32,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Files")]
+struct Files {
+    /// Largest deleted file to carry, with K, M or G
+    #[arg(long, value_name = "SIZE", default_value = "1M", value_parser = size)]
+    ghost_limit: u64,
+    /// Find holes of deleted files by FIEMAP [default: on]
+    #[arg(long)]
+    ghost_fiemap: Option<bool>,
+    /// Allow temporary names for files whose path is gone
+    #[arg(long)]
+    link_remap: Option<bool>,
+    /// Use any path to a device if its own is out of reach
+    #[arg(long)]
+    evasive_devices: Option<bool>,
+    /// How to see that a file is the same: filesize or buildid
+    #[arg(long, value_name = "METHOD", default_value = "buildid", value_parser = file_validation())]
+    file_validation: FileValidation,
+    /// Do not compare permission bits of files on restore
+    #[arg(long)]
+    skip_file_rwx_check: Option<bool>,
+    /// Carry mapped and open files in the image (ours)
+    #[arg(long)]
+    embed_files: Option<bool>,
+    /// Treat an object as the caller's: KIND[KEY] or KIND[KEY]:NAME
+    #[arg(long, value_name = "RES", action = ArgAction::Append, value_parser = external)]
+    external: Vec<String>,
+    /// Use our descriptor for a file of the image, fd[N]:KEY
+    #[arg(long, value_name = "FD", action = ArgAction::Append, value_parser = inherit_fd)]
+    inherit_fd: Vec<InheritFd>,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Restore")]
+struct Restore {
+    /// Return once the tree runs
+    #[arg(short = 'd', long, visible_alias = "daemon")]
+    restore_detached: Option<bool>,
+    /// Make the root a child of our parent; needs -d
+    #[arg(short = 'S', long)]
+    restore_sibling: Option<bool>,
+    /// Write the root's pid to FILE
+    #[arg(long, value_name = "FILE")]
+    pidfile: Option<PathBuf>,
+    /// One log for each task, LOG.PID
+    #[arg(long)]
+    log_pid: Option<bool>,
+    /// Become the program after -- once the tree runs
+    #[arg(long)]
+    exec_cmd: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Check")]
+struct Check {
+    /// Also what only some programs need
+    #[arg(long)]
+    extra: Option<bool>,
+    /// Also what is not settled
+    #[arg(long)]
+    experimental: Option<bool>,
+    /// Both
+    #[arg(long)]
+    all: bool,
+    /// Only this feature; list prints the names
+    #[arg(long, value_name = "NAME", action = ArgAction::Append)]
+    feature: Vec<String>,
+}
+
+/// The whole command line for clap, foreign options included.
+pub(super) fn command() -> Command {
+    Arguments::command().args(foreign::arguments())
+}
+
+/// The help text. Switches are stored with a value, which nobody types: here they are shown without.
+pub(super) fn help() -> String {
+    let mut command = command();
+    command.build();
+    let switches: Vec<clap::Id> = command
+        .get_arguments()
+        .filter(|a| takes(a) == Takes::NothingOrNo)
+        .map(|a| a.get_id().clone())
+        .collect();
+    let mut command =
+        switches.into_iter().fold(self::command(), |c, id| c.mut_arg(id, |a| a.action(ArgAction::SetTrue)));
+    command.render_help().to_string()
+}
+
+impl Arguments {
+    /// Reads `options`, each `--name` or `--name=value`, in their order.
+    ///
+    /// # Errors
+    /// `E-USAGE`: a value that is not good.
+    pub(super) fn parse(options: Vec<OsString>) -> Result<(Self, ArgMatches)> {
+        let line = std::iter::once(OsString::from("crio")).chain(options);
+        let matches = command().try_get_matches_from(line).map_err(|e| clap_error(&e))?;
+        let arguments = Arguments::from_arg_matches(&matches).map_err(|e| clap_error(&e))?;
+        Ok((arguments, matches))
+    }
+
+    /// `-h`.
+    pub(super) fn wants_help(&self) -> bool {
+        self.general.help
+    }
+
+    /// `-V`.
+    pub(super) fn wants_version(&self) -> bool {
+        self.general.version
+    }
+
+    /// `--json`.
+    pub(super) fn json(&self) -> bool {
+        self.general.json == Some(true)
+    }
+
+    /// `--close`.
+    pub(super) fn close(&self) -> &[i32] {
+        &self.general.close
+    }
+
+    /// What is wrong whatever the command: a level, an option that CRIU removed.
+    pub(super) fn validate(&self) -> Result<()> {
+        if self.general.ms {
+            return Err(usage_error("--ms was removed from CRIU").help("use the options of check"));
+        }
+        verbosity(&self.general.verbosity)?;
+        let sibling = self.restore.restore_sibling == Some(true);
+        if sibling && self.restore.restore_detached != Some(true) {
+            return Err(
+                usage_error("--restore-sibling only makes sense with --restore-detached").help("add -d")
+            );
+        }
+        Ok(())
+    }
+
+    /// Directories and log.
+    pub(super) fn places(&self) -> Result<Places> {
+        Ok(Places {
+            images_dir: self.general.images_dir.clone(),
+            work_dir: self.general.work_dir.clone(),
+            log_file: self.general.log_file.clone(),
+            verbosity: verbosity(&self.general.verbosity)?,
+        })
+    }
+
+    fn final_state(&self) -> FinalState {
+        match (self.tree.leave_stopped, self.tree.leave_running) {
+            (true, _) => FinalState::Stopped,
+            (_, true) => FinalState::Running,
+            _ => FinalState::Default,
+        }
+    }
+
+    /// # Errors
+    /// `E-USAGE`: no tree, or an option that only restore has.
+    pub(super) fn dump_options(&self) -> Result<DumpOptions> {
+        if !self.files.inherit_fd.is_empty() {
+            return Err(usage_error("--inherit-fd is for restore only"));
+        }
+        if self.restore.exec_cmd {
+            return Err(usage_error("--exec-cmd is for restore only"));
+        }
+        let tree = self.tree.tree.ok_or_else(|| usage_error("pid not specified").help("add -t PID"))?;
+        let on = |switch: Option<bool>| switch == Some(true);
+        Ok(DumpOptions {
+            tree,
+            places: self.places()?,
+            final_state: self.final_state(),
+            dry_run: on(self.tree.dry_run),
+            json: self.json(),
+            display_stats: on(self.general.display_stats),
+            shell_job: on(self.tree.shell_job),
+            timeout: Duration::from_secs(self.tree.timeout.into()),
+            ghost_limit: self.files.ghost_limit,
+            ghost_fiemap: self.files.ghost_fiemap != Some(false),
+            link_remap: on(self.files.link_remap),
+            evasive_devices: on(self.files.evasive_devices),
+            file_validation: self.files.file_validation,
+            embed_files: on(self.files.embed_files),
+            external: self.files.external.clone(),
+            action_scripts: self.general.action_script.clone(),
+        })
+    }
+
+    /// `program` is what stands after the command.
+    ///
+    /// # Errors
+    /// `E-USAGE`: options that exclude each other, or `--exec-cmd` without a program.
+    pub(super) fn restore_options(&self, program: &[OsString]) -> Result<RestoreOptions> {
+        let on = |switch: Option<bool>| switch == Some(true);
+        match (self.restore.exec_cmd, program) {
+            (true, []) => {
+                return Err(usage_error("--exec-cmd requires a command").help("add -- PROGRAM ARG..."));
+            }
+            (true, _) if on(self.restore.restore_detached) => {
+                return Err(usage_error("--restore-detached and --exec-cmd cannot be used together"));
+            }
+            (false, [extra, ..]) => return Err(excess("restore", extra)),
+            _ => {}
+        }
+        Ok(RestoreOptions {
+            places: self.places()?,
+            final_state: self.final_state(),
+            json: self.json(),
+            display_stats: on(self.general.display_stats),
+            shell_job: on(self.tree.shell_job),
+            detached: on(self.restore.restore_detached),
+            sibling: on(self.restore.restore_sibling),
+            pidfile: self.restore.pidfile.clone(),
+            log_pid: on(self.restore.log_pid),
+            exec_cmd: program.to_vec(),
+            file_validation: self.files.file_validation,
+            skip_file_rwx_check: on(self.files.skip_file_rwx_check),
+            evasive_devices: on(self.files.evasive_devices),
+            inherit_fds: self.files.inherit_fd.clone(),
+            external: self.files.external.clone(),
+            action_scripts: self.general.action_script.clone(),
+        })
+    }
+
+    /// Whether `-t` was given, which restore does not need.
+    pub(super) fn names_a_tree(&self) -> bool {
+        self.tree.tree.is_some()
+    }
+
+    /// The options of `crio check`.
+    pub(super) fn check_options(&self) -> Result<CheckOptions> {
+        let on = |switch: Option<bool>| self.check.all || switch == Some(true);
+        Ok(CheckOptions {
+            extra: on(self.check.extra),
+            experimental: on(self.check.experimental),
+            features: self.check.feature.clone(),
+            json: self.json(),
+            verbosity: verbosity(&self.general.verbosity)?,
+        })
+    }
+
+    /// Which configuration files are to be read.
+    pub(super) fn sources(&self) -> Sources {
+        Sources { file: self.general.config.clone(), no_default: self.general.no_default_config }
+    }
+}
+
+/// A word after a command that takes none.
+pub(super) fn excess(command: &str, word: &OsString) -> crate::Error {
+    usage_error(format!("{command} takes no further word, but there is {}", word.to_string_lossy()))
+}
+
+/// The occurrences of `-v` in their order: nothing adds one, `v`s add one and their number, a number sets. CRIU's test
+/// runner writes `-verbosity=0`, which getopt reads as `-v` with the value `erbosity=0` and atoi(3) as 0.
+fn verbosity(given: &[String]) -> Result<u8> {
+    let mut level = log::DEFAULT_LEVEL;
+    for value in given {
+        let number = value.strip_prefix("erbosity=").unwrap_or(value);
+        level = match number {
+            "" => level.saturating_add(1),
+            vs if vs.bytes().all(|b| b == b'v') => {
+                level.saturating_add(1).saturating_add(u8::try_from(vs.len()).unwrap_or(u8::MAX))
+            }
+            number => {
+                let bad = |_| usage_error(format!("-v{value} is no level")).help("levels are 0 to 4");
+                u8::try_from(number.parse::<u32>().map_err(bad)?).unwrap_or(u8::MAX)
+            }
+        };
+    }
+    Ok(level)
+}
+
+/// `512`, `64K`, `1M`, `2G`: bytes in powers of 1024.
+fn size(text: &str) -> Result<u64, String> {
+    let (digits, shift) = match text.strip_suffix(['K', 'k']).map(|d| (d, 10)) {
+        Some(found) => found,
+        None => match text.strip_suffix(['M', 'm']).map(|d| (d, 20)) {
+            Some(found) => found,
+            None => text.strip_suffix(['G', 'g']).map_or((text, 0), |d| (d, 30)),
+        },
+    };
+    let number: u64 = digits.parse().map_err(|_| "a number with K, M or G is needed".to_owned())?;
+    number.checked_mul(1 << shift).ok_or_else(|| "that is more than 64 bits hold".to_owned())
+}
+
+fn file_validation() -> impl TypedValueParser<Value = FileValidation> {
+    clap::builder::PossibleValuesParser::new(["filesize", "buildid"])
+        .map(|v| if v == "filesize" { FileValidation::FileSize } else { FileValidation::BuildId })
+}
+
+/// Kinds of objects that CRIU 4.2 knows as external; a misspelt one would otherwise be passed over.
+const EXTERNAL_KINDS: [&str; 9] = ["mnt", "dev", "file", "tty", "unix", "net", "pid", "veth", "macvlan"];
+
+fn external(text: &str) -> Result<String, String> {
+    let kind = text.split('[').next().unwrap_or_default();
+    let known = EXTERNAL_KINDS.contains(&kind) || kind == "netdev";
+    if known && text.contains(']') {
+        Ok(text.to_owned())
+    } else {
+        Err(format!("KIND[KEY] is needed, with a kind of {}", EXTERNAL_KINDS.join(", ")))
+    }
+}
+
+/// `fd[N]:KEY`. CRIU's `debug[N]:text`, which writes to the descriptor while parsing, is for its own developers.
+fn inherit_fd(text: &str) -> Result<InheritFd, String> {
+    let parts = text.strip_prefix("fd[").and_then(|rest| rest.split_once("]:"));
+    let (number, key) = parts.filter(|(_, key)| !key.is_empty()).ok_or("fd[N]:KEY is needed")?;
+    let fd: u16 = number.parse().map_err(|_| format!("{number} is no descriptor"))?;
+    if std::fs::symlink_metadata(format!("/proc/self/fd/{fd}")).is_err() {
+        return Err(format!("descriptor {fd} is not open"));
+    }
+    Ok(InheritFd { fd: fd.into(), key: key.to_owned() })
+}
+
+/// clap's first line, without its prefix, says what is wrong; its list of values is the remedy.
+fn clap_error(error: &clap::Error) -> crate::Error {
+    let text = error.render().to_string();
+    let mut lines = text.lines().map(str::trim);
+    let line = lines.next().unwrap_or_default();
+    let values = lines.find_map(|l| l.strip_prefix("[possible values: ")?.strip_suffix(']'));
+    let error = usage_error(line.trim_start_matches("error: "));
+    match values {
+        Some(values) => error.help(format!("it is one of: {values}")),
+        None => error,
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::error::Error;
+
+    fn parse(line: &str) -> Result<Arguments> {
+        let mut command = command();
+        command.build();
+        let split =
+            super::super::getopt::Options::of(&command).split(line.split_whitespace().map(OsString::from))?;
+        let (arguments, _) = Arguments::parse(split.options)?;
+        arguments.validate()?;
+        Ok(arguments)
+    }
+
+    fn dump(line: &str) -> Result<DumpOptions> {
+        parse(line)?.dump_options()
+    }
+
+    #[test]
+    fn an_empty_line_has_crius_defaults() {
+        assert_eq!(dump("-t 17").unwrap(), DumpOptions { tree: 17, ..DumpOptions::default() });
+        assert_eq!(parse("").unwrap().restore_options(&[]).unwrap(), RestoreOptions::default());
+        assert_eq!(
+            parse("").unwrap().check_options().unwrap(),
+            CheckOptions { verbosity: 2, ..CheckOptions::default() }
+        );
+    }
+
+    #[test]
+    fn dump_reads_its_options() {
+        let got = dump("-t 17 -D img -W work -o d.log -v4 -j -s -R --ghost-limit 2M --no-ghost-fiemap \
+            --file-validation filesize --timeout 3 --external tty[8800:1] --action-script a --action-script b --dry-run")
+        .unwrap();
+        let expected = DumpOptions {
+            tree: 17,
+            places: Places {
+                images_dir: "img".into(),
+                work_dir: Some("work".into()),
+                log_file: Some("d.log".into()),
+                verbosity: 4,
+            },
+            final_state: FinalState::Running,
+            shell_job: true,
+            ghost_limit: 2 << 20,
+            ghost_fiemap: false,
+            file_validation: FileValidation::FileSize,
+            timeout: Duration::from_secs(3),
+            external: vec!["tty[8800:1]".into()],
+            action_scripts: vec!["a".into(), "b".into()],
+            dry_run: true,
+            ..DumpOptions::default()
+        };
+        assert_eq!(got, expected);
+    }
+
+    #[test]
+    fn the_last_one_counts() {
+        assert_eq!(dump("-t 1 -t 2 -D a -D b").unwrap().places.images_dir, PathBuf::from("b"));
+        assert_eq!(dump("-t 1 -R -s").unwrap().final_state, FinalState::Stopped);
+        assert!(!dump("-t 1 -j --no-shell-job").unwrap().shell_job);
+    }
+
+    #[test]
+    fn levels_count_up_or_are_set() {
+        let level = |words: &[&str]| verbosity(&words.iter().map(|w| (*w).to_owned()).collect::<Vec<_>>());
+        assert_eq!(level(&[]).unwrap(), 2);
+        assert_eq!(level(&[""]).unwrap(), 3);
+        assert_eq!(level(&["vv"]).unwrap(), 5);
+        assert_eq!(level(&["0", ""]).unwrap(), 1);
+        assert_eq!(level(&["erbosity=0"]).unwrap(), 0);
+        assert!(level(&["erbose"]).is_err());
+    }
+
+    #[test]
+    fn contradictions_are_named() {
+        let message = |e: Error| e.headline();
+        assert_eq!(message(dump("").unwrap_err()), "pid not specified");
+        assert!(message(dump("-t 1 -S").unwrap_err()).contains("--restore-detached"));
+        assert!(message(dump("-t 1 --inherit-fd fd[0]:x").unwrap_err()).contains("restore only"));
+        assert!(message(dump("-t 0").unwrap_err()).contains("--tree"));
+        let error = dump("-t 1 --file-validation crc").unwrap_err();
+        assert_eq!(error.remedy(), Some("it is one of: filesize, buildid"));
+        let words = [OsString::from("ls")];
+        let restore = |line: &str, words: &[OsString]| parse(line).unwrap().restore_options(words);
+        assert!(message(restore("--exec-cmd -d", &words).unwrap_err()).contains("together"));
+        assert!(message(restore("--exec-cmd", &[]).unwrap_err()).contains("requires a command"));
+        assert!(message(restore("", &words).unwrap_err()).contains("ls"));
+        assert_eq!(restore("--exec-cmd", &words).unwrap().exec_cmd, words);
+    }
+
+    #[test]
+    fn values_are_checked() {
+        assert_eq!((size("1K"), size("3g")), (Ok(1024), Ok(3 << 30)));
+        assert!(size("1X").is_err() && size("").is_err() && size("99999999999999999999G").is_err());
+        assert!(size("18446744073709551615K").is_err());
+        assert!(external("tty[1:2]").is_ok() && external("ttx[1]").is_err() && external("tty").is_err());
+        assert_eq!(inherit_fd("fd[0]:pipe:[12]").unwrap(), InheritFd { fd: 0, key: "pipe:[12]".into() });
+        assert!(inherit_fd("fd[0]:").is_err() && inherit_fd("fd[999]:x").is_err());
+    }
+
+    /// CRIU has 27 switches with a `--no-` form; one that we forget would be refused as unknown.
+    #[test]
+    fn every_switch_of_criu_has_its_no_form() {
+        const SWITCHES: &str = "restore-detached restore-sibling daemon tcp-established log-pid evasive-devices \
+            link-remap shell-job file-locks page-server track-mem auto-dedup force-irmap extra experimental \
+            skip-in-flight deprecated display-stats weak-sysctls tcp-close stream tls skip-file-rwx-check \
+            mntns-compat-mode unprivileged ghost-fiemap allow-uprobes";
+        for name in SWITCHES.split_whitespace() {
+            parse(&format!("--{name} --no-{name}")).unwrap();
+        }
+        assert_eq!(SWITCHES.split_whitespace().count(), 27);
+    }
+
+    #[test]
+    fn the_help_shows_switches_without_values() {
+        let help = help();
+        assert!(
+            help.contains("-j, --shell-job \n")
+                || help.contains("-j, --shell-job  ")
+                || help.contains("--shell-job\n"),
+            "{help}"
+        );
+        assert!(help.contains("-t, --tree <PID>"), "{help}");
+    }
+}

@@ -1,0 +1,241 @@
+//! The dump: from a running tree to a directory of images. The phases stand in [`dump`], in their order.
+//!
+//! Nothing is touched before the survey has found that all of it can be kept. From the freeze on, the tree is an owned
+//! value: whatever fails, dropping it lets every task go on as it was. The inventory is written last; a directory
+//! without it is not an image.
+
+use std::time::Instant;
+
+use crate::error::{OsContext, Result};
+use crate::image::message::{InventoryEntry, LsmType, PstreeEntry, TaskKobjIdsEntry};
+use crate::image::{ImageDir, Kind};
+use crate::kernel::kcmp::{KcmpSet, Kind as Shared, Place};
+use crate::kernel::stat;
+use crate::options::{DumpOptions, FinalState};
+use crate::report::{Counts, DumpReport};
+use crate::resource::file::table::Tables;
+use crate::resource::file::{FileDump, fs};
+use crate::resource::memory::{MemoryDump, pages};
+use crate::resource::task;
+use crate::survey::{self, Survey};
+use crate::tracee::{Fate, Frozen, FrozenTask, Loan, Site};
+use crate::{log_debug, log_info};
+
+/// Dumps the tree of `options.tree`. A report with blockers means that the tree was left alone.
+pub fn dump(options: &DumpOptions) -> Result<DumpReport> {
+    let survey = survey::survey(options)?;
+    if options.dry_run || !survey.blockers.is_empty() {
+        return Ok(report_of(survey, options));
+    }
+    let images = ImageDir::open(&options.places.images_dir)?;
+    let started = Instant::now();
+    let frozen = Frozen::seize(options.tree, options.timeout)?;
+    let mut report = report_of(survey, options);
+    report.stats.freezing_time = micros(started);
+    let frozen_since = Instant::now();
+    let collected = Collection::of(&frozen, &images, options)?;
+    collected.write_pages(&mut report)?;
+    report.counts = collected.counts;
+    write_inventory(&images)?;
+    frozen.release(fate(options))?;
+    report.stats.frozen_time = micros(frozen_since);
+    report.image_bytes = image_bytes(&images)?;
+    Ok(report)
+}
+
+fn fate(options: &DumpOptions) -> Fate {
+    match options.final_state {
+        FinalState::Default => Fate::Kill,
+        FinalState::Stopped => Fate::Stop,
+        FinalState::Running => Fate::Resume,
+    }
+}
+
+fn micros(since: Instant) -> u32 {
+    u32::try_from(since.elapsed().as_micros()).unwrap_or(u32::MAX)
+}
+
+/// What was read from the frozen tree; its pages are still to be copied.
+struct Collection {
+    transfers: Vec<pages::Transfer>,
+    counts: Counts,
+    pages: (u64, u64, u64),
+}
+
+impl Collection {
+    fn of(frozen: &Frozen, images: &ImageDir, options: &DumpOptions) -> Result<Self> {
+        let mut collector = Collector::new(images, options);
+        let mut pstree = images.writer(Kind::Pstree);
+        for task in frozen.tasks() {
+            pstree.push(&pstree_entry(task, options.tree)?)?;
+            collector.add(task).map_err(|e| e.task(task.pid, &task.comm))?;
+        }
+        pstree.finish()?;
+        collector.finish(frozen)
+    }
+
+    fn write_pages(&self, report: &mut DumpReport) -> Result<()> {
+        let started = Instant::now();
+        pages::copy_all(&self.transfers)?;
+        let (scanned, written, shared) = self.pages;
+        report.stats.memwrite_time = micros(started);
+        report.stats.pages_scanned = scanned;
+        report.stats.pages_written = written;
+        report.stats.shpages_written = shared;
+        Ok(())
+    }
+}
+
+/// State over the tasks of a tree.
+struct Collector<'a> {
+    images: &'a ImageDir,
+    objects: Objects,
+    files: FileDump<'a>,
+    tables: Tables,
+    memory: MemoryDump<'a>,
+}
+
+impl<'a> Collector<'a> {
+    fn new(images: &'a ImageDir, options: &'a DumpOptions) -> Self {
+        Collector {
+            images,
+            objects: Objects::default(),
+            files: FileDump::new(options, images),
+            tables: Tables::default(),
+            memory: MemoryDump::new(images),
+        }
+    }
+
+    fn add(&mut self, task: &FrozenTask) -> Result<()> {
+        log_info!("Collecting task {} ({})", task.pid, task.comm);
+        if task.zombie {
+            return self.images.write_one(Kind::Core(task.pid as u32), &task::dump_zombie(task)?);
+        }
+        let ids = self.objects.ids(task)?;
+        let site = Site::find(&task.proc)?;
+        let mut loan = Loan::take(&site, task.pid)?;
+        let collected = task::dump(task, &mut loan)?;
+        loan.end()?;
+        for (tid, core) in &collected.cores {
+            self.images.write_one(Kind::Core(*tid as u32), core)?;
+        }
+        self.images.write_one(Kind::Ids(task.pid as u32), &ids.entry)?;
+        if ids.new_files {
+            self.tables.add(task, ids.entry.files_id, self.images, &mut self.files)?;
+        }
+        self.images.write_one(Kind::Fs(task.pid as u32), &fs::dump(task, &mut self.files)?)?;
+        self.memory.add(task, collected.memory, &mut self.files)
+    }
+
+    fn finish(mut self, frozen: &Frozen) -> Result<Collection> {
+        let shared = self.memory.finish()?;
+        self.files.finish()?;
+        let counts = Counts {
+            tasks: frozen.tasks().len(),
+            threads: frozen.tasks().iter().map(|task| task.threads.len()).sum(),
+            files: self.tables.descriptions(),
+            vmas: self.memory.vmas,
+        };
+        log_debug!("{} page transfers planned", self.memory.transfers.len());
+        let pages = (self.memory.scanned, self.memory.written, shared);
+        Ok(Collection { transfers: self.memory.transfers, counts, pages })
+    }
+}
+
+/// The kernel objects that tasks may share.
+struct Objects {
+    vm: KcmpSet<u64>,
+    files: KcmpSet<()>,
+    fs: KcmpSet<()>,
+    sighand: KcmpSet<()>,
+}
+
+impl Default for Objects {
+    fn default() -> Self {
+        // Id 1 is the caller's own in CRIU's images.
+        Objects {
+            vm: KcmpSet::new(Shared::Vm, 2),
+            files: KcmpSet::new(Shared::Files, 2),
+            fs: KcmpSet::new(Shared::Fs, 2),
+            sighand: KcmpSet::new(Shared::Sighand, 2),
+        }
+    }
+}
+
+struct Ids {
+    entry: TaskKobjIdsEntry,
+    new_files: bool,
+}
+
+impl Objects {
+    fn ids(&mut self, task: &FrozenTask) -> Result<Ids> {
+        let place = Place { pid: task.pid, fd: 0 };
+        // Tasks with one address space have one stack start; others seldom do.
+        let (vm_id, _) = self.vm.insert(stat::read(&task.proc)?.start_stack, place)?;
+        let (files_id, new_files) = self.files.insert((), place)?;
+        let (fs_id, _) = self.fs.insert((), place)?;
+        let (sighand_id, _) = self.sighand.insert((), place)?;
+        let entry = TaskKobjIdsEntry { vm_id, files_id, fs_id, sighand_id, ..host_namespaces() };
+        Ok(Ids { entry, new_files })
+    }
+}
+
+/// The numbers that CRIU gives to the namespaces that it runs in itself, in the order in which it meets them.
+fn host_namespaces() -> TaskKobjIdsEntry {
+    TaskKobjIdsEntry {
+        pid_ns_id: Some(1),
+        net_ns_id: Some(2),
+        ipc_ns_id: Some(3),
+        uts_ns_id: Some(4),
+        time_ns_id: Some(5),
+        mnt_ns_id: Some(6),
+        user_ns_id: Some(7),
+        cgroup_ns_id: Some(8),
+        ..TaskKobjIdsEntry::default()
+    }
+}
+
+fn pstree_entry(task: &FrozenTask, root: i32) -> Result<PstreeEntry> {
+    let stat = stat::read(&task.proc)?;
+    let threads = if task.zombie { vec![task.pid] } else { task.threads.clone() };
+    Ok(PstreeEntry {
+        pid: task.pid as u32,
+        ppid: if task.pid == root { 0 } else { stat.ppid as u32 },
+        pgid: stat.pgid as u32,
+        sid: stat.sid as u32,
+        threads: threads.into_iter().map(|tid| tid as u32).collect(),
+    })
+}
+
+fn write_inventory(images: &ImageDir) -> Result<()> {
+    let root_ids = TaskKobjIdsEntry { vm_id: 1, files_id: 1, fs_id: 1, sighand_id: 1, ..host_namespaces() };
+    let inventory = InventoryEntry {
+        img_version: 2,
+        fdinfo_per_id: Some(true),
+        ns_per_id: Some(true),
+        root_ids: Some(root_ids),
+        root_cg_set: Some(1),
+        lsmtype: Some(LsmType::NoLsm as i32),
+        network_lock_method: Some(0),
+        crio_version: Some(env!("CARGO_PKG_VERSION").to_owned()),
+        ..InventoryEntry::default()
+    };
+    images.write_atomically(Kind::Inventory, &inventory, false)
+}
+
+fn image_bytes(images: &ImageDir) -> Result<u64> {
+    images.names()?.iter().try_fold(0, |sum, name| {
+        let size = images.open_file(name)?.map_or(Ok(0), |file| file.metadata().map(|m| m.len()));
+        Ok(sum + size.os(|| format!("stat {name}"))?)
+    })
+}
+
+fn report_of(survey: Survey, options: &DumpOptions) -> DumpReport {
+    DumpReport {
+        root: options.tree,
+        blockers: survey.blockers,
+        not_kept: survey.not_kept,
+        counts: survey.counts,
+        ..DumpReport::default()
+    }
+}

@@ -1,0 +1,92 @@
+//! Descriptor tables: which number in which task refers to which description (`fdinfo-FILES_ID.img`).
+//!
+//! The dump takes its own descriptor of each open file by pidfd_getfd(2). kcmp(2) tells whether two of them are one
+//! description; only those that agree in device, inode, flags and position are compared.
+
+use std::collections::HashMap;
+use std::os::fd::{AsFd, OwnedFd};
+
+use super::{Description, FileDump};
+use crate::error::{OsContext, Result};
+use crate::image::message::FdinfoEntry;
+use crate::image::{ImageDir, Kind};
+use crate::kernel::kcmp::{self, KcmpSet, Place};
+use crate::kernel::{Pid, fdinfo};
+use crate::sys::process::{pidfd_getfd, pidfd_open};
+use crate::tracee::FrozenTask;
+
+/// What makes it worth asking kcmp whether two descriptors are one description.
+type Key = (u64, u64, u32, i64);
+
+/// The open descriptions of a tree.
+#[derive(Debug)]
+pub struct Tables {
+    descriptions: KcmpSet<Key>,
+    /// Id and type in `files.img` of a description, by the number of the set.
+    known: HashMap<u32, (u32, i32)>,
+}
+
+impl Default for Tables {
+    fn default() -> Self {
+        Tables { descriptions: KcmpSet::new(kcmp::Kind::File, 1), known: HashMap::new() }
+    }
+}
+
+impl Tables {
+    /// How many descriptions were found.
+    pub fn descriptions(&self) -> usize {
+        self.known.len()
+    }
+
+    /// Dumps the table of a frozen task, with those of its files that are new.
+    pub fn add(&mut self, task: &FrozenTask, files_id: u32, images: &ImageDir, files: &mut FileDump<'_>) -> Result<()> {
+        let pidfd = pidfd_open(task.pid).os(|| format!("pidfd_open {}", task.pid))?;
+        let mut image = images.writer(Kind::Fdinfo(files_id));
+        for number in fdinfo::list(&task.proc)? {
+            let description = describe(task, &pidfd, number)?;
+            let close_on_exec = description.info.flags & libc::O_CLOEXEC as u32 != 0;
+            let (id, kind) = self.id_of(description, files)?;
+            image.push(&FdinfoEntry {
+                id,
+                flags: if close_on_exec { libc::FD_CLOEXEC as u32 } else { 0 },
+                r#type: kind,
+                fd: number as u32,
+                ..FdinfoEntry::default()
+            })?;
+        }
+        image.finish()
+    }
+
+    fn id_of(&mut self, description: Description<'_>, files: &mut FileDump<'_>) -> Result<(u32, i32)> {
+        let key = (
+            description.stat.st_dev,
+            description.stat.st_ino,
+            description.info.flags & !(libc::O_CLOEXEC as u32),
+            description.info.pos,
+        );
+        let place = Place { pid: description.pid, fd: description.number as u32 };
+        let (number, _) = self.descriptions.insert(key, place)?;
+        if let Some(known) = self.known.get(&number) {
+            return Ok(*known);
+        }
+        let id = files.allocate();
+        let kind = files.add(id, &description)?;
+        self.known.insert(number, (id, kind));
+        Ok((id, kind))
+    }
+}
+
+fn describe<'a>(task: &'a FrozenTask, pidfd: &OwnedFd, number: Pid) -> Result<Description<'a>> {
+    let fd = pidfd_getfd(pidfd.as_fd(), number).os(|| format!("pidfd_getfd {number} of {}", task.pid))?;
+    let stat = nix::sys::stat::fstat(&fd).os(|| format!("fstat fd {number} of {}", task.pid))?;
+    Ok(Description {
+        pid: task.pid,
+        comm: &task.comm,
+        proc: &task.proc,
+        number,
+        fd,
+        target: fdinfo::target(&task.proc, number)?,
+        info: fdinfo::read(&task.proc, number)?,
+        stat,
+    })
+}

@@ -1,0 +1,195 @@
+//! The survey: reads /proc of a running tree and finds everything that cannot be dumped, and all that would not be kept.
+//!
+//! Nothing is frozen and nothing runs in the tasks, so that a survey is free of risk at any time. What it judges with are
+//! the same functions as the dump's: `Kind::of` for files, `Mapping::of` for mappings. A tree that changes meanwhile is
+//! no error: what was missed here is found by the dump, which then gives everything back.
+
+use std::collections::HashSet;
+
+use crate::error::{Blame, Error, Result};
+use crate::kernel::stat::{Stat, State};
+use crate::kernel::{Pid, ProcDir, children, fdinfo, ns, smaps, stat, status, tasks};
+use crate::options::DumpOptions;
+use crate::report::{Counts, NotKept};
+use crate::resource::file::{Kind, Seen};
+use crate::resource::memory::vma::Mapping;
+
+/// What was found.
+#[derive(Debug, Default)]
+pub struct Survey {
+    /// What cannot be dumped.
+    pub blockers: Vec<Error>,
+    /// What the image would not carry.
+    pub not_kept: Vec<NotKept>,
+    /// The size of the tree.
+    pub counts: Counts,
+}
+
+/// Looks at the tree of `options.tree`. Fails only if its root is not there or /proc cannot be read.
+pub fn survey(options: &DumpOptions) -> Result<Survey> {
+    let root = ProcDir::open(options.tree)?;
+    let own = ProcDir::current()?;
+    let mut survey = Survey::default();
+    let mut members = Vec::new();
+    let mut queue = vec![root];
+    let mut met = HashSet::from([options.tree]);
+    while let Some(proc) = queue.pop() {
+        let Some(stat) = present(stat::read(&proc))? else { continue };
+        if proc.pid() == own.pid() {
+            survey.blockers.push(own_tree(&stat));
+        }
+        if stat.state != State::Zombie {
+            for pid in present(children::read(&proc))?.unwrap_or_default() {
+                if met.insert(pid) {
+                    queue.extend(present(ProcDir::open(pid))?);
+                }
+            }
+        }
+        members.push((proc, stat));
+    }
+    let pids: HashSet<Pid> = members.iter().map(|(proc, _)| proc.pid()).collect();
+    for (proc, stat) in &members {
+        survey.counts.tasks += 1;
+        let mut task = TaskSurvey { proc, comm: comm(stat), survey: &mut survey };
+        task.place(stat, options, &pids);
+        if stat.state != State::Zombie {
+            present(task.look(&own, options))?;
+        }
+    }
+    Ok(survey)
+}
+
+/// A task that ended meanwhile is no longer part of the tree.
+fn present<T>(found: Result<T>) -> Result<Option<T>> {
+    match found {
+        Ok(value) => Ok(Some(value)),
+        Err(e) if e.code() == "E-TASK-GONE" => Ok(None),
+        Err(e) => Err(e),
+    }
+}
+
+fn comm(stat: &Stat) -> String {
+    String::from_utf8_lossy(&stat.comm).escape_debug().to_string()
+}
+
+fn own_tree(stat: &Stat) -> Error {
+    Error::new("E-SELF", Blame::Usage, "crio itself is part of the tree")
+        .task(stat.pid, &comm(stat))
+        .help("start crio outside of the tree, for example with setsid from another shell")
+}
+
+struct TaskSurvey<'a> {
+    proc: &'a ProcDir,
+    comm: String,
+    survey: &'a mut Survey,
+}
+
+impl TaskSurvey<'_> {
+    fn block(&mut self, error: Error) {
+        self.survey.blockers.push(error.task(self.proc.pid(), &self.comm));
+    }
+
+    /// Session and process group must have their leaders in the tree, unless it is a shell's job.
+    fn place(&mut self, stat: &Stat, options: &DumpOptions, pids: &HashSet<Pid>) {
+        let root = self.proc.pid() == options.tree;
+        let foreign = |id: Pid| !pids.contains(&id);
+        if root && !options.shell_job && stat.sid != stat.pid {
+            let reason = format!("belongs to session {}, whose leader is not in the tree", stat.sid);
+            self.block(
+                Error::new("E-SHELL-JOB", Blame::Usage, reason)
+                    .help("add --shell-job to dump it as a job of a shell, or dump the tree from its session leader"),
+            );
+        } else if !root && !options.shell_job && foreign(stat.sid) {
+            let reason = format!("belongs to session {}, whose leader is not in the tree", stat.sid);
+            self.block(Error::new("E-SESSION", Blame::Program, reason).help("dump the tree from its session leader"));
+        }
+    }
+
+    fn look(&mut self, own: &ProcDir, options: &DumpOptions) -> Result<()> {
+        self.namespaces(own)?;
+        self.threads()?;
+        self.mappings()?;
+        self.files(options)
+    }
+
+    fn namespaces(&mut self, own: &ProcDir) -> Result<()> {
+        for kind in ns::Kind::ALL {
+            let (theirs, ours) = (ns::read(self.proc, kind)?, ns::read(own, kind)?);
+            if theirs != ours && theirs.is_some() {
+                let reason = "is another one than crio's; namespaces are not dumped yet";
+                self.block(
+                    Error::new("E-NAMESPACE", Blame::Program, reason)
+                        .on(format!("{} namespace", kind.link()))
+                        .help("run crio inside of the same namespace (nsenter)"),
+                );
+            }
+        }
+        Ok(())
+    }
+
+    fn threads(&mut self) -> Result<()> {
+        for tid in tasks::read(self.proc)? {
+            let Some(status) = present(self.proc.thread(tid).and_then(|t| status::read(&t)))? else { continue };
+            self.survey.counts.threads += 1;
+            if status.tracer_pid != 0 {
+                let reason = format!("is traced by process {}", status.tracer_pid);
+                self.block(
+                    Error::new("E-TASK-TRACED", Blame::Program, reason)
+                        .on(format!("thread {tid}"))
+                        .help("end the debugger or strace that is attached to it"),
+                );
+            }
+            if status.seccomp != 0 {
+                let reason = "has a seccomp filter, which is not kept yet";
+                self.block(Error::new("E-SECCOMP", Blame::Program, reason).on(format!("thread {tid}")));
+            }
+            if status.state == State::Zombie && status.threads > 1 {
+                let reason = "has exited while other threads of its process run";
+                self.block(Error::new("E-ZOMBIE-THREAD", Blame::Program, reason).on(format!("thread {tid}")));
+            }
+        }
+        Ok(())
+    }
+
+    fn mappings(&mut self) -> Result<()> {
+        // The page tables of a large process take long to walk, and nothing of that is needed for most mappings.
+        for vma in smaps::read(self.proc)? {
+            self.survey.counts.vmas += 1;
+            if let Err(error) = Mapping::of(&vma) {
+                self.block(error);
+            }
+        }
+        Ok(())
+    }
+
+    fn files(&mut self, options: &DumpOptions) -> Result<()> {
+        for number in fdinfo::list(self.proc)? {
+            let Some((stat, target)) = self.descriptor(number)? else { continue };
+            let Some(info) = closed_is_none(fdinfo::read(self.proc, number))? else { continue };
+            self.survey.counts.files += 1;
+            let seen = Seen { number, flags: info.flags, stat: &stat, target: &target };
+            if let Err(error) = Kind::of(&seen) {
+                self.block(error);
+            }
+            if !info.locks.is_empty() {
+                let reason = "holds a file lock or lease, which is not kept yet";
+                self.block(Error::new("E-FILE-LOCK", Blame::Program, reason).on(seen.name()));
+            }
+            let _ = options;
+        }
+        Ok(())
+    }
+
+    fn descriptor(&self, number: i32) -> Result<Option<(nix::sys::stat::FileStat, Vec<u8>)>> {
+        let Some(stat) = closed_is_none(self.proc.stat(&format!("fd/{number}")))? else { return Ok(None) };
+        Ok(closed_is_none(fdinfo::target(self.proc, number))?.map(|target| (stat, target)))
+    }
+}
+
+/// A descriptor that was closed between listing and look is no longer there to judge.
+fn closed_is_none<T>(found: Result<T>) -> Result<Option<T>> {
+    match found {
+        Err(e) if e.errno() == Some(libc::ENOENT) => Ok(None),
+        other => present(other),
+    }
+}

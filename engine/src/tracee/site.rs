@@ -1,0 +1,87 @@
+//! Finding a place to work in a stopped process: the vdso's unused tail for the stub, a hole for the area.
+
+use std::fs::File;
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+
+use nix::fcntl::OFlag;
+
+use super::batch::Area;
+use super::loan::Site;
+use crate::error::{Blame, Error, OsContext, Result};
+use crate::kernel::smaps::{self, Backing, Vma};
+use crate::kernel::status::Status;
+use crate::kernel::{ProcDir, elf, status};
+
+/// Bytes of the area in a victim: room for all signal actions and a few hundred timers.
+const AREA_LEN: u64 = 256 << 10;
+/// Distance to neighbours: stacks and heaps grow, and the kernel keeps 256 pages below a stack free.
+const MARGIN: u64 = 32 << 20;
+const LOWEST: u64 = 1 << 20;
+
+impl Site {
+    /// Where to work in a process that stands still.
+    pub fn find(proc: &ProcDir) -> Result<Self> {
+        let vmas = smaps::read_maps(proc)?;
+        let mem = File::from(proc.open_file("mem", OFlag::O_RDWR)?);
+        let taken: Vec<Range<u64>> = vmas.iter().map(Vma::range).collect();
+        Ok(Site {
+            pid: proc.pid(),
+            stub: stub_place(proc.pid(), &vmas, &mem)?,
+            mem,
+            area: hole(&taken, AREA_LEN)?,
+            wake: wake_of(&status::read(proc)?),
+        })
+    }
+}
+
+fn wake_of(status: &Status) -> u32 {
+    let low = |set: u128| set as u64;
+    let signals = &status.signals;
+    Site::wake_signal(low(signals.caught), low(signals.ignored), low(signals.pending | signals.shared_pending))
+}
+
+/// Address of the vdso's unused tail.
+pub fn stub_place(pid: i32, vmas: &[Vma], mem: &File) -> Result<u64> {
+    let none = |reason: &str| {
+        Error::new("E-VDSO", Blame::Program, format!("{reason}, so that no code can run in it"))
+            .on(format!("task {pid}"))
+            .help("do not boot with vdso=0; report this with /proc/PID/maps if the kernel has a vdso")
+    };
+    let vdso = vmas.iter().find(|vma| vma.backing == Backing::Vdso).ok_or_else(|| none("has no vdso"))?;
+    let mut image = vec![0; vdso.len() as usize];
+    mem.read_exact_at(&mut image, vdso.start).os(|| format!("read the vdso of {pid}"))?;
+    let tail = elf::vdso(&image)?.tail;
+    let start = (vdso.start + tail.start as u64).next_multiple_of(16);
+    match start + arch::stub_len() as u64 <= vdso.start + tail.end as u64 {
+        true => Ok(start),
+        false => Err(none("has a vdso without room at its end")),
+    }
+}
+
+/// A free range of `len` bytes, far from all that is taken; the highest there is.
+pub fn hole(taken: &[Range<u64>], len: u64) -> Result<Area> {
+    let mut taken: Vec<&Range<u64>> = taken.iter().collect();
+    taken.sort_by_key(|range| range.start);
+    let lows = std::iter::once(LOWEST).chain(taken.iter().map(|range| range.end));
+    let gaps = lows.zip(taken.iter().map(|range| range.start));
+    let fits = |(low, high): &(u64, u64)| high.saturating_sub(*low) > len + 2 * MARGIN;
+    let (_, high) = gaps.filter(fits).last().ok_or_else(|| {
+        Error::new("E-ADDRESS-SPACE", Blame::Program, format!("has no free range of {} MiB", (len + 2 * MARGIN) >> 20))
+    })?;
+    Ok(Area { start: high - MARGIN - len, len })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_highest_gap_that_fits_is_taken_with_margins() -> Result<()> {
+        let taken = [0x1000_0000..0x1000_1000, 0x7000_0000_0000..0x7000_0000_1000, 0x7000_0010_0000..0x7000_0020_0000];
+        let area = hole(&taken, 4096)?;
+        assert_eq!(area.start, 0x7000_0000_0000 - MARGIN - 4096);
+        assert_eq!(hole(&[0..u64::MAX], 4096).map_err(|e| e.code()), Err("E-ADDRESS-SPACE"));
+        Ok(())
+    }
+}
