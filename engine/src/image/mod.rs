@@ -1,1 +1,29 @@
-//! image
+//! CRIU's on-disk format, version 1.1: what is read and written here, CRIU and crit read and write as well.
+//!
+//! | module | what it is |
+//! |---|---|
+//! | [`format`] | the table of image kinds: names, magics, layouts |
+//! | [`message`] | the messages, by family |
+//! | [`payload`] | what follows a message in its image |
+//! | [`directory`] | a directory of images: open, create, write atomically |
+//! | [`reader`], [`writer`] | one image, entry by entry |
+//! | [`pages`] | pagemaps and pages images |
+//! | [`json`], [`codec`], [`style`] | images as crit's JSON, and back |
+
+pub mod codec;
+pub mod directory;
+pub mod format;
+pub mod json;
+pub mod message;
+pub mod pages;
+pub mod payload;
+pub mod reader;
+pub mod style;
+pub mod writer;
+
+pub use directory::ImageDir;
+pub use format::Kind;
+pub use pages::{PageReader, PageWriter};
+pub use payload::{Entry, Payload};
+pub use reader::EntryReader;
+pub use writer::EntryWriter;

@@ -1,0 +1,112 @@
+//! System V IPC objects and the tunables of one IPC namespace.
+//!
+//! Message contents and semaphore values are payloads. Field numbers are those of CRIU 4.2's `images/ipc-*.proto`.
+
+use serde::{Deserialize, Serialize};
+
+/// `struct ipc64_perm` of a System V object.
+#[derive(Clone, PartialEq, prost::Message, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct IpcDescEntry {
+    #[prost(uint32, required, tag = "1")]
+    pub key: u32,
+    #[prost(uint32, required, tag = "2")]
+    pub uid: u32,
+    #[prost(uint32, required, tag = "3")]
+    pub gid: u32,
+    #[prost(uint32, required, tag = "4")]
+    pub cuid: u32,
+    #[prost(uint32, required, tag = "5")]
+    pub cgid: u32,
+    #[prost(uint32, required, tag = "6")]
+    pub mode: u32,
+    #[prost(uint32, required, tag = "7")]
+    pub id: u32,
+}
+
+/// One shared memory segment.
+#[derive(Clone, PartialEq, prost::Message, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct IpcShmEntry {
+    #[prost(message, required, tag = "1")]
+    pub desc: IpcDescEntry,
+    #[prost(uint64, required, tag = "2")]
+    pub size: u64,
+    /// Contents are in `pagemap-shmem-ID.img`; else they follow, padded to 4 bytes.
+    #[prost(bool, optional, tag = "3")]
+    pub in_pagemaps: Option<bool>,
+    #[prost(uint32, optional, tag = "4")]
+    pub hugetlb_flag: Option<u32>,
+}
+
+/// One message of a queue; `msize` bytes padded to 8 follow.
+#[derive(Clone, PartialEq, prost::Message, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct IpcMsg {
+    #[prost(uint64, required, tag = "1")]
+    pub mtype: u64,
+    #[prost(uint32, required, tag = "2")]
+    pub msize: u32,
+}
+
+/// One message queue; `qnum` messages follow.
+#[derive(Clone, PartialEq, prost::Message, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct IpcMsgEntry {
+    #[prost(message, required, tag = "1")]
+    pub desc: IpcDescEntry,
+    #[prost(uint32, required, tag = "2")]
+    pub qbytes: u32,
+    #[prost(uint32, required, tag = "3")]
+    pub qnum: u32,
+}
+
+/// One semaphore set; `nsems` 16-bit values padded to 8 bytes follow.
+#[derive(Clone, PartialEq, prost::Message, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct IpcSemEntry {
+    #[prost(message, required, tag = "1")]
+    pub desc: IpcDescEntry,
+    #[prost(uint32, required, tag = "2")]
+    pub nsems: u32,
+}
+
+/// Tunables of an IPC namespace (`/proc/sys/kernel`, `/proc/sys/fs/mqueue`).
+#[derive(Clone, PartialEq, prost::Message, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct IpcVarEntry {
+    #[prost(uint32, repeated, tag = "1", packed = "false")]
+    pub sem_ctls: Vec<u32>,
+    #[prost(uint32, required, tag = "2")]
+    pub msg_ctlmax: u32,
+    #[prost(uint32, required, tag = "3")]
+    pub msg_ctlmnb: u32,
+    #[prost(uint32, required, tag = "4")]
+    pub msg_ctlmni: u32,
+    #[prost(uint32, required, tag = "5")]
+    pub auto_msgmni: u32,
+    #[prost(uint64, required, tag = "6")]
+    pub shm_ctlmax: u64,
+    #[prost(uint64, required, tag = "7")]
+    pub shm_ctlall: u64,
+    #[prost(uint32, required, tag = "8")]
+    pub shm_ctlmni: u32,
+    #[prost(uint32, required, tag = "9")]
+    pub shm_rmid_forced: u32,
+    #[prost(uint32, required, tag = "10")]
+    pub mq_queues_max: u32,
+    #[prost(uint32, required, tag = "11")]
+    pub mq_msg_max: u32,
+    #[prost(uint32, required, tag = "12")]
+    pub mq_msgsize_max: u32,
+    #[prost(uint32, optional, tag = "13")]
+    pub mq_msg_default: Option<u32>,
+    #[prost(uint32, optional, tag = "14")]
+    pub mq_msgsize_default: Option<u32>,
+    #[prost(uint32, optional, tag = "15")]
+    pub msg_next_id: Option<u32>,
+    #[prost(uint32, optional, tag = "16")]
+    pub sem_next_id: Option<u32>,
+    #[prost(uint32, optional, tag = "17")]
+    pub shm_next_id: Option<u32>,
+}
