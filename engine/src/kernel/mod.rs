@@ -9,15 +9,33 @@
 //! |---|---|
 //! | [`stat`] [`status`] | `stat`, `status`: identity, state, signals, credentials |
 //! | [`smaps`] | `maps`, `smaps`: the memory layout |
+//! | [`pagemap`] | `pagemap`: which pages hold content |
 //! | [`fdinfo`] | `fd/`, `fdinfo/` |
+//! | [`tasks`] [`children`] | `task/`, `task/TID/children` |
+//! | [`timers`] [`limits`] [`auxv`] [`cgroup`] [`mountinfo`] [`ns`] | the files of these names |
+//! | [`attr`] | files that hold one value |
+//! | [`kcmp`] | which kernel objects tasks share |
+//! | [`elf`] | build-ids, and the vdso |
 
 mod proc_dir;
 mod text;
 
+pub mod attr;
+pub mod auxv;
+pub mod cgroup;
+pub mod children;
+pub mod elf;
 pub mod fdinfo;
+pub mod kcmp;
+pub mod limits;
+pub mod mountinfo;
+pub mod ns;
+pub mod pagemap;
 pub mod smaps;
 pub mod stat;
 pub mod status;
+pub mod tasks;
+pub mod timers;
 
 pub use proc_dir::ProcDir;
 

@@ -3,5 +3,8 @@
 
 pub mod attr;
 pub mod fd;
+pub mod kcmp;
+pub mod pagemap;
 pub mod process;
 pub mod ptrace;
+pub mod tty;

@@ -7,6 +7,12 @@
 //!
 //! Which kind a description is, is decided in one place, [`Kind::of`], for survey and dump alike.
 
+pub mod fifo;
+pub mod memfd;
+pub mod owner;
+pub mod pipe;
+pub mod tty;
+
 use std::os::fd::OwnedFd;
 
 use nix::sys::stat::FileStat;
@@ -33,4 +39,16 @@ pub struct Description<'a> {
     pub info: FdInfo,
     /// fstat(2) of it.
     pub stat: FileStat,
+}
+
+impl Description<'_> {
+    /// How messages name it: `fd 5 (/tmp/a)`, or its path if it has no number.
+    pub fn name(&self) -> String {
+        format!("fd {} ({})", self.number, String::from_utf8_lossy(&self.target))
+    }
+
+    /// Puts task and description into an error.
+    pub fn blame(&self, e: crate::Error) -> crate::Error {
+        e.on(self.name()).task(self.pid, self.comm)
+    }
 }
