@@ -18,7 +18,12 @@
 //! | `embed` | `--embed-files`: content of named files in the image |
 //! | [`fs`] | working directory, root and umask of a task |
 
+pub mod fifo;
 pub mod kind;
+pub mod memfd;
+pub mod owner;
+pub mod pipe;
+pub mod tty;
 
 use std::os::fd::OwnedFd;
 
