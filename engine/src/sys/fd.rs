@@ -94,3 +94,16 @@ pub fn ioctl_value(fd: BorrowedFd<'_>, request: libc::Ioctl, value: libc::c_ulon
     // SAFETY: callers use requests that take an integer.
     check(unsafe { libc::ioctl(fd.as_raw_fd(), request, value) }.into()).map(|ret| ret as i32)
 }
+
+/// Sets the owner of a description, F_SETOWN_EX; id 0 is nobody. The kernel notes the users of the calling thread.
+pub fn set_owner(fd: BorrowedFd<'_>, kind: i32, pid: i32) -> io::Result<()> {
+    const F_SETOWN_EX: i32 = 15;
+    let who = [kind, pid];
+    // SAFETY: the command reads two 32-bit words.
+    check(unsafe { libc::fcntl(fd.as_raw_fd(), F_SETOWN_EX, who.as_ptr()) }.into()).map(drop)
+}
+
+/// Bytes that can be read from a pipe, FIONREAD.
+pub fn readable(fd: BorrowedFd<'_>) -> io::Result<usize> {
+    ioctl_read::<i32>(fd, libc::FIONREAD).map(|n| usize::try_from(n).unwrap_or(0))
+}

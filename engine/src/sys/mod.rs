@@ -9,3 +9,4 @@ pub mod pagemap;
 pub mod probe;
 pub mod process;
 pub mod ptrace;
+pub mod tty;

@@ -143,3 +143,21 @@ pub fn gather_memory(pid: i32, ranges: &[(u64, usize)], buffer: &mut [u8]) -> io
         unsafe { libc::process_vm_readv(pid, &raw const local, 1, remote.as_ptr(), remote.len() as libc::c_ulong, 0) };
     check(ret as libc::c_long).map(|n| n as usize)
 }
+
+/// Sets the real and effective user of the calling thread alone: the C library's setresuid(3) would set them in all.
+pub fn set_thread_uids(uid: u32, euid: u32) -> io::Result<()> {
+    // SAFETY: no memory is passed.
+    check(unsafe { libc::syscall(libc::SYS_setresuid, uid, euid, u32::MAX) }).map(drop)
+}
+
+/// PR_GET_DUMPABLE of this process.
+pub fn dumpable() -> io::Result<i32> {
+    // SAFETY: no memory is passed.
+    check(unsafe { libc::prctl(libc::PR_GET_DUMPABLE) }.into()).map(|value| value as i32)
+}
+
+/// PR_SET_DUMPABLE of this process: 0 or 1.
+pub fn set_dumpable(value: i32) -> io::Result<()> {
+    // SAFETY: no memory is passed.
+    check(unsafe { libc::prctl(libc::PR_SET_DUMPABLE, libc::c_long::from(value)) }.into()).map(drop)
+}

@@ -6,11 +6,32 @@
 //! to become a session's controlling one.
 //!
 //! Which kind a description is, is decided in one place, [`Kind::of`], for survey and dump alike.
+//!
+//! | module | what it is |
+//! |---|---|
+//! | [`kind`] | what a descriptor leads to, and the refusal of what cannot be kept |
+//! | [`dump`], [`restore`] | all files of a tree: [`FileDump`] and [`FileRestore`] |
+//! | `regular` | files that are opened again by their path: regular files, directories, memory devices, O_PATH |
+//! | `remap` | what stands in for a path that is gone: ghost, hard link, dead process |
+//! | `ghost` | files without any name: their content travels in the image |
+//! | `validate` | whether a file is still the one that was dumped |
+//! | `embed` | `--embed-files`: content of named files in the image |
+//! | [`fs`] | working directory, root and umask of a task |
+
+pub mod fifo;
+pub mod kind;
+pub mod memfd;
+pub mod owner;
+pub mod pipe;
+pub mod tty;
 
 use std::os::fd::OwnedFd;
 
 use nix::sys::stat::FileStat;
 
+pub use kind::{Kind, Seen};
+
+use crate::error::Error;
 use crate::kernel::fdinfo::FdInfo;
 use crate::kernel::{Pid, ProcDir};
 
@@ -33,4 +54,21 @@ pub struct Description<'a> {
     pub info: FdInfo,
     /// fstat(2) of it.
     pub stat: FileStat,
+}
+
+impl Description<'_> {
+    /// What [`Kind::of`] judges.
+    pub fn seen(&self) -> Seen<'_> {
+        Seen { number: self.number, flags: self.info.flags, stat: &self.stat, target: &self.target }
+    }
+
+    /// How messages name it: `fd 5 (/tmp/a)`, or its path if it has no number.
+    pub fn name(&self) -> String {
+        self.seen().name()
+    }
+
+    /// Puts task and description into an error.
+    pub fn blame(&self, e: Error) -> Error {
+        e.on(self.name()).task(self.pid, self.comm)
+    }
 }
