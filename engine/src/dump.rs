@@ -12,9 +12,11 @@ use crate::image::{ImageDir, Kind};
 use crate::kernel::kcmp::{KcmpSet, Kind as Shared, Place};
 use crate::kernel::{stat, status};
 use crate::options::{DumpOptions, FinalState};
-use crate::report::{Counts, DumpReport};
+use crate::report::{Counts, DumpReport, NotKept};
+use crate::resource::file::pipe::OneEnded;
 use crate::resource::file::table::Tables;
-use crate::resource::file::{FileDump, LinkRemaps, fs};
+use crate::resource::file::tty::TaskTerminal;
+use crate::resource::file::{DumpedFiles, FileDump, fs};
 use crate::resource::memory::{MemoryDump, pages};
 use crate::resource::task;
 use crate::survey::{self, Survey};
@@ -36,8 +38,9 @@ pub fn dump(options: &DumpOptions) -> Result<DumpReport> {
     let collected = Collection::of(&frozen, &images, options)?;
     collected.write_pages(&mut report)?;
     report.counts = collected.counts;
+    report.not_kept.extend(collected.files.one_ended.iter().map(one_ended));
     write_inventory(&images)?;
-    collected.links.keep();
+    collected.files.links.keep();
     frozen.release(fate(options))?;
     report.stats.frozen_time = micros(frozen_since);
     report.image_bytes = image_bytes(&images)?;
@@ -61,12 +64,14 @@ struct Collection {
     transfers: Vec<pages::Transfer>,
     counts: Counts,
     pages: (u64, u64, u64),
-    links: LinkRemaps,
+    files: DumpedFiles,
 }
 
 impl Collection {
     fn of(frozen: &Frozen, images: &ImageDir, options: &DumpOptions) -> Result<Self> {
-        let mut collector = Collector::new(images, options);
+        let terminals = frozen.tasks().iter().map(|task| Ok(TaskTerminal::from(&stat::read(&task.proc)?)));
+        let terminals = terminals.collect::<Result<Vec<_>>>()?;
+        let mut collector = Collector::new(images, options, &terminals);
         let mut pstree = images.writer(Kind::Pstree);
         for task in frozen.tasks() {
             pstree.push(&pstree_entry(task, options.tree)?)?;
@@ -98,11 +103,11 @@ struct Collector<'a> {
 }
 
 impl<'a> Collector<'a> {
-    fn new(images: &'a ImageDir, options: &'a DumpOptions) -> Self {
+    fn new(images: &'a ImageDir, options: &'a DumpOptions, terminals: &'a [TaskTerminal]) -> Self {
         Collector {
             images,
             objects: Objects::default(),
-            files: FileDump::new(options, images),
+            files: FileDump::new(options, images, terminals),
             tables: Tables::default(),
             memory: MemoryDump::new(images),
         }
@@ -132,7 +137,7 @@ impl<'a> Collector<'a> {
 
     fn finish(mut self, frozen: &Frozen) -> Result<Collection> {
         let shared = self.memory.finish()?;
-        let links = self.files.finish()?;
+        let files = self.files.finish()?;
         let counts = Counts {
             tasks: frozen.tasks().len(),
             threads: frozen.tasks().iter().map(|task| task.threads.len()).sum(),
@@ -141,7 +146,7 @@ impl<'a> Collector<'a> {
         };
         log_debug!("{} page transfers planned", self.memory.transfers.len());
         let pages = (self.memory.scanned, self.memory.written, shared);
-        Ok(Collection { transfers: self.memory.transfers, counts, pages, links })
+        Ok(Collection { transfers: self.memory.transfers, counts, pages, files })
     }
 }
 
@@ -231,6 +236,16 @@ fn image_bytes(images: &ImageDir) -> Result<u64> {
         let size = images.open_file(name)?.map_or(Ok(0), |file| file.metadata().map(|m| m.len()));
         Ok(sum + size.os(|| format!("stat {name}"))?)
     })
+}
+
+fn one_ended(end: &OneEnded) -> NotKept {
+    let other = if end.writes { "reading" } else { "writing" };
+    NotKept {
+        pid: end.pid,
+        comm: end.comm.clone(),
+        what: format!("{}: its {other} end is outside of the tree", end.name),
+        consequence: "after the restore that end is closed".to_owned(),
+    }
 }
 
 fn report_of(survey: Survey, options: &DumpOptions) -> DumpReport {

@@ -144,24 +144,25 @@ pub(super) fn install_table(built: &mut Built, files_id: u32, plan: &mut Plan, t
     transport.install(&mut built.loan, &parcels)
 }
 
-/// Makes a terminal the controlling one of the session that the task leads, and sets its foreground group.
-pub(super) fn claim_terminal(
-    built: &mut Built,
-    terminal: &OwnedFd,
-    pgrp: i32,
-    table: &[FdinfoEntry],
-    transport: &Transport,
-) -> Result<()> {
-    let mut taken: Vec<i32> = table.iter().map(|entry| entry.fd as i32).collect();
-    taken.sort_unstable();
-    let loan = &mut built.loan;
-    let mut batch = loan.batch();
-    let number = transport.lend_beside(&mut batch, terminal.as_raw_fd(), &taken)? as u64;
+/// Makes a terminal the controlling one of the session that the task leads.
+pub(super) fn claim_terminal(built: &mut Built, terminal: &OwnedFd, transport: &Transport) -> Result<()> {
+    let mut batch = built.loan.batch();
+    let number = transport.lend(&mut batch, &[terminal.as_raw_fd()])?.first().copied().unwrap_or(-1) as u64;
     batch.call("ioctl TIOCSCTTY", libc::SYS_ioctl, &[number, libc::TIOCSCTTY, 1]);
-    let pgrp = batch.put(&pgrp.to_ne_bytes());
-    batch.call("ioctl TIOCSPGRP", libc::SYS_ioctl, &[number, libc::TIOCSPGRP, pgrp]);
     batch.call("close", libc::SYS_close, &[number]);
-    loan.run(&mut batch)?;
+    built.loan.run(&mut batch)?;
+    batch.expect_all()
+}
+
+/// Sets the foreground group of the controlling terminal. A group that nobody is in any more cannot be set; the terminal
+/// has none then, as before.
+pub(super) fn set_foreground(built: &mut Built, terminal: &OwnedFd, pgrp: i32, transport: &Transport) -> Result<()> {
+    let mut batch = built.loan.batch();
+    let number = transport.lend(&mut batch, &[terminal.as_raw_fd()])?.first().copied().unwrap_or(-1) as u64;
+    let pgrp = batch.put(&pgrp.to_ne_bytes());
+    batch.attempt("ioctl TIOCSPGRP", libc::SYS_ioctl, &[number, libc::TIOCSPGRP, pgrp]);
+    batch.call("close", libc::SYS_close, &[number]);
+    built.loan.run(&mut batch)?;
     batch.expect_all()
 }
 

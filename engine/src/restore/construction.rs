@@ -18,6 +18,7 @@ use crate::kernel::smaps::{self, Vma};
 use crate::kernel::{Pid, ProcDir};
 use crate::options::RestoreOptions;
 use crate::report::{Counts, NotKept, RestoreReport, RestoreStats};
+use crate::resource::file::tty::TtyClaim;
 use crate::resource::memory::vdso::{Fit, Runtime};
 use crate::sys::process::{CloneArgs, fork_idle};
 use crate::sys::ptrace::{self, Stop};
@@ -59,12 +60,15 @@ pub(super) struct Construction {
     keep: [Range<u64>; 2],
     pub(super) stats: RestoreStats,
     pub(super) told: Vec<NotKept>,
+    /// Terminals that are to control sessions of the tree.
+    claims: Vec<TtyClaim>,
 }
 
 impl Construction {
     /// Makes the root: a child of ours, traced, stripped of our mappings and descriptors.
-    pub(super) fn begin(plan: Plan, options: &RestoreOptions) -> Result<Self> {
+    pub(super) fn begin(mut plan: Plan, options: &RestoreOptions) -> Result<Self> {
         let transport = Transport::new(plan.free_descriptor())?;
+        let claims = plan.open_terminals()?;
         let root = plan.tasks.first().map_or(0, |task| task.pid);
         let flags = if options.sibling { libc::CLONE_PARENT as u64 } else { 0 };
         fork_idle(root, flags).os(|| format!("clone3 with pid {root}"))?;
@@ -81,7 +85,7 @@ impl Construction {
         let keep = [area.start..area.start + area.len, runtime.range()];
         let built = BTreeMap::from([(0, Built { loan, proc, fit: Fit::Absent, threads: Vec::new() })]);
         let (stats, told) = (RestoreStats::default(), Vec::new());
-        Ok(Construction { guard, plan, transport, built, runtime, keep, stats, told })
+        Ok(Construction { guard, plan, transport, built, runtime, keep, stats, told, claims })
     }
 
     /// The root's pid.
@@ -156,7 +160,8 @@ impl Construction {
         let loan = &mut self.task(index)?.loan;
         build::run(loan, |batch| {
             batch.call("setsid", libc::SYS_setsid, &[]);
-        })
+        })?;
+        self.claim_terminal(index, pid)
     }
 
     /// Puts tasks into their process groups, lets zombies exit.
@@ -178,6 +183,7 @@ impl Construction {
                 })
             })?;
         }
+        self.set_foreground()?;
         for index in (0..self.plan.tasks.len()).rev() {
             let zombie = self.plan.tasks.get(index).is_some_and(|task| task.body.is_none());
             if zombie {
@@ -218,9 +224,6 @@ impl Construction {
 
     /// Everything that is set last: threads, signals, credentials, timers, registers.
     pub(super) fn complete(&mut self) -> Result<()> {
-        for index in 0..self.plan.tasks.len() {
-            self.named(index, |this| this.claim_terminals(index))?;
-        }
         self.plan.files.set_owners()?;
         let mut left = HashSet::new();
         let indices: Vec<usize> = self.built.keys().copied().collect();
@@ -238,14 +241,24 @@ impl Construction {
         Ok(())
     }
 
-    fn claim_terminals(&mut self, index: usize) -> Result<()> {
-        let Some(task) = self.plan.tasks.get(index) else { return Ok(()) };
-        let claims: Vec<_> = self.plan.files.claims().into_iter().filter(|claim| claim.sid == task.pid).collect();
-        for claim in claims {
-            let fd = self.plan.files.open(claim.file_id)?;
-            let Construction { transport, built, plan, .. } = self;
-            let Some(built) = built.get_mut(&index) else { continue };
-            build::claim_terminal(built, &fd, claim.pgrp, plan.table_of(index), transport)?;
+    /// Makes the session's terminal the controlling one, before children inherit that.
+    fn claim_terminal(&mut self, index: usize, sid: Pid) -> Result<()> {
+        let Construction { transport, built, claims, .. } = self;
+        let Some(built) = built.get_mut(&index) else { return Ok(()) };
+        match claims.iter().find(|claim| claim.sid == sid) {
+            Some(claim) => build::claim_terminal(built, &claim.terminal, transport),
+            None => Ok(()),
+        }
+    }
+
+    /// Sets the foreground groups of terminals, now that the groups exist.
+    fn set_foreground(&mut self) -> Result<()> {
+        let Construction { plan, transport, built, claims, .. } = self;
+        for claim in std::mem::take(claims) {
+            let leader = plan.tasks.iter().position(|task| task.pid == claim.sid);
+            if let Some(built) = leader.and_then(|index| built.get_mut(&index)) {
+                build::set_foreground(built, &claim.terminal, claim.pgrp, transport)?;
+            }
         }
         Ok(())
     }

@@ -12,6 +12,7 @@ use crate::kernel::pagemap::page_size;
 use crate::kernel::{Pid, ProcDir, attr};
 use crate::options::RestoreOptions;
 use crate::resource::file::FileRestore;
+use crate::resource::file::tty::TtyClaim;
 use crate::resource::memory::shared::SharedRestore;
 use crate::resource::task::{credentials, registers};
 
@@ -122,10 +123,16 @@ impl Plan {
         (0..).find(|number| !used.contains(number)).unwrap_or(0) as i32
     }
 
-    /// The descriptor table of a task.
-    pub(super) fn table_of(&self, index: usize) -> &[FdinfoEntry] {
-        let body = self.tasks.get(index).and_then(|task| task.body.as_ref());
-        body.and_then(|body| self.tables.get(&body.ids.files_id)).map_or(&[], Vec::as_slice)
+    /// Opens all terminals, with their settings and unread input; returns those that are to control a session.
+    pub(super) fn open_terminals(&mut self) -> Result<Vec<TtyClaim>> {
+        let ids: Vec<u32> = self.files.entries().filter(|entry| entry.tty.is_some()).map(|entry| entry.id).collect();
+        for id in ids {
+            // Opens it, unless only a task of the session can.
+            self.files.is_opened_by_leader(id)?;
+        }
+        self.files.finish_terminals()?;
+        let leaders: Vec<Pid> = self.tasks.iter().filter(|task| task.sid == task.pid).map(|task| task.pid).collect();
+        self.files.claims(&leaders)
     }
 
     /// `--shell-job`: session and group that were the shell's become ours.

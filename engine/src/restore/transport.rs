@@ -64,12 +64,6 @@ impl Transport {
         Ok(self.lowest(&[], fds.len()))
     }
 
-    /// Gives a task one descriptor beside those that it has, which are `taken` in ascending order.
-    pub(super) fn lend_beside(&self, batch: &mut Batch, fd: RawFd, taken: &[i32]) -> Result<i32> {
-        self.receive(batch, &[fd])?;
-        Ok(self.lowest(taken, 1).first().copied().unwrap_or(-1))
-    }
-
     /// Installs parcels, in ascending order of their numbers, in a task that has nothing open but the far end.
     pub(super) fn install(&self, loan: &mut Loan, parcels: &[Parcel]) -> Result<()> {
         let mut taken: Vec<i32> = Vec::new();
