@@ -6,6 +6,7 @@
  *	machine_spin_gprs(values)	MACHINE_GPRS words, general purpose registers
  *	machine_spin_vectors(values)	machine_vectors_size() bytes, the widest vector registers of this processor
  *	MACHINE_ANSWER			the code of a function that returns 42
+ *	MACHINE_CODE			marks a function that MACHINE_ANSWER may overwrite
  *	machine_float_control()		rounding and flush modes, as one word; machine_set_float_control() sets them
  *
  * A machine without code of its own keeps a few words and doubles in registers by means of the compiler.
@@ -166,11 +167,13 @@ __attribute__((unused)) static void machine_set_float_control(void)
 #include <fenv.h>
 
 #if defined(__arm__)
+#define MACHINE_CODE __attribute__((target("arm"))) /* which the answer is; Thumb code has another form */
 #define MACHINE_ANSWER { 0x2a, 0x00, 0xa0, 0xe3, 0x1e, 0xff, 0x2f, 0xe1 } /* mov r0, #42; bx lr */
 #elif defined(__mips64) && defined(__MIPSEL__)
 #define MACHINE_ANSWER { 0x08, 0x00, 0xe0, 0x03, 0x2a, 0x00, 0x02, 0x24 } /* jr ra; li v0, 42 */
 #endif
 
+/* A few of them, as there is no code for all. */
 #define MACHINE_GPRS 4
 
 __attribute__((noinline, unused)) static void machine_spin_gprs(uint64_t *values)
@@ -221,5 +224,9 @@ __attribute__((unused)) static void machine_set_float_control(void)
 	check(fesetround(FE_TOWARDZERO) == 0, "fesetround");
 }
 
+#endif
+
+#ifndef MACHINE_CODE
+#define MACHINE_CODE
 #endif
 #endif

@@ -2,7 +2,7 @@
 /* A page of the program's own text is a private mapping of its file; a debugger or tracer patches it. */
 #include "machine.h"
 
-__attribute__((noinline, aligned(4096))) static int question(int number)
+MACHINE_CODE __attribute__((noinline, aligned(4096))) static int question(int number)
 {
 	asm volatile("" : "+r"(number));
 	return number / 2 + 1000;

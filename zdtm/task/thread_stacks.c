@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 OR MIT */
-/* Stacks from 64 KiB to 8 MiB, each in use down to half of its size. */
+/* Stacks from 256 KiB to 8 MiB, each in use down to half of its size. */
 #include "zdtm.h"
 
 #include <pthread.h>
 
-static const size_t sizes[] = { 64 << 10, 256 << 10, 1 << 20, 8 << 20 };
+static const size_t sizes[] = { 256 << 10, 512 << 10, 1 << 20, 8 << 20 };
 static struct barrier *ready, *go;
 
 static uint64_t descend(size_t left, uint64_t seed)

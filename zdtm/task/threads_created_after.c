@@ -32,6 +32,10 @@ int main(int argc, char **argv)
 	test_init(argc, argv);
 	/* This one sleeps in the condition while it is dumped. */
 	check(pthread_create(&threads[0], NULL, thread, (void *)0) == 0, "pthread_create");
+	pthread_mutex_lock(&mutex);
+	while (arrived < 1)
+		pthread_cond_wait(&condition, &mutex);
+	pthread_mutex_unlock(&mutex);
 	test_daemon();
 	test_waitsig();
 	for (intptr_t i = 1; i < THREADS; i++)

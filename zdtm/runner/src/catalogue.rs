@@ -121,3 +121,52 @@ fn entries_of(folder: &Path) -> Result<Vec<PathBuf>> {
 fn stem(path: &Path) -> String {
     path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn suite(catalogue: &str, sources: &[&str]) -> Result<tempfile::TempDir> {
+        let folder = tempfile::tempdir()?;
+        fs::write(folder.path().join("tests.yaml"), catalogue)?;
+        for family in ["task", "lib"] {
+            fs::create_dir(folder.path().join(family))?;
+        }
+        for source in sources {
+            fs::write(folder.path().join(source), "")?;
+        }
+        Ok(folder)
+    }
+
+    #[test]
+    fn this_repository_agrees_with_itself() -> Result<()> {
+        let tests = load(&crate::default_suite())?;
+        assert!(tests.iter().any(|test| test.name() == "task/counter_static"));
+        Ok(())
+    }
+
+    #[test]
+    fn an_entry_has_a_source_and_a_family() -> Result<()> {
+        let folder = suite("one:\n  survives: all\n", &["task/one.c", "lib/zdtm.c"])?;
+        let tests = load(folder.path())?;
+        assert_eq!(tests.len(), 1);
+        assert_eq!(tests.first().map(Test::name).as_deref(), Some("task/one"));
+        assert_eq!(tests.first().map(|test| test.entry.flavors.clone()), Some(vec![Flavor::Host]));
+        Ok(())
+    }
+
+    #[test]
+    fn nothing_is_forgotten() -> Result<()> {
+        for (catalogue, sources, complaint) in [
+            ("one:\n  survives: all\n", &["task/one.c", "task/two.c"][..], "has no entry"),
+            ("one:\n  survives: all\n", &[][..], "has no source"),
+            ("one:\n  survives: ''\n", &["task/one.c"][..], "does not say what survives"),
+            ("one:\n  survives: all\n  kernel: 6.1\n", &["task/one.c"][..], "not a valid catalogue"),
+        ] {
+            let folder = suite(catalogue, sources)?;
+            let error = load(folder.path()).err().map(|error| error.to_string()).unwrap_or_default();
+            assert!(error.contains(complaint), "{catalogue:?}: {error}");
+        }
+        Ok(())
+    }
+}

@@ -32,8 +32,11 @@ pub(crate) enum Compiler {
 
 impl Compiler {
     /// Uses `folder/<program>` as it is.
-    pub(crate) fn prebuilt(folder: PathBuf) -> Self {
-        Compiler::Prebuilt(folder)
+    pub(crate) fn prebuilt(folder: &Path) -> Result<Self> {
+        let folder = folder
+            .canonicalize()
+            .with_context(|| format!("no folder of binaries at {}", folder.display()))?;
+        Ok(Compiler::Prebuilt(folder))
     }
 
     /// Asks the C compiler for its machine and creates the folder for it.

@@ -118,6 +118,7 @@ impl Case<'_> {
             if !left.is_empty() {
                 bail!("step dump: tasks {left:?} are still there");
             }
+            task::wait_session_gone(root);
             self.drive(&mut engine.restore(&images, options), "restore", &images)?;
         }
         if self.plan.compare { self.compare(root, &before) } else { Ok(()) }

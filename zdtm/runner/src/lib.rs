@@ -142,7 +142,7 @@ fn runnable(options: &Options, suite: &Path, tests: Vec<Test>) -> Result<Vec<Tri
     // Orphans of a test (its launcher ends early by design) come to us, so that their exit is ours to see.
     nix::sys::prctl::set_child_subreaper(true).context("cannot become a child subreaper")?;
     let compiler = Arc::new(match &options.prebuilt {
-        Some(folder) => Compiler::prebuilt(folder.clone()),
+        Some(folder) => Compiler::prebuilt(folder)?,
         None => Compiler::new(suite)?,
     });
     let plan = Arc::new(Plan {

@@ -89,6 +89,27 @@ pub(crate) fn wait_gone(pids: &[i32]) -> Vec<i32> {
     }
 }
 
+/// Waits until nothing of a session is left among our children: tasks that were forked after the last look at a tree
+/// come to us when their parent is killed, and as zombies they would still occupy their pids.
+pub(crate) fn wait_session_gone(session: i32) {
+    let deadline = Instant::now() + time_limit();
+    let own = std::process::id().cast_signed();
+    loop {
+        let mut left = children(own);
+        left.retain(|pid| session_of(*pid) == Some(session) && !is_gone(*pid));
+        if left.is_empty() || Instant::now() > deadline {
+            return;
+        }
+        sleep(PACE);
+    }
+}
+
+/// Field 6 of stat; see proc(5).
+fn session_of(pid: i32) -> Option<i32> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat.rsplit_once(") ")?.1.split_whitespace().nth(3)?.parse().ok()
+}
+
 fn is_gone(pid: i32) -> bool {
     // Not a child of ours: somebody else reaps it.
     let _ = waitpid(Pid::from_raw(pid), Some(WaitPidFlag::WNOHANG));

@@ -48,7 +48,10 @@ impl Picture {
     pub(crate) fn take(root: i32) -> Result<Self> {
         let mut picture = Picture { lines: BTreeMap::new() };
         let mut kernel_objects = descriptor::Names::default();
-        for pid in task::tree(root) {
+        let mut pids = task::tree(root);
+        // Siblings may be listed in another order after a restore; the numbering of kernel objects must not follow.
+        pids.sort_unstable();
+        for pid in pids {
             match picture.add_task(pid, &mut kernel_objects) {
                 Err(error) if is_gone(&error) => {
                     picture.add(pid, Section::Tasks, "ended", "meanwhile".to_owned())
@@ -68,7 +71,8 @@ impl Picture {
             self.add(pid, Section::Status, &item, value);
         }
         for thread in threads.iter().filter(|thread| **thread != pid) {
-            for (item, value) in record::thread_status(pid, *thread)? {
+            // A thread may end meanwhile; the list of threads shows it.
+            for (item, value) in if_there(record::thread_status(pid, *thread))?.unwrap_or_default() {
                 self.add(pid, Section::Status, &format!("thread {thread} {item}"), value);
             }
         }
@@ -102,10 +106,12 @@ impl Picture {
         self.lines.get(&(pid, Section::Status, "state".to_owned())).is_some_and(|state| state != "Z")
     }
 
-    /// One line per value that only one side has; "" if the pictures agree in all sections but these.
+    /// One line per value that only one side has, the first ones of too many; "" if the pictures agree in all
+    /// sections but these.
     pub(crate) fn differences(&self, after: &Picture, except: &[Section]) -> String {
+        const SHOWN: usize = 60;
         let keys: BTreeSet<&Key> = self.lines.keys().chain(after.lines.keys()).collect();
-        let mut text = String::new();
+        let (mut text, mut count) = (String::new(), 0);
         for key in keys {
             let (pid, section, item) = key;
             let (old, new) = (self.lines.get(key), after.lines.get(key));
@@ -114,12 +120,17 @@ impl Picture {
                 continue;
             }
             for (sign, value) in [('-', old), ('+', new)] {
-                if let Some(value) = value {
+                let Some(value) = value else { continue };
+                count += 1;
+                if count <= SHOWN {
                     let value = shortened(value, old.zip(new));
                     // Writing to a String cannot fail.
                     let _ = writeln!(text, "  {sign} {pid} {item}: {value}");
                 }
             }
+        }
+        if count > SHOWN {
+            let _ = writeln!(text, "  and {} more lines", count - SHOWN);
         }
         text
     }
