@@ -11,6 +11,9 @@ pub mod fifo;
 pub mod memfd;
 pub mod owner;
 pub mod pipe;
+mod reopen;
+#[cfg(test)]
+mod testing;
 pub mod tty;
 
 use std::os::fd::OwnedFd;
