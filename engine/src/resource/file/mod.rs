@@ -23,6 +23,9 @@ pub mod kind;
 pub mod memfd;
 pub mod owner;
 pub mod pipe;
+mod reopen;
+#[cfg(test)]
+mod testing;
 pub mod tty;
 
 use std::os::fd::OwnedFd;
