@@ -35,6 +35,11 @@ impl Anchor {
         open(path, OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC, Mode::empty()).map(Anchor)
     }
 
+    /// Opens what `path` leads to.
+    pub(super) fn follow(path: &Path) -> nix::Result<Self> {
+        open(path, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()).map(Anchor)
+    }
+
     /// The name through which the kernel leads to the file whatever became of its own, see proc_pid_fd(5).
     pub(super) fn path(&self) -> PathBuf {
         link_of(self.as_fd())

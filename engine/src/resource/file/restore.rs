@@ -417,7 +417,11 @@ impl FileRestore {
         if !path.is_absolute() {
             return Err(bad(format!("{} is no absolute path", path.display())));
         }
-        let anchor = Anchor::at(path).os(|| format!("open {}", path.display())).map_err(|e| {
+        // Elsewhere the same library may be a link to it; a link that was open itself must not be followed.
+        let itself = reg.flags & libc::O_NOFOLLOW as u32 != 0
+            || reg.mode.is_some_and(|mode| mode & libc::S_IFMT == libc::S_IFLNK);
+        let anchor = if itself { Anchor::at(path) } else { Anchor::follow(path) };
+        let anchor = anchor.os(|| format!("open {}", path.display())).map_err(|e| {
             let missing = e.errno() == Some(libc::ENOENT);
             let help = "put it back from the machine of the dump, or dump with --embed-files";
             if missing { e.help(help) } else { e }

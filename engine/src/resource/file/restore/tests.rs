@@ -29,6 +29,23 @@ fn all_faults_are_told_at_once() -> Result<()> {
 }
 
 #[test]
+fn a_link_to_the_same_file_serves() -> Result<()> {
+    let trip = RoundTrip::new()?;
+    std::fs::write(trip.path("lib.so.1"), "library").os(|| "write")?;
+    trip.dump([
+        trip.open("lib.so.1", OFlag::O_RDONLY)?,
+        trip.open("lib.so.1", OFlag::O_RDONLY | OFlag::O_NOFOLLOW)?,
+    ])?
+    .keep();
+    std::fs::rename(trip.path("lib.so.1"), trip.path("lib.so.1.2")).os(|| "rename")?;
+    std::os::unix::fs::symlink("lib.so.1.2", trip.path("lib.so.1")).os(|| "symlink")?;
+    let mut files = FileRestore::load(&trip.image_dir()?, &trip.restore)?;
+    assert_eq!(shown(files.open(1)?)?, trip.path("lib.so.1.2"));
+    assert_eq!(files.open(2).err().map(|e| e.code()), Some("E-FILE-CHANGED"));
+    Ok(())
+}
+
+#[test]
 fn files_known_by_their_link_have_one_entry_each() -> Result<()> {
     let (trip, proc) = (RoundTrip::new()?, ProcDir::current()?);
     let images = trip.image_dir()?;
@@ -110,5 +127,41 @@ fn impossible_images_are_errors() -> Result<()> {
     assert_eq!((code(&[reg(1, b"tmp")])?, code(&[reg(1, b"")])?, code(&[reg(1, b"/\0")])?), (bad, bad, bad));
     assert_eq!(code(&[FileEntry { r#type: FdType::Reg.into(), id: 1, ..FileEntry::default() }])?, bad);
     assert_eq!(code(&[FileEntry { r#type: 99, id: 1, ..FileEntry::default() }])?, bad);
+    Ok(())
+}
+
+#[test]
+fn every_kind_goes_through_one_pair_of_images() -> Result<()> {
+    let trip = RoundTrip::new()?;
+    nix::unistd::mkfifo(&trip.path("fifo"), nix::sys::stat::Mode::S_IRWXU).os(|| "mkfifo")?;
+    let (read, write) = nix::unistd::pipe().os(|| "pipe")?;
+    let fifo = trip.open("fifo", OFlag::O_RDWR | OFlag::O_NONBLOCK)?;
+    let memfd =
+        nix::sys::memfd::memfd_create(c"kept", nix::sys::memfd::MFdFlags::empty()).os(|| "memfd_create")?;
+    for (fd, text) in [(&write, "piped"), (&fifo, "queued"), (&memfd, "memory")] {
+        nix::unistd::write(fd, text.as_bytes()).os(|| "write")?;
+    }
+    std::fs::remove_file(trip.path("fifo")).os(|| "unlink")?;
+    trip.dump([read, write, fifo, memfd])?.keep();
+    let mut files = trip.load()?;
+    let fds = (1..=4).map(|id| files.open(id)).collect::<Result<Vec<_>>>()?;
+    let mapped = files.open_with(4, OFlag::O_RDONLY)?;
+    files.finish_terminals()?;
+    files.set_owners()?;
+    files.seal()?;
+    assert!(files.claims(&[])?.is_empty());
+    let text = |fd: &OwnedFd| -> Result<String> {
+        let mut bytes = [0; 64];
+        let n = nix::unistd::read(fd, &mut bytes).os(|| "read")?;
+        Ok(String::from_utf8_lossy(bytes.get(..n).unwrap_or_default()).into_owned())
+    };
+    let [read, write, fifo, memfd] = fds.as_slice() else { return Err(Error::bug("four files")) };
+    assert_eq!(
+        (text(read)?, text(fifo)?, text(&mapped)?),
+        ("piped".into(), "queued".into(), "memory".into())
+    );
+    nix::unistd::write(&**write, b"more").os(|| "write")?;
+    assert_eq!((text(read)?, text(memfd)?), ("more".into(), String::new()));
+    assert_eq!((shown(fifo)?, trip.names()), (super::super::round_trip::deleted(&trip.path("fifo")), vec![]));
     Ok(())
 }
