@@ -21,7 +21,7 @@ use crate::image::{ImageDir, Kind};
 pub struct FifoDump {
     bytes: BytesDump,
     /// The id of each inode: its number, as CRIU does, unless FIFOs of two file systems have the same.
-    ids: HashMap<(u64, u64), u32>,
+    ids: HashMap<(libc::dev_t, libc::ino_t), u32>,
 }
 
 impl FifoDump {
@@ -32,13 +32,13 @@ impl FifoDump {
 
     /// Dumps one open FIFO; `regf_id` is the REG entry of its path, with the flags of this description.
     pub fn add(&mut self, id: u32, regf_id: u32, fifo: &Description<'_>) -> Result<FileEntry> {
-        let pipe_id = self.pipe_id(fifo.stat.st_dev as u64, fifo.stat.st_ino as u64);
+        let pipe_id = self.pipe_id(fifo.stat.st_dev, fifo.stat.st_ino);
         self.bytes.add(pipe_id, fifo).map_err(|e| fifo.blame(e))?;
         let fifo = Some(FifoEntry { id, pipe_id, regf_id: Some(regf_id) });
         Ok(FileEntry { r#type: FdType::Fifo.into(), id, fifo, ..FileEntry::default() })
     }
 
-    fn pipe_id(&mut self, dev: u64, ino: u64) -> u32 {
+    fn pipe_id(&mut self, dev: libc::dev_t, ino: libc::ino_t) -> u32 {
         if let Some(id) = self.ids.get(&(dev, ino)) {
             return *id;
         }

@@ -46,7 +46,7 @@ const CHUNK: u64 = 1 << 20;
 pub struct MemfdDump {
     images: ImageDir,
     inodes: EntryWriter,
-    ids: HashMap<(u64, u64), u32>,
+    ids: HashMap<(libc::dev_t, libc::ino_t), u32>,
 }
 
 impl MemfdDump {
@@ -72,7 +72,7 @@ impl MemfdDump {
     }
 
     fn dump(&mut self, id: u32, file: &Description<'_>, pages_id: impl FnOnce() -> u32) -> Result<FileEntry> {
-        let key = (file.stat.st_dev as u64, file.stat.st_ino as u64);
+        let key = (file.stat.st_dev, file.stat.st_ino);
         let inode_id = match self.ids.get(&key) {
             Some(inode_id) => *inode_id,
             None => {

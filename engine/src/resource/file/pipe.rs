@@ -9,6 +9,7 @@
 //! Not kept: which page of the ring a byte is in; owner and mode of the inode, for which the format has no field. A
 //! pipe that was open at both ends and has lost one that is not of the tree is named by [`PipeDump::finish`].
 
+use std::collections::hash_map::Entry::{Occupied, Vacant};
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::{ErrorKind, Read};
@@ -104,12 +105,14 @@ impl BytesDump {
     pub(super) fn add(&mut self, pipe_id: u32, end: &Description<'_>) -> Result<()> {
         let access = end.info.flags as i32 & libc::O_ACCMODE;
         let (reads, writes) = (access != libc::O_WRONLY, access != libc::O_RDONLY);
-        if !self.seen.contains_key(&pipe_id) {
-            let size = size(end.fd.as_fd())?;
-            let outside = outside(end, writes)?;
-            self.seen.insert(pipe_id, Seen { reads: false, writes: false, size, outside });
-        }
-        let Some(seen) = self.seen.get_mut(&pipe_id) else { return Ok(()) };
+        let seen = match self.seen.entry(pipe_id) {
+            Vacant(new) => {
+                let size = size(end.fd.as_fd())?;
+                let outside = outside(end, writes)?;
+                new.insert(Seen { reads: false, writes: false, size, outside })
+            }
+            Occupied(old) => old.into_mut(),
+        };
         let first = reads && !seen.reads;
         seen.reads |= reads;
         seen.writes |= writes;

@@ -238,7 +238,11 @@ impl Keys<'_> {
     /// as it is, because changing it forgets where lines end (n_tty_set_termios).
     fn silent(&self) -> termios2 {
         let mut silent = *self.0;
-        silent.c_iflag = 0;
+        // Clearing IXON would let output go on that ^S has stopped.
+        silent.c_iflag &= libc::IXON;
+        for key in [libc::VSTART, libc::VSTOP] {
+            silent.c_cc[key] = 0;
+        }
         if is_canonical(self.0) {
             silent.c_lflag &= ICANON | IEXTEN;
             let kept = [libc::VEOF, libc::VEOL, libc::VEOL2, libc::VLNEXT];
@@ -274,10 +278,18 @@ fn put_master(master: BorrowedFd<'_>, bytes: &[u8]) -> Result<()> {
     }
     let slave = open_slave(master)?;
     let settings = tty::settings(slave.as_fd()).os(|| "ioctl TCGETS2")?;
+    // No room so soon means that ^S has stopped the slave; without IXON it may write.
+    let stopped = settings.c_iflag & libc::IXON != 0 && !wait(slave.as_fd(), PollFlags::POLLOUT)?;
     let mut plain = settings;
     plain.c_oflag = 0;
-    let _changed = Changed::to(slave.as_fd(), settings, &plain)?;
-    write_all(slave.as_fd(), rest)
+    plain.c_iflag &= !libc::IXON;
+    let changed = Changed::to(slave.as_fd(), settings, &plain)?;
+    let written = write_all(slave.as_fd(), rest);
+    drop(changed);
+    if stopped {
+        tty::push_input(slave.as_fd(), settings.c_cc[libc::VSTOP]).os(|| "ioctl TIOCSTI")?;
+    }
+    written
 }
 
 /// Pushes what the buffer holds; returns the rest.

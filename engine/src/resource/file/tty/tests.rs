@@ -161,6 +161,7 @@ fn raw_input_both_ways_returns_untouched() -> Result<()> {
     let output: Vec<u8> = (0..6000u32).map(|i| (i % 253) as u8).collect();
     write(&master, &input).os(|| "write")?;
     write(&slave, &output).os(|| "write")?;
+    settle();
     change(&slave, |t| (t.c_iflag, t.c_oflag) = (libc::ICRNL | libc::IXON, libc::OPOST | libc::ONLCR))?;
     settle();
     let copies = [slave.try_clone().os(|| "dup")?, master.try_clone().os(|| "dup")?];
@@ -178,6 +179,32 @@ fn raw_input_both_ways_returns_untouched() -> Result<()> {
     drop(copies);
     let ends = restored(&round)?;
     check(&ends[0], &ends[1])
+}
+
+#[test]
+fn stopped_output_stays_where_it_is() -> Result<()> {
+    let _alone = alone();
+    let (master, slave) = pair()?;
+    let output = vec![b'o'; 6000];
+    change(&slave, |t| (t.c_oflag, t.c_lflag) = (0, 0))?;
+    write(&slave, &output).os(|| "write")?;
+    write(&master, b"\x13typed").os(|| "write")?;
+    settle();
+    let copies = [slave.try_clone().os(|| "dup")?, master.try_clone().os(|| "dup")?];
+    let _round = dumped(vec![slave, master])?;
+    let [slave, master] = copies;
+    nonblocking(&slave)?;
+    assert_eq!(write(&slave, b"more"), Err(Errno::EAGAIN), "^S still holds");
+    assert_eq!(get(&slave), Ok(b"typed".to_vec()));
+    let mut all = Vec::new();
+    while all.len() < output.len() {
+        all.extend(get(&master).os(|| "read")?);
+    }
+    assert_eq!(all, output);
+    write(&master, b"\x11").os(|| "write")?;
+    settle();
+    assert_eq!(write(&slave, b"more"), Ok(4));
+    Ok(())
 }
 
 #[test]
