@@ -59,7 +59,8 @@ pub fn affinity(tid: i32) -> io::Result<Vec<u32>> {
 /// Restricts a thread to CPUs; the words of [`affinity`].
 pub fn set_affinity(tid: i32, words: &[u32]) -> io::Result<()> {
     // SAFETY: the length is that of the buffer.
-    check(unsafe { libc::syscall(libc::SYS_sched_setaffinity, tid, words.len() * 4, words.as_ptr()) }).map(drop)
+    check(unsafe { libc::syscall(libc::SYS_sched_setaffinity, tid, words.len() * 4, words.as_ptr()) })
+        .map(drop)
 }
 
 const IOPRIO_WHO_PROCESS: i32 = 1;

@@ -139,8 +139,9 @@ pub fn gather_memory(pid: i32, ranges: &[(u64, usize)], buffer: &mut [u8]) -> io
         .map(|&(address, len)| libc::iovec { iov_base: address as *mut libc::c_void, iov_len: len })
         .collect();
     // SAFETY: as in `read_memory`; the kernel stops at the shorter side.
-    let ret =
-        unsafe { libc::process_vm_readv(pid, &raw const local, 1, remote.as_ptr(), remote.len() as libc::c_ulong, 0) };
+    let ret = unsafe {
+        libc::process_vm_readv(pid, &raw const local, 1, remote.as_ptr(), remote.len() as libc::c_ulong, 0)
+    };
     check(ret as libc::c_long).map(|n| n as usize)
 }
 

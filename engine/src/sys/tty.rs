@@ -7,11 +7,11 @@
 #![allow(unsafe_code, reason = "raw ioctl requests")]
 
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use libc::termios2;
 
-use super::fd::{ioctl_read, ioctl_value, ioctl_write};
+use super::fd::{fcntl, ioctl_read, ioctl_value, ioctl_write};
 use super::process::check;
 
 /// TCGETS2: the settings.
@@ -122,11 +122,15 @@ pub fn set_locked(master: BorrowedFd<'_>, on: bool) -> io::Result<()> {
     ioctl_write(master, libc::TIOCSPTLCK, &i32::from(on))
 }
 
-/// TIOCGPTPEER: a new description of the slave, whatever /dev/pts is here. EIO if it is locked.
+/// TIOCGPTPEER: a new description of the slave, whatever /dev/pts is here. EIO if it is locked. Close-on-exec, which
+/// is not among `flags`: the request, unlike open(2), leaves O_CLOEXEC in the flags of the description.
 pub fn open_slave(master: BorrowedFd<'_>, flags: i32) -> io::Result<OwnedFd> {
+    let flags = flags & !libc::O_CLOEXEC;
     let fd = ioctl_value(master, libc::TIOCGPTPEER, flags as libc::c_ulong)?;
     // SAFETY: the descriptor is new, and ours.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+    let slave = unsafe { OwnedFd::from_raw_fd(fd) };
+    fcntl(slave.as_fd(), libc::F_SETFD, libc::FD_CLOEXEC)?;
+    Ok(slave)
 }
 
 /// TIOCSTI: one byte of input, through the line discipline, before the call returns. On a master it is input of the

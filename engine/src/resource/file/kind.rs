@@ -4,10 +4,10 @@
 //! the link of `/proc/PID/fd`: proc_pid_fd(5), and the `d_dname` functions of fs/pipe.c, fs/anon_inodes.c, net/socket.c.
 //! Nothing is opened here, so that the survey can ask for a running task.
 
-use nix::libc;
 use nix::sys::stat::{FileStat, major, minor};
 
 use crate::error::{Blame, Error, Result};
+use crate::kernel::fdinfo::FdInfo;
 
 /// The kinds of files that are kept; each is one module beside this one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -83,7 +83,9 @@ impl Kind {
             libc::S_IFIFO if seen.target.starts_with(b"/") => Ok(Kind::Fifo),
             libc::S_IFCHR => of_char_device(seen),
             libc::S_IFBLK => Err(of_block_device(seen)),
-            libc::S_IFSOCK => Err(seen.refuse("is a socket, and sockets are not supported yet", "close it before the dump")),
+            libc::S_IFSOCK => {
+                Err(seen.refuse("is a socket, and sockets are not supported yet", "close it before the dump"))
+            }
             _ => Err(of_anonymous(seen)),
         }
     }
@@ -124,7 +126,9 @@ fn of_char_device(seen: &Seen<'_>) -> Result<Kind> {
             "close it before the dump",
         )),
         (MEM_MAJOR, _) => Ok(Kind::MemoryDevice),
-        (TTY_MAJOR | TTYAUX_MAJOR, _) | (UNIX98_PTY_MASTER_MAJOR..=UNIX98_PTY_SLAVE_MAJOR_END, _) => Ok(Kind::Tty),
+        (TTY_MAJOR | TTYAUX_MAJOR, _) | (UNIX98_PTY_MASTER_MAJOR..=UNIX98_PTY_SLAVE_MAJOR_END, _) => {
+            Ok(Kind::Tty)
+        }
         _ => {
             let what = match (major, minor) {
                 (MISC_MAJOR, 200) => "network tunnel (tun/tap)",
@@ -183,6 +187,16 @@ fn of_anonymous(seen: &Seen<'_>) -> Error {
 /// `net:[4026531840]` and its like, shown by fs/nsfs.c.
 fn is_namespace(name: &[u8]) -> bool {
     let kinds: [&[u8]; 8] = [b"cgroup", b"ipc", b"mnt", b"net", b"pid", b"time", b"user", b"uts"];
-    name.split(|&b| b == b':').next().is_some_and(|kind| kinds.contains(&kind))
-        && name.ends_with(b"]")
+    name.split(|&b| b == b':').next().is_some_and(|kind| kinds.contains(&kind)) && name.ends_with(b"]")
+}
+
+/// Locks and leases belong to the descriptor, and are lost if it is only opened again.
+///
+/// # Errors
+/// `E-FILE-LOCKED`; the caller adds descriptor and task.
+pub fn refuse_locks(info: &FdInfo) -> Result<()> {
+    let Some(lock) = info.locks.first() else { return Ok(()) };
+    let reason = format!("holds a lock ({:?}, {:?}), and locks are not supported yet", lock.kind, lock.mode);
+    Err(Error::new("E-FILE-LOCKED", Blame::Program, reason)
+        .help("let the program release it before the dump"))
 }

@@ -15,21 +15,43 @@
 //! | `remap` | what stands in for a path that is gone: ghost, hard link, dead process |
 //! | `ghost` | files without any name: their content travels in the image |
 //! | `validate` | whether a file is still the one that was dumped |
+//! | `made` | where files that we make are put, and that none is left behind |
+//! | `content` | bytes of files: holes, copying, comparing |
 //! | `embed` | `--embed-files`: content of named files in the image |
+//! | [`pipe`], [`fifo`], [`tty`], [`memfd`] | the kinds that have more state than a path and a position |
+//! | [`owner`], `reopen` | who gets the signals of a description; its flags |
 //! | [`fs`] | working directory, root and umask of a task |
 
+mod content;
+pub mod dump;
+mod embed;
 pub mod fifo;
+pub mod fs;
+mod ghost;
 pub mod kind;
+mod made;
 pub mod memfd;
 pub mod owner;
 pub mod pipe;
+mod regular;
+mod remap;
+mod reopen;
+pub mod restore;
+#[cfg(test)]
+mod round_trip;
+#[cfg(test)]
+mod testing;
 pub mod tty;
+mod validate;
 
 use std::os::fd::OwnedFd;
 
 use nix::sys::stat::FileStat;
 
+pub use dump::{DumpedFiles, FileDump};
 pub use kind::{Kind, Seen};
+pub use remap::LinkRemaps;
+pub use restore::FileRestore;
 
 use crate::error::Error;
 use crate::kernel::fdinfo::FdInfo;

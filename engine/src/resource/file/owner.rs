@@ -7,8 +7,7 @@
 //! An owner must exist when it is set: [`apply`] is for when all tasks are there. Not kept: an owner that is gone,
 //! which the kernel already reports as nobody; and, as in CRIU's format, the users while there is no owner.
 
-use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::BorrowedFd;
 
 use crate::error::{Error, OsContext, Result};
 use crate::image::message::FownEntry;
@@ -77,40 +76,10 @@ fn as_user<T: Send>(uid: u32, euid: u32, call: impl FnOnce() -> Result<T> + Send
     result
 }
 
-/// Gives a description the flags of `O_*` that fcntl(F_SETFL) changes, and nothing else.
-///
-/// O_ASYNC has to be set like this even for a file that was just opened: open(2) only remembers the flag.
-pub(super) fn set_flags(fd: impl AsFd, flags: u32) -> Result<()> {
-    const CHANGEABLE: i32 = libc::O_APPEND | libc::O_ASYNC | libc::O_DIRECT | libc::O_NOATIME | libc::O_NONBLOCK;
-    let wanted = flags as i32 & CHANGEABLE;
-    let has = fcntl(fd.as_fd(), libc::F_GETFL, 0).os(|| "fcntl F_GETFL")?;
-    if has & CHANGEABLE == wanted {
-        return Ok(());
-    }
-    fcntl(fd.as_fd(), libc::F_SETFL, has & !CHANGEABLE | wanted).map(drop).os(|| format!("fcntl F_SETFL {wanted:#o}"))
-}
-
-/// A new description of the file behind `fd`, with the access and flags of `flags`.
-///
-/// For a pipe this never waits for the other end (fifo_open in fs/pipe.c).
-pub(super) fn reopen(fd: impl AsFd, flags: u32) -> Result<std::os::fd::OwnedFd> {
-    use nix::fcntl::{OFlag, open};
-    use std::os::fd::AsRawFd;
-
-    let raw = fd.as_fd().as_raw_fd();
-    let path = format!("/proc/self/fd/{raw}");
-    let once = libc::O_CREAT | libc::O_EXCL | libc::O_TRUNC | libc::O_ASYNC;
-    let how = OFlag::from_bits_retain(flags as i32 & !once | libc::O_CLOEXEC | libc::O_NOCTTY);
-    let new = open(path.as_str(), how, nix::sys::stat::Mode::empty())
-        .map_err(io::Error::from)
-        .os(|| format!("reopen {path} with flags {flags:#o}"))?;
-    set_flags(&new, flags)?;
-    Ok(new)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::fd::AsFd;
 
     fn pipe() -> Result<(std::os::fd::OwnedFd, std::os::fd::OwnedFd)> {
         nix::unistd::pipe().os(|| "pipe")
@@ -120,7 +89,9 @@ mod tests {
     fn owner_signal_and_users_return() -> Result<()> {
         let (read, write) = pipe()?;
         let me = nix::unistd::getpid().as_raw() as u32;
-        for (pid_type, pid) in [(0, nix::unistd::gettid().as_raw() as u32), (1, me), (2, nix::unistd::getpgrp().as_raw() as u32)] {
+        for (pid_type, pid) in
+            [(0, nix::unistd::gettid().as_raw() as u32), (1, me), (2, nix::unistd::getpgrp().as_raw() as u32)]
+        {
             let wanted = FownEntry { uid: 65534, euid: 1000, signum: 35, pid_type, pid };
             apply(read.as_fd(), &wanted)?;
             assert_eq!(of(read.as_fd(), 0)?, wanted);
@@ -142,20 +113,9 @@ mod tests {
         assert_eq!(of(read.as_fd(), 0)?.pid, 0);
         let gone = FownEntry { pid_type: 1, pid: 0x3fff_fff0, ..FownEntry::default() };
         assert_eq!(apply(read.as_fd(), &gone).map_err(|e| e.code()), Err("E-TASK-GONE"));
-        let path = nix::fcntl::open("/tmp", nix::fcntl::OFlag::O_PATH, nix::sys::stat::Mode::empty()).os(|| "open")?;
+        let path = nix::fcntl::open("/tmp", nix::fcntl::OFlag::O_PATH, nix::sys::stat::Mode::empty())
+            .os(|| "open")?;
         assert_eq!(of(path.as_fd(), libc::O_PATH as u32)?, FownEntry::default());
-        Ok(())
-    }
-
-    #[test]
-    fn flags_and_reopening() -> Result<()> {
-        let (read, _write) = pipe()?;
-        set_flags(&read, (libc::O_NONBLOCK | libc::O_ASYNC) as u32)?;
-        let new = reopen(&read, (libc::O_WRONLY | libc::O_DIRECT | libc::O_ASYNC) as u32)?;
-        let flags = |fd: &std::os::fd::OwnedFd| fcntl(fd.as_fd(), libc::F_GETFL, 0).os(|| "fcntl");
-        assert_eq!(flags(&read)?, libc::O_NONBLOCK | libc::O_ASYNC);
-        let set = libc::O_WRONLY | libc::O_DIRECT | libc::O_ASYNC;
-        assert_eq!(flags(&new)? & (set | libc::O_NONBLOCK), set);
         Ok(())
     }
 }

@@ -1,0 +1,353 @@
+//! All files of a tree while it is dumped: `files.img`, `remap-fpath.img`, and what they refer to.
+
+use std::collections::{HashMap, HashSet};
+use std::os::fd::{AsFd, AsRawFd};
+
+use nix::fcntl::OFlag;
+use nix::sys::stat::fstat;
+
+use super::embed::EmbedDump;
+use super::fifo::FifoDump;
+use super::kind::{self, Kind};
+use super::made::Anchor;
+use super::memfd::MemfdDump;
+use super::pipe::{OneEnded, PipeDump};
+use super::remap::{self, Judged, LinkRemaps, Standing};
+use super::tty::{TaskTerminal, TtyDump};
+use super::{Description, ghost, regular};
+use crate::error::{Blame, Error, OsContext, Result};
+use crate::image::message::{FdType, FileEntry, RegFileEntry, RemapFilePathEntry, RemapType};
+use crate::image::{self, ImageDir};
+use crate::kernel::fdinfo::FdInfo;
+use crate::kernel::{Pid, ProcDir, fdinfo};
+use crate::options::DumpOptions;
+
+/// Page images of memory files are numbered from here, out of reach of those that the address spaces have.
+const FIRST_PAGES_ID: u32 = 1 << 24;
+
+/// Device and inode.
+type Inode = (u64, u64);
+
+/// The files of a tree so far. Ghosts and embedded files are written as they are met, everything else by
+/// [`FileDump::finish`]. Dropped before that, it removes the hard links that it has made.
+#[derive(Debug)]
+pub struct FileDump<'a> {
+    options: &'a DumpOptions,
+    images: &'a ImageDir,
+    entries: Vec<FileEntry>,
+    remaps: Vec<RemapFilePathEntry>,
+    last_id: u32,
+    /// Files known by a link of /proc, and where their entry is.
+    by_link: HashMap<(Inode, Vec<u8>), usize>,
+    ghosts: HashMap<Inode, u32>,
+    linked: HashMap<Inode, u32>,
+    links: LinkRemaps,
+    dead_processes: HashSet<Pid>,
+    embedded: EmbedDump,
+    last_pages_id: u32,
+    kinds: Kinds<'a>,
+}
+
+/// The kinds with a module of their own.
+#[derive(Debug)]
+struct Kinds<'a> {
+    pipes: PipeDump,
+    fifos: FifoDump,
+    ttys: TtyDump<'a>,
+    memfds: MemfdDump,
+}
+
+/// What a finished dump of files leaves to be told.
+#[derive(Debug)]
+pub struct DumpedFiles {
+    /// Must be [kept](LinkRemaps::keep) once the whole dump has succeeded.
+    pub links: LinkRemaps,
+    /// Pipes and FIFOs whose other end somebody outside of the tree has: a restore closes it.
+    pub one_ended: Vec<OneEnded>,
+}
+
+impl<'a> FileDump<'a> {
+    /// Nothing yet; images go to `images`. `terminals` are those of all tasks of the tree.
+    pub fn new(options: &'a DumpOptions, images: &'a ImageDir, terminals: &'a [TaskTerminal]) -> Self {
+        FileDump {
+            options,
+            images,
+            entries: Vec::new(),
+            remaps: Vec::new(),
+            last_id: 0,
+            by_link: HashMap::new(),
+            ghosts: HashMap::new(),
+            linked: HashMap::new(),
+            links: LinkRemaps::default(),
+            dead_processes: HashSet::new(),
+            embedded: EmbedDump::default(),
+            last_pages_id: FIRST_PAGES_ID,
+            kinds: Kinds {
+                pipes: PipeDump::new(images),
+                fifos: FifoDump::new(images),
+                ttys: TtyDump::new(terminals, &options.external),
+                memfds: MemfdDump::new(images),
+            },
+        }
+    }
+
+    /// A new id of `files.img`, from 1.
+    pub fn allocate(&mut self) -> u32 {
+        self.last_id += 1;
+        self.last_id
+    }
+
+    /// Dumps a description under an id of [`allocate`](FileDump::allocate), and gives the type for its descriptors.
+    pub fn add(&mut self, id: u32, d: &Description<'_>) -> Result<FdType> {
+        self.add_any(id, d).map_err(|e| d.blame(e))
+    }
+
+    fn add_any(&mut self, id: u32, d: &Description<'_>) -> Result<FdType> {
+        kind::refuse_locks(&d.info)?;
+        match Kind::of(&d.seen())? {
+            Kind::Regular | Kind::Directory | Kind::Path | Kind::MemoryDevice => {
+                self.add_path(id, d)?;
+                Ok(FdType::Reg)
+            }
+            Kind::Pipe => self.add_entry(FdType::Pipe, |kinds| kinds.pipes.add(id, d)),
+            Kind::Fifo => {
+                let path = self.add_path_of(d)?;
+                self.add_entry(FdType::Fifo, |kinds| kinds.fifos.add(id, path, d))
+            }
+            Kind::Tty => {
+                let path = if self.kinds.ttys.needs_path(d) { Some(self.add_path_of(d)?) } else { None };
+                self.add_entry(FdType::Tty, |kinds| kinds.ttys.add(id, path, d))
+            }
+            Kind::Memfd => {
+                let pages_id = &mut self.last_pages_id;
+                let entry = self.kinds.memfds.add(id, d, || {
+                    *pages_id += 1;
+                    *pages_id
+                })?;
+                self.push(entry);
+                Ok(FdType::Memfd)
+            }
+        }
+    }
+
+    fn add_entry(
+        &mut self,
+        kind: FdType,
+        add: impl FnOnce(&mut Kinds<'a>) -> Result<FileEntry>,
+    ) -> Result<FdType> {
+        let entry = add(&mut self.kinds)?;
+        self.push(entry);
+        Ok(kind)
+    }
+
+    /// The entry of the path of a file that has an entry of its own kind, too.
+    fn add_path_of(&mut self, d: &Description<'_>) -> Result<u32> {
+        let id = self.allocate();
+        self.add_path(id, d).map(|()| id)
+    }
+
+    /// Dumps the path of a description, whatever is there: also for the kinds that refer to a path by such an entry.
+    pub fn add_path(&mut self, id: u32, d: &Description<'_>) -> Result<()> {
+        let reg = self.path_entry(id, d)?;
+        self.push(FileEntry { r#type: FdType::Reg.into(), id, reg: Some(reg), ..FileEntry::default() });
+        Ok(())
+    }
+
+    /// A file that is known by a link of a task's /proc directory: `exe`, `cwd`, `root`, `map_files/A-B`. The same file
+    /// gets the same id. `written` says that it is mapped shared and writable.
+    pub fn add_link(&mut self, proc: &ProcDir, comm: &str, link: &str, written: bool) -> Result<u32> {
+        let target = proc.readlink(link)?;
+        let stat = proc.stat(link)?;
+        let key = ((stat.st_dev, stat.st_ino), target);
+        if let Some(entry) = self.by_link.get(&key).and_then(|&at| self.entries.get_mut(at)) {
+            entry.reg.iter_mut().for_each(|reg| note_written(reg, written));
+            return Ok(entry.id);
+        }
+        let fd = proc.open_file(link, OFlag::O_PATH)?;
+        let stat = fstat(&fd).os(|| format!("fstat {}", proc.path_of(link)))?;
+        // The format has no flags for these: what opens them again says how.
+        let info = FdInfo {
+            pos: 0,
+            flags: 0,
+            mnt_id: self.mount_of(&fd)?,
+            ino: Some(stat.st_ino),
+            locks: Vec::new(),
+            rest: Vec::new(),
+        };
+        let d =
+            Description { pid: proc.pid(), comm, proc, number: -1, fd, target: key.1.clone(), info, stat };
+        let id = self.allocate();
+        let at = self.entries.len();
+        let mut reg = self.path_entry(id, &d).map_err(|e| d.blame(e))?;
+        note_written(&mut reg, written);
+        // A link remap has put its own entry before this one.
+        let at = at.max(self.entries.len());
+        self.push(FileEntry { r#type: FdType::Reg.into(), id, reg: Some(reg), ..FileEntry::default() });
+        self.by_link.insert(key, at);
+        Ok(id)
+    }
+
+    /// The mount of a descriptor of ours, which only the names of external files need.
+    fn mount_of(&self, fd: &impl AsRawFd) -> Result<i32> {
+        if self.options.external.iter().any(|name| name.starts_with("file[")) {
+            Ok(fdinfo::read(&ProcDir::current()?, fd.as_raw_fd())?.mnt_id)
+        } else {
+            Ok(-1)
+        }
+    }
+
+    /// Appends the entry of a file of another kind.
+    pub fn push(&mut self, entry: FileEntry) {
+        self.entries.push(entry);
+    }
+
+    /// Where the images go.
+    pub fn images(&self) -> &'a ImageDir {
+        self.images
+    }
+
+    /// What was asked for.
+    pub fn options(&self) -> &'a DumpOptions {
+        self.options
+    }
+
+    /// Entries so far.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// What is known only when all descriptions were added: terminals that nobody in the tree provides.
+    pub fn blockers(&self) -> Vec<Error> {
+        self.kinds.ttys.blockers(self.options.shell_job)
+    }
+
+    /// Writes the images. Terminals are read last, as close to the end of the dump as can be.
+    ///
+    /// # Errors
+    /// The first of [`blockers`](FileDump::blockers), too.
+    pub fn finish(self) -> Result<DumpedFiles> {
+        if let Some(blocker) = self.blockers().into_iter().next() {
+            return Err(blocker);
+        }
+        let mut files = self.images.writer(image::Kind::Files);
+        self.entries.iter().try_for_each(|entry| files.push(entry))?;
+        files.finish()?;
+        let mut remaps = self.images.writer(image::Kind::RemapFpath);
+        self.remaps.iter().try_for_each(|remap| remaps.push(remap))?;
+        remaps.finish()?;
+        let Kinds { pipes, fifos, ttys, memfds } = self.kinds;
+        let mut one_ended = pipes.finish()?;
+        one_ended.extend(fifos.finish()?);
+        memfds.finish()?;
+        ttys.finish(self.images)?;
+        Ok(DumpedFiles { links: self.links, one_ended })
+    }
+
+    fn path_entry(&mut self, id: u32, d: &Description<'_>) -> Result<RegFileEntry> {
+        if let Some(name) = self.external_name(d) {
+            let judged = Judged { path: name.into_bytes(), standing: Standing::Named, pseudo: true };
+            let entry = regular::entry(d, id, &judged, self.options.file_validation)?;
+            return Ok(RegFileEntry { ext: Some(true), size: None, ..entry });
+        }
+        let judged = remap::judge(d, self.options.evasive_devices)?;
+        let mut entry = regular::entry(d, id, &judged, self.options.file_validation)?;
+        match judged.standing {
+            Standing::Named => self.embed(d, &judged, &mut entry)?,
+            Standing::Ghost => self.add_ghost(id, d)?,
+            Standing::Linked => self.add_linked(id, d, &judged.path)?,
+            Standing::DeadProcess(pid) => {
+                if self.dead_processes.insert(pid) {
+                    self.remap(id, pid as u32, RemapType::Procfs);
+                }
+            }
+        }
+        Ok(entry)
+    }
+
+    /// `file[MOUNT:INODE]`, both hexadecimal, if `--external` names this file.
+    fn external_name(&self, d: &Description<'_>) -> Option<String> {
+        let name = format!("file[{:x}:{:x}]", d.info.mnt_id, d.stat.st_ino);
+        self.options.external.contains(&name).then_some(name)
+    }
+
+    fn embed(&mut self, d: &Description<'_>, judged: &Judged, entry: &mut RegFileEntry) -> Result<()> {
+        let is_file = d.stat.st_mode & libc::S_IFMT == libc::S_IFREG;
+        if self.options.embed_files && is_file && !judged.pseudo {
+            let anchor = Anchor::new(d.fd.try_clone().os(|| "duplicate a descriptor")?);
+            entry.embedded = Some(self.embedded.store(self.images, &anchor, &d.stat)?);
+        }
+        Ok(())
+    }
+
+    fn add_ghost(&mut self, id: u32, d: &Description<'_>) -> Result<()> {
+        let inode = (d.stat.st_dev, d.stat.st_ino);
+        let ghost = match self.ghosts.get(&inode) {
+            Some(&ghost) => ghost,
+            None => {
+                self.check_ghost_limit(d)?;
+                let ghost = self.ghosts.len() as u32 + 1;
+                ghost::dump(self.images, ghost, d.fd.as_fd(), &d.stat)?;
+                self.ghosts.insert(inode, ghost);
+                ghost
+            }
+        };
+        self.remap(id, ghost, RemapType::Ghost);
+        Ok(())
+    }
+
+    /// `--embed-files` asks for content to travel, however much it is.
+    fn check_ghost_limit(&self, d: &Description<'_>) -> Result<()> {
+        let is_file = d.stat.st_mode & libc::S_IFMT == libc::S_IFREG;
+        let (size, limit) = (d.stat.st_blocks as u64 * 512, self.options.ghost_limit);
+        if !is_file || size <= limit || self.options.embed_files {
+            return Ok(());
+        }
+        let reason = format!("is deleted and takes {size} bytes on disk, more than the limit of {limit}");
+        let help = format!("raise it: --ghost-limit {}", size.div_ceil(1 << 20) << 20);
+        Err(Error::new("E-GHOST-TOO-LARGE", Blame::Usage, reason).help(help))
+    }
+
+    fn add_linked(&mut self, id: u32, d: &Description<'_>, path: &[u8]) -> Result<()> {
+        let inode = (d.stat.st_dev, d.stat.st_ino);
+        let link = match self.linked.get(&inode) {
+            Some(&link) => link,
+            None if !self.options.link_remap => return Err(remap::refuse_link(&d.stat)),
+            None => match self.make_link(d, path) {
+                // On overlayfs a file of a lower layer counts links, but the kernel knows that it has none left.
+                Err(e) if e.errno() == Some(libc::ENOENT) => return self.add_ghost(id, d),
+                made => made?,
+            },
+        };
+        self.linked.insert(inode, link);
+        self.remap(id, link, RemapType::Linked);
+        Ok(())
+    }
+
+    fn make_link(&mut self, d: &Description<'_>, path: &[u8]) -> Result<u32> {
+        loop {
+            let id = self.allocate();
+            // Taken by what an earlier dump has left.
+            let Some(link) = self.links.make(d.fd.as_fd(), path, id)? else { continue };
+            let name = link.into_os_string().into_encoded_bytes();
+            let reg = RegFileEntry { id, name, ..RegFileEntry::default() };
+            self.push(FileEntry { r#type: FdType::Reg.into(), id, reg: Some(reg), ..FileEntry::default() });
+            return Ok(id);
+        }
+    }
+
+    fn remap(&mut self, orig_id: u32, remap_id: u32, kind: RemapType) {
+        self.remaps.push(RemapFilePathEntry { orig_id, remap_id, remap_type: Some(kind.into()) });
+    }
+}
+
+/// A restore may install a missing embedded file only if it knows that it is written to.
+fn note_written(reg: &mut RegFileEntry, written: bool) {
+    if written && reg.embedded.is_some() {
+        reg.flags |= libc::O_RDWR as u32;
+    }
+}
