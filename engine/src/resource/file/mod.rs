@@ -41,6 +41,7 @@ pub mod restore;
 mod round_trip;
 #[cfg(test)]
 mod testing;
+pub mod table;
 pub mod tty;
 mod validate;
 
