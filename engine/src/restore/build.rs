@@ -166,6 +166,15 @@ pub(super) fn set_foreground(built: &mut Built, terminal: &OwnedFd, pgrp: i32, t
     batch.expect_all()
 }
 
+/// Bears the threads besides the leader.
+pub(super) fn threads(task: &TaskPlan, built: &mut Built) -> Result<()> {
+    for (tid, _) in task.threads.iter().skip(1) {
+        born(&mut built.loan, *tid, THREAD_FLAGS as u64, 0)?;
+        built.threads.push(*tid);
+    }
+    Ok(())
+}
+
 /// Everything that is set last. The task stands ready to be detached afterwards.
 pub(super) fn complete(
     task: &TaskPlan,
@@ -175,10 +184,6 @@ pub(super) fn complete(
     told: &mut Vec<NotKept>,
 ) -> Result<()> {
     let process = task.process();
-    for (tid, _) in task.threads.iter().skip(1) {
-        born(&mut built.loan, *tid, THREAD_FLAGS as u64, 0)?;
-        built.threads.push(*tid);
-    }
     memory_restore::finish(&mut built.loan, &body.mm, &built.fit)?;
     attributes::restore_by_proc(&built.proc, &process)?;
     complete_process(&process, task.pid, &mut built.loan)?;

@@ -224,9 +224,17 @@ impl Construction {
 
     /// Everything that is set last: threads, signals, credentials, timers, registers.
     pub(super) fn complete(&mut self) -> Result<()> {
-        self.plan.files.set_owners()?;
-        let mut left = HashSet::new();
         let indices: Vec<usize> = self.built.keys().copied().collect();
+        for index in &indices {
+            self.named(*index, |this| {
+                let Construction { plan, built, .. } = this;
+                let (Some(built), Some(task)) = (built.get_mut(index), plan.tasks.get(*index)) else { return Ok(()) };
+                build::threads(task, built)
+            })?;
+        }
+        self.plan.files.set_owners()?;
+        self.plan.files.seal()?;
+        let mut left = HashSet::new();
         for index in indices {
             self.named(index, |this| {
                 let Construction { plan, transport, built, runtime, told, .. } = this;

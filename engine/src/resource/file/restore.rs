@@ -129,7 +129,10 @@ impl FileRestore {
     /// are missing. What can be known only later (see [`is_late`](FileRestore::is_late)) is left out.
     pub fn check(&self) -> Vec<Error> {
         let mut seen = HashSet::new();
+        // The path of a terminal is made by its pair.
+        let of_ttys: HashSet<u32> = self.entries.values().filter_map(|entry| entry.tty.as_ref()?.regf_id).collect();
         let regular = self.entries.values().filter_map(|entry| entry.reg.as_ref());
+        let regular = regular.filter(|reg| !of_ttys.contains(&reg.id));
         let fresh = regular.filter(|reg| {
             seen.insert((&reg.name, reg.size, reg.mode, &reg.build_id, self.stand_ins.get(&reg.id)))
         });

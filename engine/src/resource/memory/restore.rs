@@ -61,9 +61,11 @@ pub struct Supplies<'a> {
 
 /// Builds the address space of the task on loan, which has that of `parent`, or of our own process.
 pub fn build(loan: &mut Loan, new: &Blueprint<'_>, parent: Option<&Blueprint<'_>>, with: &mut Supplies<'_>) -> Result<()> {
+    // The kernel changes the executable only while no mapping of the old one is left (kernel/fork.c, replace_mm_exe_file).
+    let parent = parent.filter(|parent| parent.mm.exe_file_id == new.mm.exe_file_id);
     let kept = parent.map_or_else(Vec::new, |parent| common(new, parent));
     strip(loan, &kept, with.keep)?;
-    set_fields(loan, new.mm, with)?;
+    set_fields(loan, new.mm, parent.is_some(), with)?;
     let is_kept = |vma: &VmaEntry| kept.iter().any(|range| range.start <= vma.start && vma.end <= range.end);
     let missing: Vec<&VmaEntry> = new.mm.vmas.iter().filter(|vma| is_mapped(vma, new.fit) && !is_kept(vma)).collect();
     for group in missing.chunks(FILES_AT_ONCE) {
@@ -129,10 +131,12 @@ fn run_if_full(loan: &mut Loan, batch: &mut Batch) -> Result<()> {
 }
 
 /// Sets the fields of the mm by prctl(PR_SET_MM_MAP); the executable can change while no file of it is mapped.
-fn set_fields(loan: &mut Loan, mm: &MmEntry, with: &mut Supplies<'_>) -> Result<()> {
-    let exe = with.files.open_with(mm.exe_file_id, OFlag::O_RDONLY)?;
+fn set_fields(loan: &mut Loan, mm: &MmEntry, same_exe: bool, with: &mut Supplies<'_>) -> Result<()> {
+    let exe = if same_exe { None } else { Some(with.files.open_with(mm.exe_file_id, OFlag::O_RDONLY)?) };
     let mut batch = loan.batch();
-    let number = (with.lend)(&mut batch, &[exe.as_raw_fd()])?.first().copied().unwrap_or(-1);
+    let exe: Vec<RawFd> = exe.iter().map(AsRawFd::as_raw_fd).collect();
+    // -1 leaves the executable as it is.
+    let number = (with.lend)(&mut batch, &exe)?.first().copied().unwrap_or(-1);
     let auxv: Vec<u8> = mm.mm_saved_auxv.iter().flat_map(|word| (*word as usize).to_ne_bytes()).collect();
     let auxv_at = batch.put(&auxv);
     // struct prctl_mm_map of linux/prctl.h.
@@ -158,7 +162,9 @@ fn set_fields(loan: &mut Loan, mm: &MmEntry, with: &mut Supplies<'_>) -> Result<
     let map_at = batch.put(&map);
     let args = [libc::PR_SET_MM as u64, PR_SET_MM_MAP, map_at, map.len() as u64];
     batch.call("prctl PR_SET_MM_MAP", libc::SYS_prctl, &args);
-    batch.call("close", libc::SYS_close, &[number as u64]);
+    if number >= 0 {
+        batch.call("close", libc::SYS_close, &[number as u64]);
+    }
     loan.run(&mut batch)?;
     batch.expect_all()
 }
