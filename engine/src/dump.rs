@@ -44,6 +44,7 @@ pub fn dump(options: &DumpOptions) -> Result<DumpReport> {
     frozen.release(fate(options))?;
     report.stats.frozen_time = micros(frozen_since);
     report.image_bytes = image_bytes(&images)?;
+    report.stats.write(options.places.work_dir())?;
     Ok(report)
 }
 

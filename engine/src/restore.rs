@@ -33,6 +33,7 @@ pub fn restore(options: &RestoreOptions) -> Result<RestoreReport> {
     let mut report = tree.let_go(options.final_state == FinalState::Stopped)?;
     report.stats.forking_time = forking_time;
     report.stats.restore_time = micros(started);
+    report.stats.write(options.places.work_dir())?;
     Ok(report)
 }
 
