@@ -8,6 +8,7 @@ use super::plan::{Body, Plan, TaskPlan};
 use super::transport::{Parcel, Transport};
 use crate::check::{self, Feature};
 use crate::error::{Error, OsContext, Result};
+use crate::fault;
 use crate::image::message::{CoreEntry, FdinfoEntry, FsEntry, TaskCoreEntry};
 use crate::report::{NotKept, RestoreStats};
 use crate::resource::file::fs;
@@ -267,7 +268,8 @@ fn complete_thread(pid: i32, tid: i32, core: &CoreEntry, last_cap: u32, loan: &m
     }
     attributes::restore_pdeath(&mut batch, &thread);
     loan.run(&mut batch)?;
-    batch.expect_all()
+    batch.expect_all()?;
+    fault::point("credentials-changed")
 }
 
 /// What we set from outside, which no privilege of the thread limits.
