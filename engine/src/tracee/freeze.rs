@@ -11,6 +11,9 @@ use crate::kernel::stat::State;
 use crate::kernel::{Pid, ProcDir, children, stat, status, tasks};
 use crate::sys::ptrace::{self, Stop};
 
+/// include/linux/sched.h: set before anything of a task is taken down.
+const PF_EXITING: u32 = 4;
+
 /// A stopped process, or a zombie.
 #[derive(Debug)]
 pub struct FrozenTask {
@@ -73,6 +76,18 @@ impl Frozen {
     /// The tasks, the root first, parents before their children.
     pub fn tasks(&self) -> &[FrozenTask] {
         &self.tasks
+    }
+
+    /// Replaces an error by its cause, if that is the death of a task, which shows in many ways.
+    pub fn explain(&self, error: Error) -> Error {
+        match self.tasks.iter().find(|task| task.has_died()) {
+            Some(task) if error.code() != "E-TASK-GONE" => {
+                Error::new("E-TASK-GONE", Blame::Environment, "was killed while it was being dumped")
+                    .task(task.pid, &task.comm)
+                    .detail(error.headline())
+            }
+            _ => error,
+        }
     }
 
     /// Ends the freeze; every task meets its fate even if one of them fails.
@@ -144,6 +159,13 @@ impl Drop for Frozen {
 }
 
 impl FrozenTask {
+    fn has_died(&self) -> bool {
+        match stat::read(&self.proc) {
+            Ok(stat) => !self.zombie && (stat.state == State::Zombie || stat.flags & PF_EXITING != 0),
+            Err(error) => error.code() == "E-TASK-GONE",
+        }
+    }
+
     /// False when the thread ended meanwhile.
     fn seize(&self, tid: Pid) -> Result<bool> {
         let attempt = ptrace::seize(tid, ptrace::O_TRACESYSGOOD).and_then(|()| ptrace::interrupt(tid));
@@ -227,7 +249,12 @@ impl FrozenTask {
             if fate == Fate::Kill {
                 while !matches!(ptrace::wait(*tid), Ok(Stop::Exited(_)) | Err(_)) {}
             } else {
-                result = result.and(ptrace::detach(*tid).os(named("PTRACE_DETACH")));
+                let detached = ptrace::detach(*tid);
+                if detached.is_err() {
+                    // It has died, and its parent is told when its tracer knows.
+                    let _ = ptrace::poll(*tid);
+                }
+                result = result.and(detached.os(named("PTRACE_DETACH")));
             }
         }
         result
