@@ -85,9 +85,11 @@ impl Fault {
 
     fn strike(&self) -> Result<()> {
         match self.effect {
-            Effect::Fail => Err(Error::new("E-FAULT", Blame::Usage, format!("{VARIABLE} asks for a failure here"))
-                .on(&self.name)
-                .help(format!("unset {VARIABLE}"))),
+            Effect::Fail => {
+                Err(Error::new("E-FAULT", Blame::Usage, format!("{VARIABLE} asks for a failure here"))
+                    .on(&self.name)
+                    .help(format!("unset {VARIABLE}")))
+            }
             Effect::Kill => raise(Signal::SIGKILL).os(|| "raise SIGKILL"),
             Effect::Wait => raise(Signal::SIGSTOP).os(|| "raise SIGSTOP"),
         }

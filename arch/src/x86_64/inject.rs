@@ -228,7 +228,8 @@ mod tests {
     #[test]
     fn what_was_saved_is_found_again() {
         let regs = Regs(core::array::from_fn(|i| i as u64 + 1));
-        let saved = Saved { regs, mask: 40, area: 41, area_len: 42, tgid: 43, tid: 44, wake: 45, reserved: 0 };
+        let saved =
+            Saved { regs, mask: 40, area: 41, area_len: 42, tgid: 43, tid: 44, wake: 45, reserved: 0 };
         let bytes = saved.to_bytes();
         assert_eq!(Saved::from_bytes(&bytes), Some(saved));
         assert_eq!(Saved::from_bytes(&bytes[1..]), None);

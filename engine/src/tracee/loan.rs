@@ -94,7 +94,8 @@ impl Loan {
         site.mem.read_exact_at(&mut tail, site.stub).os(|| format!("read the vdso of {}", site.pid))?;
         let left = recover(&site, &mut tail)?;
         let (regs, rseq) = departure(site.pid, tid)?;
-        let mut loan = Loan { site, slot: 0, tid, regs, rseq, mask: 0, tail, born: Vec::new(), state: State::Home };
+        let mut loan =
+            Loan { site, slot: 0, tid, regs, rseq, mask: 0, tail, born: Vec::new(), state: State::Home };
         for slot in 0..loan.site.slots {
             loan.write_vdso(arch::stub(), loan.site.stub + slot * slot_len())?;
         }
@@ -343,8 +344,10 @@ impl Loan {
 
     fn map_area(&mut self) -> Result<()> {
         let Area { start, len } = self.site.area;
-        let (prot, flags) =
-            (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED_NOREPLACE);
+        let (prot, flags) = (
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED_NOREPLACE,
+        );
         let (nr, args) = arch::syscall::mmap(start, len, prot as u64, flags as u64, -1, 0);
         let mapped = self.run_one(nr, args)?;
         if mapped != start as i64 {
@@ -465,7 +468,10 @@ fn bring_home(tid: i32, regs: &Regs, mask: u64) -> Result<()> {
 fn recover(site: &Site, tail: &mut [u8]) -> Result<Vec<Area>> {
     let mut areas = Vec::new();
     for (slot, bytes) in tail.chunks_exact_mut(slot_len() as usize).enumerate() {
-        let (Some(code), Some(behind)) = (bytes.get(..arch::stub().len()), bytes.get(arch::stub().len()..)) else { continue };
+        let (Some(code), Some(behind)) = (bytes.get(..arch::stub().len()), bytes.get(arch::stub().len()..))
+        else {
+            continue;
+        };
         let Some(saved) = Saved::from_bytes(behind).filter(|_| code == arch::stub()) else { continue };
         bytes.fill(0);
         let start = site.stub + slot as u64 * slot_len();

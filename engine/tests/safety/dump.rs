@@ -84,7 +84,8 @@ fn a_stopped_victim_stays_stopped() {
 }
 
 /// Points at which the victim stands still, and what is in it of ours.
-const HELD: [&str; 6] = ["frozen", "registers-changed", "area-mapped", "thread-switched", "loan-ended", "collected"];
+const HELD: [&str; 6] =
+    ["frozen", "registers-changed", "area-mapped", "thread-switched", "loan-ended", "collected"];
 
 #[test]
 fn a_victim_that_is_killed_midway_is_an_error() {
@@ -104,7 +105,11 @@ fn a_victim_that_is_killed_midway_is_an_error() {
         if root {
             victim.reap();
         } else {
-            assert!(matches!(state(victim.pid()), Some('S' | 'R' | 'D')), "{point}: {:?}", state(victim.pid()));
+            assert!(
+                matches!(state(victim.pid()), Some('S' | 'R' | 'D')),
+                "{point}: {:?}",
+                state(victim.pid())
+            );
         }
     }
 }
@@ -142,7 +147,8 @@ fn a_victim_that_keeps_executing_is_dumped_or_refused() {
     for round in 0..15 {
         let images = tempfile::tempdir().unwrap();
         let outcome = run(dump(pid, "--leave-running", images.path()));
-        let answered = outcome.status.success() || outcome.status.code() == Some(1) && outcome.stderr.contains("error[E-");
+        let answered = outcome.status.success()
+            || outcome.status.code() == Some(1) && outcome.stderr.contains("error[E-");
         assert!(answered && !outcome.stderr.contains("E-BUG"), "round {round}: {outcome:?}");
         assert_eq!(outcome.status.success(), images.path().join("inventory.img").exists());
         assert!(shell.try_wait().unwrap().is_none(), "round {round}: the victim has ended");

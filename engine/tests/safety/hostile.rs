@@ -35,7 +35,8 @@ fn images(marker: &str, place: &Path) -> tempfile::TempDir {
 
 /// Processes with the marker among their arguments.
 fn marked(marker: &str) -> Vec<i32> {
-    let pids = fs::read_dir("/proc").unwrap().filter_map(|e| e.unwrap().file_name().to_str()?.parse::<i32>().ok());
+    let pids =
+        fs::read_dir("/proc").unwrap().filter_map(|e| e.unwrap().file_name().to_str()?.parse::<i32>().ok());
     let has = |pid: &i32| {
         let cmdline = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
         cmdline.windows(marker.len()).any(|bytes| bytes == marker.as_bytes())
@@ -103,7 +104,10 @@ fn hostile_images_are_refused_or_restored_but_never_harm() {
         let outcome = run(command);
         let code = outcome.status.code();
         assert!(code == Some(0) || code == Some(1), "{context}: {outcome:?}");
-        assert!(!outcome.stderr.contains("panicked") && !outcome.stderr.contains("E-BUG"), "{context}: {outcome:?}");
+        assert!(
+            !outcome.stderr.contains("panicked") && !outcome.stderr.contains("E-BUG"),
+            "{context}: {outcome:?}"
+        );
         let left = marked(&marker);
         if code == Some(0) {
             left.iter().for_each(|pid| signal::kill(Pid::from_raw(*pid), SIGKILL).unwrap_or(()));

@@ -75,7 +75,8 @@ fn a_killed_restore_leaves_no_sibling() {
     let images = tempfile::tempdir().unwrap();
     let (_victim, pids) = dumped(images.path());
     for point in ["root-forked", "tree-populated", "before-letting-go"] {
-        let command = || with_fault(crio("restore -d --restore-sibling", images.path()), &format!("{point}:kill"));
+        let command =
+            || with_fault(crio("restore -d --restore-sibling", images.path()), &format!("{point}:kill"));
         let outcome = run_when_free(command);
         assert_eq!(outcome.status.signal(), Some(SIGKILL as i32), "{point}: {outcome:?}");
         await_gone(&pids, point);

@@ -32,7 +32,9 @@ fn mount(arguments: &[&str], dir: &Path) {
 fn a_full_disk_is_an_error_that_says_so() {
     let mut victim = Victim::start("");
     let before = victim.look();
-    for options in ["size=4k", "size=24k", "size=1m", "size=3m", "size=64m,nr_inodes=6", "size=64m,nr_inodes=18"] {
+    for options in
+        ["size=4k", "size=24k", "size=1m", "size=3m", "size=64m,nr_inodes=6", "size=64m,nr_inodes=18"]
+    {
         let disk = Disk::new(options);
         let outcome = run(dump(victim.pid(), "", disk.0.path()));
         outcome.refused("E-DISK-FULL", options);

@@ -21,7 +21,8 @@ fn program() -> &'static Path {
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/programs/victim.c");
         let binary = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("victim.{}", std::process::id()));
         let cc = std::env::var_os("CC").unwrap_or_else(|| "cc".into());
-        let status = Command::new(cc).args(["-O1", "-pthread", "-o"]).arg(&binary).arg(source).status().unwrap();
+        let status =
+            Command::new(cc).args(["-O1", "-pthread", "-o"]).arg(&binary).arg(source).status().unwrap();
         assert!(status.success(), "the victim does not compile");
         binary
     })
@@ -87,7 +88,11 @@ impl Victim {
                 assert!(output.lines().all(|line| line == "good"), "{context}: {output}");
                 break;
             }
-            assert!(Instant::now() < deadline, "{context}: the victim is silent in state {:?}", state(self.pid()));
+            assert!(
+                Instant::now() < deadline,
+                "{context}: the victim is silent in state {:?}",
+                state(self.pid())
+            );
             std::thread::sleep(Duration::from_millis(2));
         }
         self.answers = wanted;

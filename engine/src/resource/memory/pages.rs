@@ -91,7 +91,9 @@ pub fn copy_all(transfers: &[Transfer]) -> Result<()> {
             }
             let halfway = index == transfers.len() / 2;
             let passed = if halfway { fault::point("pages-half-copied") } else { Ok(()) };
-            passed.and_then(|()| copy(transfer, &mut buffer)).inspect_err(|_| stop.store(true, Ordering::Relaxed))?;
+            passed
+                .and_then(|()| copy(transfer, &mut buffer))
+                .inspect_err(|_| stop.store(true, Ordering::Relaxed))?;
         }
         Ok(())
     };
