@@ -7,10 +7,13 @@
 //! Not here: how one error looks (`error`), how a line of the log looks (`log`).
 
 use std::fmt::Write as _;
+use std::path::Path;
 
 use serde::Serialize;
 
-use crate::error::Error;
+use crate::error::{Error, Result};
+use crate::image::message::{DumpStatsEntry, RestoreStatsEntry, StatsEntry};
+use crate::image::{ImageDir, Kind};
 use crate::log::escape;
 
 /// One piece of the program's state that the image does not carry.
@@ -111,6 +114,43 @@ pub struct RestoreReport {
     pub counts: Counts,
     /// Times and pages.
     pub stats: RestoreStats,
+}
+
+impl DumpStats {
+    /// As `stats-dump` in the work directory holds it: podman and CRIU's test runner read that.
+    pub fn write(&self, work_dir: &Path) -> Result<()> {
+        let dump = DumpStatsEntry {
+            freezing_time: self.freezing_time,
+            frozen_time: self.frozen_time,
+            memdump_time: self.memdump_time,
+            memwrite_time: self.memwrite_time,
+            pages_scanned: self.pages_scanned,
+            pages_skipped_parent: self.pages_skipped_parent,
+            pages_written: self.pages_written,
+            irmap_resolve: Some(self.irmap_resolve),
+            pages_lazy: self.pages_lazy,
+            shpages_scanned: Some(self.shpages_scanned),
+            shpages_skipped_parent: Some(self.shpages_skipped_parent),
+            shpages_written: Some(self.shpages_written),
+            ..DumpStatsEntry::default()
+        };
+        ImageDir::open(work_dir)?.write_one(Kind::StatsDump, &StatsEntry { dump: Some(dump), restore: None })
+    }
+}
+
+impl RestoreStats {
+    /// As `stats-restore` in the work directory holds it.
+    pub fn write(&self, work_dir: &Path) -> Result<()> {
+        let restore = RestoreStatsEntry {
+            pages_compared: self.pages_compared,
+            pages_skipped_cow: self.pages_skipped_cow,
+            forking_time: self.forking_time,
+            restore_time: self.restore_time,
+            pages_restored: Some(self.pages_restored),
+        };
+        ImageDir::open(work_dir)?
+            .write_one(Kind::StatsRestore, &StatsEntry { dump: None, restore: Some(restore) })
+    }
 }
 
 impl DumpReport {

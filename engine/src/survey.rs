@@ -95,13 +95,14 @@ impl TaskSurvey<'_> {
         let foreign = |id: Pid| !pids.contains(&id);
         if root && !options.shell_job && stat.sid != stat.pid {
             let reason = format!("belongs to session {}, whose leader is not in the tree", stat.sid);
-            self.block(
-                Error::new("E-SHELL-JOB", Blame::Usage, reason)
-                    .help("add --shell-job to dump it as a job of a shell, or dump the tree from its session leader"),
-            );
+            self.block(Error::new("E-SHELL-JOB", Blame::Usage, reason).help(
+                "add --shell-job to dump it as a job of a shell, or dump the tree from its session leader",
+            ));
         } else if !root && !options.shell_job && foreign(stat.sid) {
             let reason = format!("belongs to session {}, whose leader is not in the tree", stat.sid);
-            self.block(Error::new("E-SESSION", Blame::Program, reason).help("dump the tree from its session leader"));
+            self.block(
+                Error::new("E-SESSION", Blame::Program, reason).help("dump the tree from its session leader"),
+            );
         }
     }
 
@@ -129,7 +130,9 @@ impl TaskSurvey<'_> {
 
     fn threads(&mut self) -> Result<()> {
         for tid in tasks::read(self.proc)? {
-            let Some(status) = present(self.proc.thread(tid).and_then(|t| status::read(&t)))? else { continue };
+            let Some(status) = present(self.proc.thread(tid).and_then(|t| status::read(&t)))? else {
+                continue;
+            };
             self.survey.counts.threads += 1;
             if status.tracer_pid != 0 {
                 let reason = format!("is traced by process {}", status.tracer_pid);

@@ -116,7 +116,9 @@ impl Construction {
     }
 
     pub(super) fn task(&mut self, index: usize) -> Result<&mut Built> {
-        self.built.get_mut(&index).ok_or_else(|| Error::bug(format!("task {index} of the plan does not exist")))
+        self.built
+            .get_mut(&index)
+            .ok_or_else(|| Error::bug(format!("task {index} of the plan does not exist")))
     }
 
     fn bear(&mut self, index: usize) -> Result<()> {
@@ -170,7 +172,10 @@ impl Construction {
         let own = nix::unistd::getpgrp().as_raw();
         let order = |leads: bool| {
             let tasks = self.plan.tasks.iter().enumerate();
-            tasks.filter(move |(_, t)| (t.pgid == t.pid) == leads).map(|(i, t)| (i, t.pgid, t.sid == t.pid)).collect::<Vec<_>>()
+            tasks
+                .filter(move |(_, t)| (t.pgid == t.pid) == leads)
+                .map(|(i, t)| (i, t.pgid, t.sid == t.pid))
+                .collect::<Vec<_>>()
         };
         for (index, pgid, session_leader) in order(true).into_iter().chain(order(false)) {
             // A session leader leads its group already; our own group is inherited.
@@ -228,7 +233,9 @@ impl Construction {
         for index in &indices {
             self.named(*index, |this| {
                 let Construction { plan, built, .. } = this;
-                let (Some(built), Some(task)) = (built.get_mut(index), plan.tasks.get(*index)) else { return Ok(()) };
+                let (Some(built), Some(task)) = (built.get_mut(index), plan.tasks.get(*index)) else {
+                    return Ok(());
+                };
                 build::threads(task, built)
             })?;
         }
@@ -238,7 +245,9 @@ impl Construction {
         for index in indices {
             self.named(index, |this| {
                 let Construction { plan, transport, built, runtime, told, .. } = this;
-                let (Some(built), Some(task)) = (built.get_mut(&index), plan.tasks.get(index)) else { return Ok(()) };
+                let (Some(built), Some(task)) = (built.get_mut(&index), plan.tasks.get(index)) else {
+                    return Ok(());
+                };
                 let Some(body) = &task.body else { return Ok(()) };
                 if left.insert(body.ids.files_id) {
                     build::run(&mut built.loan, |batch| transport.leave(batch))?;
@@ -281,10 +290,15 @@ impl Construction {
         };
         for (index, task) in &self.built {
             let was = self.plan.tasks.get(*index).map(|t| t.process()).unwrap_or_default();
-            let stop = if was.task_state == state::STOPPED { was.stop_signo.or(Some(libc::SIGSTOP as u32)) } else { None };
+            let stop = if was.task_state == state::STOPPED {
+                was.stop_signo.or(Some(libc::SIGSTOP as u32))
+            } else {
+                None
+            };
             if let Some(signal) = stop.or(stopped.then_some(libc::SIGSTOP as u32)) {
                 let signal = Signal::try_from(signal as i32).unwrap_or(Signal::SIGSTOP);
-                signal::kill(nix::unistd::Pid::from_raw(task.proc.pid()), signal).os(|| "kill with a stop signal")?;
+                signal::kill(nix::unistd::Pid::from_raw(task.proc.pid()), signal)
+                    .os(|| "kill with a stop signal")?;
             }
         }
         // From here on nothing is taken back: a task that cannot be detached has died by itself.
@@ -342,7 +356,8 @@ fn fork(parent: &mut Loan, pid: Pid, flags: u64) -> Result<Built> {
 pub(super) fn born(parent: &mut Loan, pid: Pid, flags: u64, exit_signal: u64) -> Result<()> {
     let mut batch = parent.batch();
     let wanted = batch.put(&pid.to_ne_bytes());
-    let args = CloneArgs { flags, exit_signal, set_tid: wanted, set_tid_size: 1, ..CloneArgs::default() }.to_bytes();
+    let args =
+        CloneArgs { flags, exit_signal, set_tid: wanted, set_tid_size: 1, ..CloneArgs::default() }.to_bytes();
     let len = args.len() as u64;
     let args = batch.put(&args);
     let call = batch.call(format!("clone3 with id {pid}"), libc::SYS_clone3, &[args, len]);
@@ -353,4 +368,3 @@ pub(super) fn born(parent: &mut Loan, pid: Pid, flags: u64, exit_signal: u64) ->
     }
     Ok(())
 }
-

@@ -75,21 +75,17 @@ impl Loan {
         let mut tail = vec![0; arch::stub_len()];
         site.mem.read_exact_at(&mut tail, site.stub).os(|| format!("read the vdso of {}", site.pid))?;
         let (regs, rseq) = departure(site.pid, tid)?;
-        let mut loan = Loan {
-            site,
-            tid,
-            regs,
-            rseq,
-            mask: 0,
-            tail,
-            born: Vec::new(),
-            state: State::Home,
-        };
-        loan.site.mem.write_all_at(arch::stub(), loan.site.stub).os(|| format!("write the vdso of {}", loan.site.pid))?;
+        let mut loan = Loan { site, tid, regs, rseq, mask: 0, tail, born: Vec::new(), state: State::Home };
+        loan.site
+            .mem
+            .write_all_at(arch::stub(), loan.site.stub)
+            .os(|| format!("write the vdso of {}", loan.site.pid))?;
         loan.send_out(tid)?;
         let Area { start, len } = loan.site.area;
-        let (prot, flags) =
-            (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED_NOREPLACE);
+        let (prot, flags) = (
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED_NOREPLACE,
+        );
         let (nr, args) = arch::syscall::mmap(start, len, prot as u64, flags as u64, -1, 0);
         let mapped = loan.run_one(nr, args)?;
         if mapped != start as i64 {
@@ -123,7 +119,15 @@ impl Loan {
     pub fn move_stub(&mut self, from: u64, len: u64, to: u64) -> Result<()> {
         let flags = (libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED) as u64;
         let delta = to.wrapping_sub(from);
-        set_registers(self.tid, &arch::enter_one(&self.regs, self.site.stub, libc::SYS_mremap as u64, [from, len, len, flags, to, 0]))?;
+        set_registers(
+            self.tid,
+            &arch::enter_one(
+                &self.regs,
+                self.site.stub,
+                libc::SYS_mremap as u64,
+                [from, len, len, flags, to, 0],
+            ),
+        )?;
         for _ in ["entry", "exit"] {
             ptrace::cont_to_syscall(self.tid).os(|| format!("PTRACE_SYSCALL {}", self.tid))?;
             match ptrace::wait(self.tid).os(|| format!("wait for {}", self.tid))? {
@@ -258,14 +262,20 @@ impl Loan {
         let len = buffer.len();
         match read_memory(self.site.pid, address, buffer) {
             Ok(n) if n == len => Ok(()),
-            _ => self.site.mem.read_exact_at(buffer, address).os(|| format!("read memory of {}", self.site.pid)),
+            _ => self
+                .site
+                .mem
+                .read_exact_at(buffer, address)
+                .os(|| format!("read memory of {}", self.site.pid)),
         }
     }
 
     fn write(&self, address: u64, bytes: &[u8]) -> Result<()> {
         match write_memory(self.site.pid, address, bytes) {
             Ok(n) if n == bytes.len() => Ok(()),
-            _ => self.site.mem.write_all_at(bytes, address).os(|| format!("write memory of {}", self.site.pid)),
+            _ => {
+                self.site.mem.write_all_at(bytes, address).os(|| format!("write memory of {}", self.site.pid))
+            }
         }
     }
 
@@ -283,7 +293,10 @@ impl Loan {
             reserved: 0,
         };
         let at = self.site.stub + arch::stub().len() as u64;
-        self.site.mem.write_all_at(&saved.to_bytes(), at).os(|| format!("write the vdso of {}", self.site.pid))?;
+        self.site
+            .mem
+            .write_all_at(&saved.to_bytes(), at)
+            .os(|| format!("write the vdso of {}", self.site.pid))?;
         self.state = State::Out;
         // The stub with nothing to do: the rescue works from here on.
         set_registers(tid, &arch::enter(&self.regs, self.site.stub, 0, 0))?;
@@ -313,7 +326,10 @@ impl Loan {
         }
         self.call_home()?;
         self.state = State::Gone;
-        self.site.mem.write_all_at(&self.tail, self.site.stub).os(|| format!("write the vdso of {}", self.site.pid))
+        self.site
+            .mem
+            .write_all_at(&self.tail, self.site.stub)
+            .os(|| format!("write the vdso of {}", self.site.pid))
     }
 
     fn go(&mut self, regs: &Regs) -> Result<()> {
@@ -352,7 +368,8 @@ impl Loan {
                 Stop::Trap if leaving => return Ok(()),
                 Stop::Trap | Stop::Group(_) | Stop::Syscall => {}
                 Stop::Birth => {
-                    let child = ptrace::event_message(self.tid).os(|| format!("PTRACE_GETEVENTMSG {}", self.tid))?;
+                    let child =
+                        ptrace::event_message(self.tid).os(|| format!("PTRACE_GETEVENTMSG {}", self.tid))?;
                     self.born.push(child as i32);
                 }
                 Stop::Signal(libc::SIGSTOP) => {
@@ -416,7 +433,8 @@ pub(super) fn registers(tid: i32) -> Result<Regs> {
     let mut bytes = [0; arch::REGS_LEN];
     let len = ptrace::get_regset(tid, NT_PRSTATUS, &mut bytes).os(|| format!("PTRACE_GETREGSET {tid}"))?;
     bytes.get(..len).and_then(Regs::from_bytes).ok_or_else(|| {
-        Error::new("E-TASK-MODE", Blame::Program, "runs in another mode of the CPU (32-bit)").on(format!("thread {tid}"))
+        Error::new("E-TASK-MODE", Blame::Program, "runs in another mode of the CPU (32-bit)")
+            .on(format!("thread {tid}"))
     })
 }
 

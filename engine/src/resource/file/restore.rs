@@ -130,7 +130,8 @@ impl FileRestore {
     pub fn check(&self) -> Vec<Error> {
         let mut seen = HashSet::new();
         // The path of a terminal is made by its pair.
-        let of_ttys: HashSet<u32> = self.entries.values().filter_map(|entry| entry.tty.as_ref()?.regf_id).collect();
+        let of_ttys: HashSet<u32> =
+            self.entries.values().filter_map(|entry| entry.tty.as_ref()?.regf_id).collect();
         let regular = self.entries.values().filter_map(|entry| entry.reg.as_ref());
         let regular = regular.filter(|reg| !of_ttys.contains(&reg.id));
         let fresh = regular.filter(|reg| {

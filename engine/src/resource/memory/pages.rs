@@ -111,7 +111,10 @@ fn copy(transfer: &Transfer, buffer: &mut Vec<u8>) -> Result<()> {
         let mut rest = buffer.as_mut_slice();
         for (address, len) in &transfer.ranges {
             let Some((part, after)) = rest.split_at_mut_checked(*len) else { break };
-            transfer.mem.read_exact_at(part, *address).os(|| format!("read memory of {} at {address:x}", transfer.pid))?;
+            transfer
+                .mem
+                .read_exact_at(part, *address)
+                .os(|| format!("read memory of {} at {address:x}", transfer.pid))?;
             rest = after;
         }
     }

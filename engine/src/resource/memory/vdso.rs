@@ -76,7 +76,8 @@ impl Runtime {
                 loan.move_stub(part.start, len, target)?;
             } else {
                 let flags = (libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED) as u64;
-                let moved = loan.run_one(libc::SYS_mremap as u64, [part.start, len, len, flags, target, 0])?;
+                let moved =
+                    loan.run_one(libc::SYS_mremap as u64, [part.start, len, len, flags, target, 0])?;
                 if moved != target as i64 {
                     let errno = std::io::Error::from_raw_os_error(-moved as i32);
                     return Err(Error::os(format!("mremap the vvar to {target:x}"), errno));
@@ -104,7 +105,9 @@ impl Runtime {
         let ahead = self.vdso.start - self.range().start;
         let behind = self.range().end - self.vdso.end;
         let data_fits = match find(status::VVAR) {
-            Some(vvar) => vvar.end - vvar.start == ahead + behind && (vvar.end == vdso.start || vvar.start == vdso.end),
+            Some(vvar) => {
+                vvar.end - vvar.start == ahead + behind && (vvar.end == vdso.start || vvar.start == vdso.end)
+            }
             None => false,
         };
         if old.symbols == new.symbols && image.len() == self.image.len() && data_fits {

@@ -57,7 +57,8 @@ impl ProcessQuestion {
     pub fn answer(&self, batch: &Batch, core: &mut TaskCoreEntry) -> Result<MemoryAttributes> {
         core.child_subreaper = Some(batch.u32_at(self.subreaper) != 0);
         // Absent before Linux 6.3, and where membarrier(2) is.
-        core.membarrier_registration_mask = batch.ret(self.membarrier).ok().map(|mask| mask as u32).filter(|m| *m != 0);
+        core.membarrier_registration_mask =
+            batch.ret(self.membarrier).ok().map(|mask| mask as u32).filter(|m| *m != 0);
         Ok(MemoryAttributes {
             brk: batch.expect(self.brk)?,
             dumpable: batch.expect(self.dumpable)? as i32,
@@ -83,7 +84,9 @@ pub fn restore_privileged(batch: &mut Batch, core: &TaskCoreEntry) {
     if core.child_subreaper == Some(true) {
         prctl(batch, "prctl PR_SET_CHILD_SUBREAPER", libc::PR_SET_CHILD_SUBREAPER, 1);
     }
-    for bit in (0..31).map(|n| 1u32 << n).filter(|bit| core.membarrier_registration_mask.unwrap_or(0) & bit != 0) {
+    for bit in
+        (0..31).map(|n| 1u32 << n).filter(|bit| core.membarrier_registration_mask.unwrap_or(0) & bit != 0)
+    {
         batch.call(format!("membarrier {bit:#x}"), libc::SYS_membarrier, &[bit.into()]);
     }
 }
