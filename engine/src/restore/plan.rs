@@ -197,14 +197,16 @@ fn load_task(images: &ImageDir, entry: &PstreeEntry, index: &HashMap<u32, usize>
             entry.pid, entry.ppid
         )));
     }
-    if entry.threads.first() != Some(&entry.pid) || entry.pid == 0 || entry.threads.len() > MOST_TASKS {
+    let leader = images.require::<CoreEntry>(Kind::Core(entry.pid))?;
+    let tids = entry.threads_of(&leader);
+    if tids.first() != Some(&entry.pid) || entry.pid == 0 || tids.len() > MOST_TASKS {
         return Err(bad(format!("task {} does not lead its threads", entry.pid)));
     }
     let mut threads = Vec::new();
-    for tid in &entry.threads {
+    for tid in tids {
         let name = Kind::Core(*tid).file_name();
         let core = images.require::<CoreEntry>(Kind::Core(*tid))?;
-        if core.tc.as_ref().is_none_or(|tc| tc.task_state != state::ZOMBIE && tc.task_state != state::DEAD) {
+        if core.tc.as_ref().is_none_or(|tc| !tc.is_dead()) {
             registers::load(&core, &name)?;
             let creds = core.thread_core.as_ref().and_then(|thread| thread.creds.as_ref());
             creds.map_or(Ok(()), |creds| credentials::check(creds, &name))?;
