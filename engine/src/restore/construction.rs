@@ -348,26 +348,25 @@ fn places(plan: &Plan, vmas: &[Vma]) -> Result<(Area, u64)> {
 
 /// Makes a child of the task on loan.
 fn fork(parent: &mut Loan, pid: Pid, flags: u64) -> Result<Built> {
-    born(parent, pid, flags, libc::SIGCHLD as u64)?;
+    born(parent, &[pid], flags, libc::SIGCHLD as u64)?;
     let proc = ProcDir::open(pid)?;
     let mem = Arc::new(File::from(proc.open_file("mem", OFlag::O_RDWR)?));
     let loan = parent.adopt(pid, mem)?;
     Ok(Built { loan, proc, fit: Fit::Absent, threads: Vec::new() })
 }
 
-/// Has the task on loan call clone3 with a wanted id; returns when the newborn stands still.
-pub(super) fn born(parent: &mut Loan, pid: Pid, flags: u64, exit_signal: u64) -> Result<()> {
+/// Has the task on loan call clone3 for each of the wanted ids; returns when all newborns stand still.
+pub(super) fn born(parent: &mut Loan, ids: &[Pid], flags: u64, exit_signal: u64) -> Result<()> {
     let mut batch = parent.batch();
-    let wanted = batch.put(&pid.to_ne_bytes());
-    let args =
-        CloneArgs { flags, exit_signal, set_tid: wanted, set_tid_size: 1, ..CloneArgs::default() }.to_bytes();
-    let len = args.len() as u64;
-    let args = batch.put(&args);
-    let call = batch.call(format!("clone3 with id {pid}"), libc::SYS_clone3, &[args, len]);
+    for id in ids {
+        let wanted = batch.put(&id.to_ne_bytes());
+        let args = CloneArgs { flags, exit_signal, set_tid: wanted, set_tid_size: 1, ..CloneArgs::default() };
+        let (args, len) = (batch.put(&args.to_bytes()), size_of::<CloneArgs>() as u64);
+        batch.call(format!("clone3 with id {id}"), libc::SYS_clone3, &[args, len]);
+    }
     parent.run(&mut batch)?;
-    batch.expect(call)?;
     for tid in parent.take_born() {
         await_newborn(tid)?;
     }
-    Ok(())
+    batch.expect_all()
 }
