@@ -9,7 +9,7 @@ use std::sync::Arc;
 use nix::fcntl::OFlag;
 use nix::sys::signal::{self, Signal};
 
-use super::build;
+use super::build::{self, Workshop};
 use super::plan::{Plan, TaskPlan};
 use super::transport::Transport;
 use crate::error::{Error, OsContext, Result};
@@ -143,8 +143,11 @@ impl Construction {
 
     fn build_memory(&mut self, index: usize) -> Result<()> {
         let Construction { plan, transport, built, runtime, keep, stats, .. } = self;
+        let parent = plan.tasks.get(index).and_then(|task| task.parent);
+        let parent_fit =
+            parent.and_then(|parent| built.get(&parent)).map_or(Fit::Absent, |parent| parent.fit.clone());
         let Some(built) = built.get_mut(&index) else { return Ok(()) };
-        build::memory(plan, index, built, transport, runtime, keep, stats)
+        build::memory(plan, index, built, &parent_fit, Workshop { transport, runtime, keep, stats })
     }
 
     fn lead_session(&mut self, index: usize) -> Result<()> {
@@ -345,26 +348,25 @@ fn places(plan: &Plan, vmas: &[Vma]) -> Result<(Area, u64)> {
 
 /// Makes a child of the task on loan.
 fn fork(parent: &mut Loan, pid: Pid, flags: u64) -> Result<Built> {
-    born(parent, pid, flags, libc::SIGCHLD as u64)?;
+    born(parent, &[pid], flags, libc::SIGCHLD as u64)?;
     let proc = ProcDir::open(pid)?;
     let mem = Arc::new(File::from(proc.open_file("mem", OFlag::O_RDWR)?));
     let loan = parent.adopt(pid, mem)?;
     Ok(Built { loan, proc, fit: Fit::Absent, threads: Vec::new() })
 }
 
-/// Has the task on loan call clone3 with a wanted id; returns when the newborn stands still.
-pub(super) fn born(parent: &mut Loan, pid: Pid, flags: u64, exit_signal: u64) -> Result<()> {
+/// Has the task on loan call clone3 for each of the wanted ids; returns when all newborns stand still.
+pub(super) fn born(parent: &mut Loan, ids: &[Pid], flags: u64, exit_signal: u64) -> Result<()> {
     let mut batch = parent.batch();
-    let wanted = batch.put(&pid.to_ne_bytes());
-    let args =
-        CloneArgs { flags, exit_signal, set_tid: wanted, set_tid_size: 1, ..CloneArgs::default() }.to_bytes();
-    let len = args.len() as u64;
-    let args = batch.put(&args);
-    let call = batch.call(format!("clone3 with id {pid}"), libc::SYS_clone3, &[args, len]);
+    for id in ids {
+        let wanted = batch.put(&id.to_ne_bytes());
+        let args = CloneArgs { flags, exit_signal, set_tid: wanted, set_tid_size: 1, ..CloneArgs::default() };
+        let (args, len) = (batch.put(&args.to_bytes()), size_of::<CloneArgs>() as u64);
+        batch.call(format!("clone3 with id {id}"), libc::SYS_clone3, &[args, len]);
+    }
     parent.run(&mut batch)?;
-    batch.expect(call)?;
     for tid in parent.take_born() {
         await_newborn(tid)?;
     }
-    Ok(())
+    batch.expect_all()
 }

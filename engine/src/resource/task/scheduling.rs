@@ -1,13 +1,14 @@
 //! How a thread is scheduled: policy, nice, priority, CPU affinity, I/O priority, timer slack.
 //!
-//! All of it is read and set from outside: sched_setattr(2), sched_setaffinity(2), ioprio_set(2), and
-//! /proc/TID/timerslack_ns. CRIU keeps policy and nice only; the rest is in fields of ours.
+//! All of it is read and set from outside (sched_setattr(2), sched_setaffinity(2), ioprio_set(2)), but for the timer
+//! slack, which the thread itself is asked with the other prctl(2) attributes. CRIU keeps policy and nice only; the
+//! rest is in fields of ours.
 //!
 //! Not kept: utilisation clamps, NUMA memory policy, core scheduling cookies.
 
 use crate::error::{OsContext, Result};
 use crate::image::message::ThreadCoreEntry;
-use crate::kernel::{Pid, ProcDir, attr};
+use crate::kernel::Pid;
 use crate::sys::attr as sched;
 use crate::sys::attr::SchedAttr;
 
@@ -32,7 +33,6 @@ pub fn dump(tid: Pid, core: &mut ThreadCoreEntry) -> Result<()> {
     }
     core.cpu_affinity = sched::affinity(tid).os(|| format!("sched_getaffinity {tid}"))?;
     core.ioprio = Some(sched::ioprio(tid).os(|| format!("ioprio_get {tid}"))?);
-    core.timerslack_ns = Some(attr::timerslack_ns(&ProcDir::open(tid)?)?);
     Ok(())
 }
 
@@ -77,17 +77,7 @@ pub fn restore(tid: Pid, core: &ThreadCoreEntry, told: &mut Vec<String>) -> Resu
             sched::set_ioprio(tid, prio).os(|| format!("ioprio_set {tid}"))?;
         }
     }
-    core.timerslack_ns.map_or(Ok(()), |ns| restore_timerslack(tid, ns))
-}
-
-/// Sets the timer slack. /proc/TID has the file, /proc/PID/task/TID has not (fs/proc/base.c, tgid_base_stuff).
-fn restore_timerslack(tid: Pid, ns: u64) -> Result<()> {
-    let path = format!("/proc/{tid}/timerslack_ns");
-    let now = std::fs::read_to_string(&path).os(|| format!("read {path}"))?;
-    if now.trim() == ns.to_string() {
-        return Ok(());
-    }
-    std::fs::write(&path, ns.to_string()).os(|| format!("write {path}"))
+    Ok(())
 }
 
 #[cfg(test)]
