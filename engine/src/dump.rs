@@ -21,7 +21,7 @@ use crate::resource::memory::{MemoryDump, pages};
 use crate::resource::task;
 use crate::survey::{self, Survey};
 use crate::tracee::{Fate, Frozen, FrozenTask, Loan, Site};
-use crate::{log_debug, log_info};
+use crate::{log_debug, log_info, log_warn};
 
 /// Dumps the tree of `options.tree`. A report with blockers means that the tree was left alone.
 pub fn dump(options: &DumpOptions) -> Result<DumpReport> {
@@ -44,7 +44,10 @@ pub fn dump(options: &DumpOptions) -> Result<DumpReport> {
     frozen.release(fate(options))?;
     report.stats.frozen_time = micros(frozen_since);
     report.image_bytes = image_bytes(&images)?;
-    report.stats.write(options.places.work_dir())?;
+    // The work is done, and cannot be undone, by now.
+    if let Err(error) = report.stats.write(options.places.work_dir()) {
+        log_warn!("the statistics were not written: {error}");
+    }
     Ok(report)
 }
 

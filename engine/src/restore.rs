@@ -15,6 +15,7 @@ use std::time::Instant;
 use self::construction::Construction;
 use self::plan::Plan;
 use crate::error::{OsContext, Result};
+use crate::log_warn;
 use crate::options::{FinalState, RestoreOptions};
 use crate::report::RestoreReport;
 
@@ -33,7 +34,10 @@ pub fn restore(options: &RestoreOptions) -> Result<RestoreReport> {
     let mut report = tree.let_go(options.final_state == FinalState::Stopped)?;
     report.stats.forking_time = forking_time;
     report.stats.restore_time = micros(started);
-    report.stats.write(options.places.work_dir())?;
+    // The work is done, and cannot be undone, by now.
+    if let Err(error) = report.stats.write(options.places.work_dir()) {
+        log_warn!("the statistics were not written: {error}");
+    }
     Ok(report)
 }
 

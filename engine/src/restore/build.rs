@@ -55,25 +55,30 @@ pub(super) fn settle(loan: &mut Loan, transport: &Transport) -> Result<()> {
     })
 }
 
+/// What the address spaces of all tasks are built with.
+pub(super) struct Workshop<'a> {
+    pub(super) transport: &'a Transport,
+    pub(super) runtime: &'a Runtime,
+    pub(super) keep: &'a [Range<u64>],
+    pub(super) stats: &'a mut RestoreStats,
+}
+
 /// Builds the address space, on top of the parent's.
 pub(super) fn memory(
     plan: &mut Plan,
     index: usize,
     built: &mut Built,
-    transport: &Transport,
-    runtime: &Runtime,
-    keep: &[Range<u64>],
-    stats: &mut RestoreStats,
+    parent_fit: &Fit,
+    with: Workshop<'_>,
 ) -> Result<()> {
+    let Workshop { transport, runtime, keep, stats } = with;
     let Plan { tasks, files, shared, .. } = plan;
     let Some((task, body)) = tasks.get(index).and_then(|task| Some((task, task.body.as_ref()?))) else {
         return Ok(());
     };
     built.fit = runtime.fit(&body.mm, body.pages.as_ref())?;
     let parent = task.parent.and_then(|parent| tasks.get(parent)).and_then(|parent| parent.body.as_ref());
-    let parent_fit =
-        parent.map_or(Ok(Fit::Absent), |parent| runtime.fit(&parent.mm, parent.pages.as_ref()))?;
-    let parent = parent.map(|p| Blueprint { mm: &p.mm, pages: p.pages.as_ref(), fit: &parent_fit });
+    let parent = parent.map(|p| Blueprint { mm: &p.mm, pages: p.pages.as_ref(), fit: parent_fit });
     let new = Blueprint { mm: &body.mm, pages: body.pages.as_ref(), fit: &built.fit };
     let lend = |batch: &mut Batch, fds: &[RawFd]| transport.lend(batch, fds);
     let mut with = Supplies { files, shared, lend: &lend, keep, stats };

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use nix::fcntl::OFlag;
 use nix::sys::signal::{self, Signal};
 
-use super::build;
+use super::build::{self, Workshop};
 use super::plan::{Plan, TaskPlan};
 use super::transport::Transport;
 use crate::error::{Error, OsContext, Result};
@@ -143,8 +143,11 @@ impl Construction {
 
     fn build_memory(&mut self, index: usize) -> Result<()> {
         let Construction { plan, transport, built, runtime, keep, stats, .. } = self;
+        let parent = plan.tasks.get(index).and_then(|task| task.parent);
+        let parent_fit =
+            parent.and_then(|parent| built.get(&parent)).map_or(Fit::Absent, |parent| parent.fit.clone());
         let Some(built) = built.get_mut(&index) else { return Ok(()) };
-        build::memory(plan, index, built, transport, runtime, keep, stats)
+        build::memory(plan, index, built, &parent_fit, Workshop { transport, runtime, keep, stats })
     }
 
     fn lead_session(&mut self, index: usize) -> Result<()> {
