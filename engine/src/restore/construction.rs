@@ -211,20 +211,22 @@ impl Construction {
         Ok(())
     }
 
-    /// Opens every description once and installs it in the tables that have it.
+    /// Places every task in the file system, then opens every description once and installs it in the tables that have
+    /// it. A task borrows descriptors for its place, so no table, which tasks may share, can be filled before.
     pub(super) fn open_files(&mut self) -> Result<()> {
-        let mut done = HashSet::new();
         for index in 0..self.plan.tasks.len() {
-            let Some(body) = self.plan.tasks.get(index).and_then(|t| t.body.as_ref()) else { continue };
-            let (files_id, fs) = (body.ids.files_id, body.fs.clone());
             self.named(index, |this| {
                 let Construction { plan, transport, built, .. } = this;
-                let Some(built) = built.get_mut(&index) else { return Ok(()) };
-                build::place_in_file_system(built, &fs, plan, transport)?;
-                if done.insert(files_id) {
-                    build::install_table(built, files_id, plan, transport)?;
-                }
-                Ok(())
+                let (Some(built), Some(fs)) = (built.get_mut(&index), plan.fs(index)) else { return Ok(()) };
+                build::place_in_file_system(built, &fs, plan, transport)
+            })?;
+        }
+        let mut done = HashSet::new();
+        for index in 0..self.plan.tasks.len() {
+            self.named(index, |this| {
+                let Construction { plan, transport, built, .. } = this;
+                let (Some(built), Some(table)) = (built.get_mut(&index), plan.table(index)) else { return Ok(()) };
+                if done.insert(table) { build::install_table(built, table, plan, transport) } else { Ok(()) }
             })?;
         }
         Ok(())

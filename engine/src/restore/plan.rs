@@ -78,6 +78,16 @@ impl TaskPlan {
 }
 
 impl Plan {
+    /// Working directory, root and umask of a living task.
+    pub(super) fn fs(&self, index: usize) -> Option<FsEntry> {
+        self.tasks.get(index)?.body.as_ref().map(|body| body.fs.clone())
+    }
+
+    /// The number of a living task's descriptor table.
+    pub(super) fn table(&self, index: usize) -> Option<u32> {
+        self.tasks.get(index)?.body.as_ref().map(|body| body.ids.files_id)
+    }
+
     /// Reads all images of the directory.
     pub(super) fn load(options: &RestoreOptions) -> Result<Self> {
         let images = ImageDir::open(&options.places.images_dir)?;
