@@ -140,8 +140,13 @@ fn create_one(batch: &mut Batch, timer: &PosixTimerEntry, id: u32) {
 /// Adds the calls that arm all timers with what remained: the last thing before the task runs.
 pub fn arm(batch: &mut Batch, timers: &TaskTimersEntry) {
     for ((kind, name), t) in KINDS.into_iter().zip([&timers.real, &timers.virt, &timers.prof]) {
-        if t.vsec != 0 || t.vusec != 0 || t.isec != 0 || t.iusec != 0 {
-            let value = batch.put(&four_words([t.isec, t.iusec, t.vsec, t.vusec]));
+        let (armed, repeats) = ((t.vsec, t.vusec) != (0, 0), (t.isec, t.iusec) != (0, 0));
+        if armed || repeats {
+            // A timer that has an interval and no value has just expired: the kernel arms ITIMER_REAL again when its
+            // signal is taken (posixtimer_rearm_itimer in kernel/time/itimer.c), which is pending still.
+            let expired = kind == 0 && !armed;
+            let next = if expired { [t.isec, t.iusec] } else { [t.vsec, t.vusec] };
+            let value = batch.put(&four_words([t.isec, t.iusec, next[0], next[1]]));
             batch.call(format!("setitimer {name}"), libc::SYS_setitimer, &[kind, value, 0]);
         }
     }
