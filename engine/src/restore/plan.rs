@@ -79,16 +79,6 @@ impl TaskPlan {
 }
 
 impl Plan {
-    /// Working directory, root and umask of a living task.
-    pub(super) fn fs(&self, index: usize) -> Option<FsEntry> {
-        self.tasks.get(index)?.body.as_ref().map(|body| body.fs.clone())
-    }
-
-    /// The number of a living task's descriptor table.
-    pub(super) fn table(&self, index: usize) -> Option<u32> {
-        self.tasks.get(index)?.body.as_ref().map(|body| body.ids.files_id)
-    }
-
     /// Reads all images of the directory.
     pub(super) fn load(options: &RestoreOptions) -> Result<Self> {
         let images = ImageDir::open(&options.places.images_dir)?;
@@ -120,12 +110,23 @@ impl Plan {
     /// Finds everything that stands in the way; one error that names them all.
     pub(super) fn check(&mut self) -> Result<()> {
         let mut problems = self.files.check();
-        problems.extend(
-            self.tasks.iter().flat_map(|task| task.threads.iter()).filter_map(|(tid, _)| in_use(*tid)),
-        );
+        let own: BTreeSet<Pid> =
+            self.tasks.iter().flat_map(|task| &task.threads).map(|(tid, _)| *tid).collect();
+        let dead = self.files.dead_processes();
+        problems.extend(own.iter().chain(&dead).chain(&self.dead_leaders()).filter_map(|tid| in_use(*tid)));
+        problems.extend(dead.intersection(&own).map(|pid| reused(*pid)));
         let mut problems = problems.into_iter();
         let Some(first) = problems.next() else { return Ok(()) };
         Err(problems.fold(first, |all, next| all.detail(format!("also: {}", next.headline()))))
+    }
+
+    /// Ids of sessions and groups whose leaders ended before the dump: for a moment some process has to have them.
+    pub(super) fn dead_leaders(&self) -> BTreeSet<Pid> {
+        let pids: HashSet<Pid> = self.tasks.iter().map(|task| task.pid).collect();
+        let (own_sid, own_pgid) = callers_job();
+        let sessions = self.tasks.iter().map(|task| task.sid).filter(|sid| *sid != own_sid);
+        let groups = self.tasks.iter().map(|task| task.pgid).filter(|pgid| *pgid != own_pgid);
+        sessions.chain(groups).filter(|id| *id != 0 && !pids.contains(id)).collect()
     }
 
     /// All addresses that mappings of any task take.
@@ -171,8 +172,7 @@ impl Plan {
             .task(root.pid, &root.comm())
             .help("add --shell-job to restore it as a job of this shell"));
         }
-        let own_sid = nix::unistd::getsid(None).map_or(0, nix::unistd::Pid::as_raw);
-        let own_pgid = nix::unistd::getpgrp().as_raw();
+        let (own_sid, own_pgid) = callers_job();
         for task in &mut self.tasks {
             if task.sid == sid {
                 task.sid = own_sid;
@@ -183,6 +183,17 @@ impl Plan {
         }
         Ok(())
     }
+}
+
+/// Our own session and group.
+pub(super) fn callers_job() -> (Pid, Pid) {
+    (nix::unistd::getsid(None).map_or(0, nix::unistd::Pid::as_raw), nix::unistd::getpgrp().as_raw())
+}
+
+/// A file in /proc of a process that is gone can only be opened while nobody of the tree has its pid.
+fn reused(pid: Pid) -> Error {
+    let reason = "is the pid of a task of the tree, and of a dead process whose file in /proc was open";
+    Error::new("E-PID-REUSED", Blame::Program, reason).on(format!("pid {pid}"))
 }
 
 fn in_use(tid: Pid) -> Option<Error> {
