@@ -7,6 +7,7 @@
 
 mod build;
 mod construction;
+mod dead_leader;
 mod plan;
 mod transport;
 

@@ -1,7 +1,10 @@
 //! One task under construction: the steps that `construction` takes with each, in their order.
 
+use std::collections::HashSet;
 use std::ops::Range;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+
+use nix::fcntl::OFlag;
 
 use super::construction::{Built, born};
 use super::plan::{Body, Plan, TaskPlan};
@@ -9,10 +12,12 @@ use super::transport::{Parcel, Transport};
 use crate::check::{self, Feature};
 use crate::error::{Error, OsContext, Result};
 use crate::fault;
-use crate::image::message::{CoreEntry, FdinfoEntry, FsEntry, TaskCoreEntry};
+use crate::image::message::{CoreEntry, CredsEntry, FdinfoEntry, FsEntry, TaskCoreEntry};
+use crate::kernel::{ProcDir, attr, status};
 use crate::report::{NotKept, RestoreStats};
 use crate::resource::file::fs;
 use crate::resource::memory::restore::{self as memory_restore, Blueprint, Supplies};
+use crate::resource::memory::shared::SharedRestore;
 use crate::resource::memory::vdso::{Fit, Runtime};
 use crate::resource::task::{attributes, credentials, registers, scheduling, signals, timers};
 use crate::sys::ptrace::{self, Stop};
@@ -24,6 +29,8 @@ const THREAD_FLAGS: i32 = libc::CLONE_VM
     | libc::CLONE_SIGHAND
     | libc::CLONE_THREAD
     | libc::CLONE_SYSVSEM;
+/// Threads that one batch bears; a batch holds a few thousand calls.
+const THREADS_AT_ONCE: usize = 500;
 const RSEQ_FLAG_UNREGISTER: u64 = 1;
 const ROBUST_LIST_HEAD_LEN: u64 = 3 * size_of::<usize>() as u64;
 
@@ -56,25 +63,30 @@ pub(super) fn settle(loan: &mut Loan, transport: &Transport) -> Result<()> {
     })
 }
 
+/// What the address spaces of all tasks are built with.
+pub(super) struct Workshop<'a> {
+    pub(super) transport: &'a Transport,
+    pub(super) runtime: &'a Runtime,
+    pub(super) keep: &'a [Range<u64>],
+    pub(super) stats: &'a mut RestoreStats,
+}
+
 /// Builds the address space, on top of the parent's.
 pub(super) fn memory(
     plan: &mut Plan,
     index: usize,
     built: &mut Built,
-    transport: &Transport,
-    runtime: &Runtime,
-    keep: &[Range<u64>],
-    stats: &mut RestoreStats,
+    parent_fit: &Fit,
+    with: Workshop<'_>,
 ) -> Result<()> {
+    let Workshop { transport, runtime, keep, stats } = with;
     let Plan { tasks, files, shared, .. } = plan;
     let Some((task, body)) = tasks.get(index).and_then(|task| Some((task, task.body.as_ref()?))) else {
         return Ok(());
     };
     built.fit = runtime.fit(&body.mm, body.pages.as_ref())?;
     let parent = task.parent.and_then(|parent| tasks.get(parent)).and_then(|parent| parent.body.as_ref());
-    let parent_fit =
-        parent.map_or(Ok(Fit::Absent), |parent| runtime.fit(&parent.mm, parent.pages.as_ref()))?;
-    let parent = parent.map(|p| Blueprint { mm: &p.mm, pages: p.pages.as_ref(), fit: &parent_fit });
+    let parent = parent.map(|p| Blueprint { mm: &p.mm, pages: p.pages.as_ref(), fit: parent_fit });
     let new = Blueprint { mm: &body.mm, pages: body.pages.as_ref(), fit: &built.fit };
     let lend = |batch: &mut Batch, fds: &[RawFd]| transport.lend(batch, fds);
     let mut with = Supplies { files, shared, lend: &lend, keep, stats };
@@ -111,6 +123,41 @@ pub(super) fn name_and_exit(loan: &mut Loan, status: u32, process: Option<TaskCo
     }
 }
 
+/// Sets the audit login uid, which only the task itself can write (proc_loginuid_write in fs/proc/base.c). One that is
+/// set can be changed by CAP_AUDIT_CONTROL alone, and not at all if the kernel was told so: then it is told.
+pub(super) fn log_in(
+    task: &TaskPlan,
+    built: &mut Built,
+    transport: &Transport,
+    told: &mut Vec<NotKept>,
+) -> Result<()> {
+    let (Some(wanted), Some(now)) = (task.process().loginuid, attr::loginuid(&built.proc)?) else {
+        return Ok(());
+    };
+    if wanted == now {
+        return Ok(());
+    }
+    let file = built.proc.open_file("loginuid", OFlag::O_WRONLY)?;
+    let loan = &mut built.loan;
+    let mut batch = loan.batch();
+    let number = transport.lend(&mut batch, &[file.as_raw_fd()])?.first().copied().unwrap_or(-1) as u64;
+    let text = wanted.to_string();
+    let bytes = batch.put(text.as_bytes());
+    let write = batch.attempt("write of the login uid", libc::SYS_write, &[number, bytes, text.len() as u64]);
+    batch.call("close", libc::SYS_close, &[number]);
+    loan.run(&mut batch)?;
+    batch.expect_all()?;
+    if let Err(e) = batch.ret(write) {
+        told.push(NotKept {
+            pid: task.pid,
+            comm: task.comm(),
+            what: format!("audit login uid {wanted}: {e}"),
+            consequence: format!("the audit log says {now}"),
+        });
+    }
+    Ok(())
+}
+
 /// Sets working directory, root and umask.
 pub(super) fn place_in_file_system(
     built: &mut Built,
@@ -137,12 +184,14 @@ pub(super) fn place_in_file_system(
     batch.expect_all()
 }
 
-/// Installs the descriptors of a table.
+/// Installs the descriptors of a table. `asynchronous` are the descriptions for which a task has switched on O_ASYNC:
+/// the signals tell the number by which it was done, so that no other way leads to it.
 pub(super) fn install_table(
     built: &mut Built,
     files_id: u32,
     plan: &mut Plan,
     transport: &Transport,
+    asynchronous: &mut HashSet<u32>,
 ) -> Result<()> {
     let Plan { tables, files, .. } = plan;
     let entries: &[FdinfoEntry] = tables.get(&files_id).map_or(&[], Vec::as_slice);
@@ -159,7 +208,18 @@ pub(super) fn install_table(
             close_on_exec: entry.flags & libc::FD_CLOEXEC as u32 != 0,
         })
         .collect();
-    transport.install(&mut built.loan, &parcels)
+    transport.install(&mut built.loan, &parcels)?;
+    let mut batch = built.loan.batch();
+    for entry in entries {
+        if let Some(flags) = files.asynchronous(entry.id)
+            && asynchronous.insert(entry.id)
+        {
+            let args = [entry.fd.into(), libc::F_SETFL as u64, flags as u64];
+            batch.call(format!("fcntl {} F_SETFL {flags:#o}", entry.fd), libc::SYS_fcntl, &args);
+        }
+    }
+    built.loan.run(&mut batch)?;
+    batch.expect_all()
 }
 
 /// Makes a terminal the controlling one of the session that the task leads.
@@ -191,10 +251,11 @@ pub(super) fn set_foreground(
 
 /// Bears the threads besides the leader.
 pub(super) fn threads(task: &TaskPlan, built: &mut Built) -> Result<()> {
-    for (tid, _) in task.threads.iter().skip(1) {
-        born(&mut built.loan, *tid, THREAD_FLAGS as u64, 0)?;
-        built.threads.push(*tid);
+    let tids: Vec<i32> = task.threads.iter().skip(1).map(|(tid, _)| *tid).collect();
+    for tids in tids.chunks(THREADS_AT_ONCE) {
+        born(&mut built.loan, tids, THREAD_FLAGS as u64, 0)?;
     }
+    built.threads = tids;
     Ok(())
 }
 
@@ -204,27 +265,30 @@ pub(super) fn complete(
     body: &Body,
     built: &mut Built,
     runtime: &Runtime,
+    shared: &SharedRestore,
     told: &mut Vec<NotKept>,
 ) -> Result<()> {
     let process = task.process();
-    memory_restore::finish(&mut built.loan, &body.mm, &built.fit)?;
-    attributes::restore_by_proc(&built.proc, &process)?;
+    memory_restore::finish(&mut built.loan, &body.mm, &built.fit, shared)?;
+    attributes::restore_by_proc(&built.proc, &process, body.mm.coredump_filter)?;
     complete_process(&process, task.pid, &mut built.loan)?;
     let last_cap = last_capability()?;
+    // Every task starts with ours; most need no others.
+    let own = credentials::dump(&status::read(&ProcDir::current()?)?, own_securebits()?);
     let loan = &mut built.loan;
     // The leader comes last: what it changes for all, no other thread may still need.
     for (tid, core) in task.threads.iter().skip(1).chain(task.threads.first()) {
         if loan.tid() != *tid {
             loan.switch(*tid)?;
         }
-        complete_thread(task.pid, *tid, core, last_cap, loan)?;
+        complete_thread((task.pid, *tid), core, &own, last_cap, loan)?;
         complete_outside(task, *tid, core, told)?;
         let (regs, fpu) = registers::load(core, "core")?;
         registers::restore_fpu(*tid, &fpu)?;
         loan.set_departure(regs, TaskPlan::thread(core).blk_sigset.unwrap_or(process.blk_sigset));
     }
     run(loan, |batch| {
-        attributes::restore_memory(batch, body.mm.dumpable, body.mm.thp_disabled == Some(true));
+        attributes::restore_memory(batch, &body.mm);
         process.timers.iter().for_each(|timers| timers::arm(batch, timers));
     })?;
     if let Fit::Same(vdso) = built.fit {
@@ -253,7 +317,13 @@ fn complete_process(process: &TaskCoreEntry, pid: i32, loan: &mut Loan) -> Resul
     batch.expect_all()
 }
 
-fn complete_thread(pid: i32, tid: i32, core: &CoreEntry, last_cap: u32, loan: &mut Loan) -> Result<()> {
+fn complete_thread(
+    (pid, tid): (i32, i32),
+    core: &CoreEntry,
+    own: &CredsEntry,
+    last_cap: u32,
+    loan: &mut Loan,
+) -> Result<()> {
     let thread = TaskPlan::thread(core);
     let mut batch = loan.batch();
     attributes::restore_thread(&mut batch, &thread, registers::clear_tid_addr(core));
@@ -263,7 +333,7 @@ fn complete_thread(pid: i32, tid: i32, core: &CoreEntry, last_cap: u32, loan: &m
     if let Some(queue) = &thread.signals_p {
         signals::restore_queue(&mut batch, pid, Some(tid), queue)?;
     }
-    if let Some(creds) = &thread.creds {
+    if let Some(creds) = thread.creds.as_ref().filter(|creds| *creds != own) {
         credentials::restore(&mut batch, creds, last_cap);
     }
     attributes::restore_pdeath(&mut batch, &thread);
@@ -283,6 +353,10 @@ fn complete_outside(task: &TaskPlan, tid: i32, core: &CoreEntry, told: &mut Vec<
         consequence: "it may run elsewhere than it wanted".to_owned(),
     }));
     Ok(())
+}
+
+fn own_securebits() -> Result<u32> {
+    crate::sys::attr::securebits().os(|| "prctl PR_GET_SECUREBITS")
 }
 
 /// The highest capability of this kernel.

@@ -1,5 +1,6 @@
 //! The plan: all images, read and checked, before any process exists.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ops::Range;
 
@@ -109,12 +110,23 @@ impl Plan {
     /// Finds everything that stands in the way; one error that names them all.
     pub(super) fn check(&mut self) -> Result<()> {
         let mut problems = self.files.check();
-        problems.extend(
-            self.tasks.iter().flat_map(|task| task.threads.iter()).filter_map(|(tid, _)| in_use(*tid)),
-        );
+        let own: BTreeSet<Pid> =
+            self.tasks.iter().flat_map(|task| &task.threads).map(|(tid, _)| *tid).collect();
+        let dead = self.files.dead_processes();
+        problems.extend(own.iter().chain(&dead).chain(&self.dead_leaders()).filter_map(|tid| in_use(*tid)));
+        problems.extend(dead.intersection(&own).map(|pid| reused(*pid)));
         let mut problems = problems.into_iter();
         let Some(first) = problems.next() else { return Ok(()) };
         Err(problems.fold(first, |all, next| all.detail(format!("also: {}", next.headline()))))
+    }
+
+    /// Ids of sessions and groups whose leaders ended before the dump: for a moment some process has to have them.
+    pub(super) fn dead_leaders(&self) -> BTreeSet<Pid> {
+        let pids: HashSet<Pid> = self.tasks.iter().map(|task| task.pid).collect();
+        let (own_sid, own_pgid) = callers_job();
+        let sessions = self.tasks.iter().map(|task| task.sid).filter(|sid| *sid != own_sid);
+        let groups = self.tasks.iter().map(|task| task.pgid).filter(|pgid| *pgid != own_pgid);
+        sessions.chain(groups).filter(|id| *id != 0 && !pids.contains(id)).collect()
     }
 
     /// All addresses that mappings of any task take.
@@ -160,8 +172,7 @@ impl Plan {
             .task(root.pid, &root.comm())
             .help("add --shell-job to restore it as a job of this shell"));
         }
-        let own_sid = nix::unistd::getsid(None).map_or(0, nix::unistd::Pid::as_raw);
-        let own_pgid = nix::unistd::getpgrp().as_raw();
+        let (own_sid, own_pgid) = callers_job();
         for task in &mut self.tasks {
             if task.sid == sid {
                 task.sid = own_sid;
@@ -172,6 +183,17 @@ impl Plan {
         }
         Ok(())
     }
+}
+
+/// Our own session and group.
+pub(super) fn callers_job() -> (Pid, Pid) {
+    (nix::unistd::getsid(None).map_or(0, nix::unistd::Pid::as_raw), nix::unistd::getpgrp().as_raw())
+}
+
+/// A file in /proc of a process that is gone can only be opened while nobody of the tree has its pid.
+fn reused(pid: Pid) -> Error {
+    let reason = "is the pid of a task of the tree, and of a dead process whose file in /proc was open";
+    Error::new("E-PID-REUSED", Blame::Program, reason).on(format!("pid {pid}"))
 }
 
 fn in_use(tid: Pid) -> Option<Error> {
@@ -197,14 +219,16 @@ fn load_task(images: &ImageDir, entry: &PstreeEntry, index: &HashMap<u32, usize>
             entry.pid, entry.ppid
         )));
     }
-    if entry.threads.first() != Some(&entry.pid) || entry.pid == 0 || entry.threads.len() > MOST_TASKS {
+    let leader = images.require::<CoreEntry>(Kind::Core(entry.pid))?;
+    let tids = entry.threads_of(&leader);
+    if tids.first() != Some(&entry.pid) || entry.pid == 0 || tids.len() > MOST_TASKS {
         return Err(bad(format!("task {} does not lead its threads", entry.pid)));
     }
     let mut threads = Vec::new();
-    for tid in &entry.threads {
+    for tid in tids {
         let name = Kind::Core(*tid).file_name();
         let core = images.require::<CoreEntry>(Kind::Core(*tid))?;
-        if core.tc.as_ref().is_none_or(|tc| tc.task_state != state::ZOMBIE && tc.task_state != state::DEAD) {
+        if core.tc.as_ref().is_none_or(|tc| !tc.is_dead()) {
             registers::load(&core, &name)?;
             let creds = core.thread_core.as_ref().and_then(|thread| thread.creds.as_ref());
             creds.map_or(Ok(()), |creds| credentials::check(creds, &name))?;
@@ -247,10 +271,10 @@ fn load_tables(images: &ImageDir, tasks: &[TaskPlan]) -> Result<HashMap<u32, Vec
     let mut tables = HashMap::new();
     for body in tasks.iter().filter_map(|task| task.body.as_ref()) {
         let id = body.ids.files_id;
-        if !tables.contains_key(&id) {
+        if let Entry::Vacant(new) = tables.entry(id) {
             let mut entries = images.read_all::<FdinfoEntry>(Kind::Fdinfo(id))?;
             entries.sort_by_key(|entry| entry.fd);
-            tables.insert(id, entries);
+            new.insert(entries);
         }
     }
     Ok(tables)

@@ -105,7 +105,32 @@ impl Frozen {
         let comm = String::from_utf8_lossy(&stat.comm).escape_debug().to_string();
         let zombie = stat.state == State::Zombie;
         self.tasks.push(FrozenTask { pid, comm, proc, threads: Vec::new(), stopped_by: None, zombie });
-        self.stop_new_threads(self.tasks.len() - 1)?;
+        match self.stop_new_threads(self.tasks.len() - 1) {
+            Err(e) if e.code() != "E-TASK-GONE" => return Err(e),
+            _ => {}
+        }
+        self.settle_last()
+    }
+
+    /// A task that exits while it is seized has no thread left to stop: it is a zombie by now, or reaped.
+    fn settle_last(&mut self) -> Result<bool> {
+        let Some(task) = self.tasks.last_mut() else { return Ok(false) };
+        if task.zombie || !task.threads.is_empty() {
+            return Ok(true);
+        }
+        let alone = self.tasks.len() == 1;
+        let Some(task) = self.tasks.last_mut() else { return Ok(false) };
+        match stat::read(&task.proc) {
+            Ok(stat) if stat.state == State::Zombie => task.zombie = true,
+            Err(e) if e.code() == "E-TASK-GONE" && !alone => {
+                self.tasks.pop();
+                return Ok(false);
+            }
+            Err(e) => return Err(e),
+            Ok(_) => {
+                return Err(Error::bug(format!("task {} runs, but no thread of it was found", task.pid)));
+            }
+        }
         Ok(true)
     }
 
@@ -172,7 +197,18 @@ impl FrozenTask {
         match attempt {
             Ok(()) => Ok(true),
             Err(e) if e.raw_os_error() == Some(libc::ESRCH) => Ok(false),
+            // A thread on its way out refuses (ptrace_attach in kernel/ptrace.c looks at exit_state).
+            Err(_) if self.is_ending(tid) => Ok(false),
             Err(e) => Err(self.unseizable(tid, e)),
+        }
+    }
+
+    /// Whether the thread is gone or going, without being a leader that others outlive.
+    fn is_ending(&self, tid: Pid) -> bool {
+        match self.proc.thread(tid).and_then(|thread| stat::read(&thread)) {
+            Ok(stat) if tid == self.pid && stat.num_threads > 1 => false,
+            Ok(stat) => matches!(stat.state, State::Zombie | State::Dead),
+            Err(e) => e.code() == "E-TASK-GONE",
         }
     }
 

@@ -21,9 +21,10 @@ mod engine;
 mod task;
 mod visible;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, Result, bail};
 use clap::Parser;
@@ -59,6 +60,9 @@ pub struct Options {
     /// The engine under test: crio, or any program with criu's command line
     #[arg(long, value_name = "PATH", default_value = "target/debug/crio")]
     pub engine: PathBuf,
+    /// Restore with this engine instead: either side of the image format is proved against the other
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["no_cr", "leave_running"])]
+    pub restore_engine: Option<PathBuf>,
     /// Only start, end and verify the programs
     #[arg(long, conflicts_with_all = ["leave_running", "iters"])]
     pub no_cr: bool,
@@ -68,6 +72,10 @@ pub struct Options {
     /// Ask the engine to verify each image directory (`crio image verify`)
     #[arg(long)]
     pub verify_images: bool,
+    /// A program, then its arguments (one --inspect each); it gets each image directory as its last argument and the
+    /// test fails when it fails
+    #[arg(long, value_name = "WORD", allow_hyphen_values = true)]
+    pub inspect: Vec<PathBuf>,
     /// Do not compare what /proc shows before and after
     #[arg(long)]
     pub no_compare: bool,
@@ -152,18 +160,25 @@ fn runnable(options: &Options, suite: &Path, tests: Vec<Test>) -> Result<Vec<Tri
         } else {
             Some(Engine::find(&options.engine)?)
         },
+        restore_engine: options.restore_engine.as_deref().map(Engine::find).transpose()?,
         undisturbed: options.no_cr,
         iterations: options.iters,
         leave_running: options.leave_running,
         keep_images: options.keep_images,
         verify_images: options.verify_images,
+        inspect: options.inspect.clone(),
         compare: !options.no_compare,
     });
-    Ok(tests.into_iter().map(|test| trial(test, &compiler, &plan)).collect())
+    let mut turns = Turns::new();
+    Ok(tests.into_iter().map(|test| trial(test, &compiler, &plan, &mut turns)).collect())
 }
 
-fn trial(test: Test, compiler: &Arc<Compiler>, plan: &Arc<Plan>) -> Trial {
+/// One lock for each word of `alone`.
+type Turns = BTreeMap<String, Arc<Mutex<()>>>;
+
+fn trial(test: Test, compiler: &Arc<Compiler>, plan: &Arc<Plan>, turns: &mut Turns) -> Trial {
     let (compiler, plan) = (Arc::clone(compiler), Arc::clone(plan));
+    let turn = test.entry.alone.as_ref().map(|word| Arc::clone(turns.entry(word.clone()).or_default()));
     Trial::ignorable_test(test.name(), move || {
         if !test.entry.flavors.contains(&Flavor::Host) {
             return Ok(Completion::ignored_with("not in flavor host"));
@@ -172,6 +187,8 @@ fn trial(test: Test, compiler: &Arc<Compiler>, plan: &Arc<Plan>) -> Trial {
             return Ok(Completion::ignored_with(format!("needs {feature}")));
         }
         let binary = compiler.build(&test)?;
+        // A test that has panicked leaves nothing behind that the next one could stumble over.
+        let _turn = turn.as_ref().map(|turn| turn.lock().unwrap_or_else(PoisonError::into_inner));
         cycle::run(&plan, &test, &binary)?;
         Ok(Completion::Completed)
     })

@@ -177,6 +177,9 @@ impl<'a> FileDump<'a> {
         let d =
             Description { pid: proc.pid(), comm, proc, number: -1, fd, target: key.1.clone(), info, stat };
         let id = self.allocate();
+        if kind::is_memfd(&d.seen()) {
+            return self.add_mapped_memfd(id, &d, written, key);
+        }
         let at = self.entries.len();
         let mut reg = self.path_entry(id, &d).map_err(|e| d.blame(e))?;
         note_written(&mut reg, written);
@@ -184,6 +187,27 @@ impl<'a> FileDump<'a> {
         let at = at.max(self.entries.len());
         self.push(FileEntry { r#type: FdType::Reg.into(), id, reg: Some(reg), ..FileEntry::default() });
         self.by_link.insert(key, at);
+        Ok(id)
+    }
+
+    /// A memory file, which has no path to be opened by: an entry of its kind, as a descriptor has.
+    fn add_mapped_memfd(
+        &mut self,
+        id: u32,
+        d: &Description<'_>,
+        written: bool,
+        key: (Inode, Vec<u8>),
+    ) -> Result<u32> {
+        let flags = if written { libc::O_RDWR } else { libc::O_RDONLY } as u32;
+        let pages_id = &mut self.last_pages_id;
+        let next = || {
+            *pages_id += 1;
+            *pages_id
+        };
+        let mut entry = self.kinds.memfds.add(id, d, next)?;
+        entry.memfd.iter_mut().for_each(|memfd| memfd.flags = flags);
+        self.by_link.insert(key, self.entries.len());
+        self.push(entry);
         Ok(id)
     }
 

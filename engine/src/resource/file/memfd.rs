@@ -21,10 +21,10 @@ use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::stat::{Mode, fchmod};
 use nix::unistd::{Gid, SysconfVar, Uid, Whence, fchown, lseek, sysconf};
 
-use super::reopen::{CHANGEABLE, reopen, set_flags};
+use super::reopen::{SETTABLE, reopen, set_flags};
 use super::{Description, owner};
 use crate::error::{Blame, Error, OsContext, Result};
-use crate::image::message::{FdType, FileEntry, MemfdFileEntry, MemfdInodeEntry, pe};
+use crate::image::message::{FdType, FileEntry, FownEntry, MemfdFileEntry, MemfdInodeEntry, pe};
 use crate::image::pages::{PageReader, PageWriter, Source};
 use crate::image::{EntryWriter, ImageDir, Kind};
 use crate::sys::fd::fcntl;
@@ -83,7 +83,8 @@ impl MemfdDump {
             }
         };
         let flags = file.info.flags & !(libc::O_CLOEXEC as u32);
-        let fown = owner::of(file.fd.as_fd(), flags)?;
+        // What is only mapped is here by an O_PATH descriptor of ours.
+        let fown = if file.number < 0 { FownEntry::default() } else { owner::of(file.fd.as_fd(), flags)? };
         let memfd = Some(MemfdFileEntry { id, flags, pos: file.info.pos as u64, fown, inode_id });
         Ok(FileEntry { r#type: FdType::Memfd.into(), id, memfd, ..FileEntry::default() })
     }
@@ -202,7 +203,7 @@ impl MemfdRestore {
     pub fn open(&mut self, entry: &MemfdFileEntry) -> Result<OwnedFd> {
         let made = self.make(entry.inode_id)?;
         let has = fcntl(made.fd.as_fd(), libc::F_GETFL, 0).os(|| "fcntl F_GETFL")?;
-        let fd = if made.given || (has ^ entry.flags as i32) & !CHANGEABLE != 0 {
+        let fd = if made.given || (has ^ entry.flags as i32) & !SETTABLE != 0 {
             reopen(&made.fd, entry.flags)?
         } else {
             made.given = true;

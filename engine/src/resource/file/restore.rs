@@ -13,6 +13,7 @@ use super::made::{Anchor, Made};
 use super::memfd::MemfdRestore;
 use super::pipe::PipeRestore;
 use super::remap::{path_of, pid_in_proc};
+use super::reopen::SETTABLE;
 use super::tty::{Opened, TtyClaim, TtyRestore};
 use super::{embed, ghost, owner, regular, validate};
 use crate::error::{Blame, Error, OsContext, Result};
@@ -59,6 +60,8 @@ pub struct FileRestore {
     written: HashSet<String>,
     opened: HashMap<u32, Rc<OwnedFd>>,
     nameless: HashMap<(StandIn, PathBuf), Rc<Anchor>>,
+    /// Descriptions that were opened by O_TMPFILE, and made their file.
+    unnamed: HashMap<u32, OwnedFd>,
     /// Embedded copies in use; `None` where the file at the path is the same.
     copies: HashMap<String, Option<Rc<Anchor>>>,
     made: Made,
@@ -90,6 +93,7 @@ impl FileRestore {
             ghost_paths: HashMap::new(),
             opened: HashMap::new(),
             nameless: HashMap::new(),
+            unnamed: HashMap::new(),
             copies: HashMap::new(),
             made: Made::default(),
             pipes: Some((PipeRestore::load(images)?, FifoRestore::load(images)?)),
@@ -298,7 +302,9 @@ impl FileRestore {
     fn open_regular(&mut self, id: u32) -> Result<OwnedFd> {
         let reg = self.regular(id)?;
         let (flags, inherited) = (regular::open_flags(reg.flags), self.inherited_number(reg).is_some());
-        let fd = self.open_with(id, flags)?;
+        let opened = self.open_with(id, flags)?;
+        // The description that has made the file is the one with O_TMPFILE.
+        let fd = self.unnamed.remove(&id).unwrap_or(opened);
         if !inherited {
             regular::seek(&fd, self.regular(id)?)?;
         }
@@ -316,6 +322,18 @@ impl FileRestore {
             }
         }
         Ok(())
+    }
+
+    /// If O_ASYNC is on for this description: the flags for fcntl(F_SETFL), which a task that has it open must call.
+    pub fn asynchronous(&self, id: u32) -> Option<i32> {
+        let entry = self.entries.get(&id)?;
+        let path_of_fifo = || self.entries.get(&entry.fifo.as_ref()?.regf_id?)?.reg.as_ref();
+        let flags = entry.reg.as_ref().map(|e| e.flags);
+        let flags = flags.or(entry.pipe.as_ref().map(|e| e.flags)).or(entry.tty.as_ref().map(|e| e.flags));
+        let flags =
+            flags.or(entry.memfd.as_ref().map(|e| e.flags)).or_else(|| path_of_fifo().map(|e| e.flags))?;
+        let on = flags as i32 & libc::O_ASYNC != 0 && flags as i32 & libc::O_PATH == 0;
+        on.then_some(flags as i32 & SETTABLE)
     }
 
     fn owner_of<'e>(&'e self, entry: &'e FileEntry) -> Option<&'e FownEntry> {
@@ -388,6 +406,10 @@ impl FileRestore {
 
     /// Makes a ghost under all its names; a name that could not be linked shares the inode of another.
     fn make_ghost(&mut self, ghost: u32, path: &Path) -> Result<Rc<Anchor>> {
+        if let Some(anchor) = self.make_unnamed(ghost)? {
+            self.nameless.insert((StandIn::Ghost(ghost), path.to_owned()), Rc::clone(&anchor));
+            return Ok(anchor);
+        }
         let key = |path: PathBuf| (StandIn::Ghost(ghost), path);
         let paths = self.ghost_paths.get(&ghost).cloned().unwrap_or_default();
         let first = paths.first().cloned().unwrap_or_default();
@@ -397,6 +419,26 @@ impl FileRestore {
         }
         let anchor = self.nameless.get(&key(path.to_owned())).or_else(|| self.nameless.get(&key(first)));
         anchor.cloned().ok_or_else(|| Error::bug(format!("ghost {ghost:#x} was not made")))
+    }
+
+    /// Makes a ghost that a description has by O_TMPFILE, and keeps that description.
+    fn make_unnamed(&mut self, ghost: u32) -> Result<Option<Rc<Anchor>>> {
+        let by_ghost = self.entries.values().filter_map(|entry| entry.reg.as_ref());
+        let by_ghost = by_ghost.filter(|reg| self.stand_ins.get(&reg.id) == Some(&StandIn::Ghost(ghost)));
+        let Some(reg) = by_ghost.clone().find(|reg| reg.flags as i32 & libc::O_TMPFILE == libc::O_TMPFILE)
+        else {
+            return Ok(None);
+        };
+        let (id, path) = (reg.id, path_of(&reg.name).to_owned());
+        if let Some(known) = self.nameless.get(&(StandIn::Ghost(ghost), path.clone())) {
+            return Ok(Some(Rc::clone(known)));
+        }
+        let made = ghost::recreate_unnamed(&self.images, ghost, &path, regular::open_flags(reg.flags))?;
+        let Some((anchor, fd)) = made else { return Ok(None) };
+        let anchor = Rc::new(anchor);
+        self.unnamed.insert(id, fd);
+        self.nameless.insert((StandIn::Ghost(ghost), path), Rc::clone(&anchor));
+        Ok(Some(anchor))
     }
 
     /// Gives the file behind a hard link of the dump its old name for a moment.

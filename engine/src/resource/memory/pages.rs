@@ -102,9 +102,11 @@ pub fn copy_all(transfers: &[Transfer]) -> Result<()> {
     }
     std::thread::scope(|scope| {
         let handles: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
-        handles.into_iter().fold(Ok(()), |result, handle| {
-            result.and(handle.join().unwrap_or_else(|_| Err(Error::bug("a page copier panicked"))))
-        })
+        let mut result = Ok(());
+        for handle in handles {
+            result = result.and(handle.join().unwrap_or_else(|_| Err(Error::bug("a page copier panicked"))));
+        }
+        result
     })
 }
 

@@ -58,7 +58,8 @@ fn dump_process(task: &FrozenTask, loan: &mut Loan) -> Result<(TaskCoreEntry, Me
         signals_s: Some(signals::dump_queue(task.pid, true)?),
         ..TaskCoreEntry::default()
     };
-    let memory = attributes.answer(&batch, &mut core)?;
+    let mut memory = attributes.answer(&batch, &mut core)?;
+    attributes::dump_memory(&task.proc, loan.area(), &mut memory)?;
     attributes::dump(&task.proc, &mut core)?;
     Ok((core, memory))
 }
@@ -89,7 +90,7 @@ fn dump_thread(task: &FrozenTask, tid: Pid, loan: &mut Loan) -> Result<CoreEntry
 pub fn dump_zombie(task: &FrozenTask) -> Result<CoreEntry> {
     let stat = stat::read(&task.proc)?;
     let tc = TaskCoreEntry {
-        task_state: state::ZOMBIE,
+        task_state: state::DEAD,
         exit_code: stat.exit_code as u32,
         flags: stat.flags,
         comm: stat.comm,
