@@ -56,6 +56,9 @@ pub const RESTORE: [&str; 13] = [
     "before-letting-go",
 ];
 
+/// A point of a dump that is passed by the process that reads terminals, with their input in its hands.
+pub const TERMINAL_TAKEN: &str = "terminal-taken";
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Effect {
     Fail,
@@ -79,7 +82,7 @@ impl Fault {
             "wait" => Effect::Wait,
             _ => return None,
         };
-        let known = DUMP.iter().chain(&RESTORE).any(|point| *point == name);
+        let known = DUMP.iter().chain(&RESTORE).chain([&TERMINAL_TAKEN]).any(|point| *point == name);
         known.then(|| Fault { name: name.to_owned(), effect, armed: AtomicBool::new(true) })
     }
 

@@ -2,7 +2,7 @@
 
 #![allow(unsafe_code, reason = "raw system calls")]
 
-use std::io;
+use std::io::{self, Read, Write};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 /// Turns the return of `libc::syscall` into a result.
@@ -90,6 +90,39 @@ fn idle(pidfd: i32) -> ! {
     unsafe {
         while libc::poll(&raw mut fds, 1, -1) != 1 {}
         libc::_exit(0)
+    }
+}
+
+/// Runs `work` in a forked child that leads a session of its own, and returns what it gives. A signal that ends us, or
+/// our process group, does not stop it halfway. `None` if it has died all the same. For single-threaded callers: the
+/// child has only the calling thread, and may use the allocator.
+pub fn in_survivor(work: impl FnOnce() -> Vec<u8>) -> io::Result<Option<Vec<u8>>> {
+    let (from, to) = io::pipe()?;
+    // SAFETY: the child never returns into our frames: it leaves by _exit, also after a panic.
+    match check(unsafe { libc::fork() }.into())? {
+        0 => {
+            drop(from);
+            // SAFETY: no memory is passed.
+            unsafe { libc::setsid() };
+            let answered =
+                std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| (&to).write_all(&work())));
+            // SAFETY: nobody else has anything to do in this process.
+            unsafe { libc::_exit(if matches!(answered, Ok(Ok(()))) { 0 } else { 1 }) }
+        }
+        child => {
+            drop(to);
+            let mut answer = Vec::new();
+            let read = (&from).read_to_end(&mut answer);
+            let mut status = 0;
+            // SAFETY: `status` outlives the call.
+            while unsafe { libc::waitpid(child as i32, &raw mut status, 0) } == -1 {
+                let error = io::Error::last_os_error();
+                if error.kind() != io::ErrorKind::Interrupted {
+                    return Err(error);
+                }
+            }
+            read.map(|_| (status == 0).then_some(answer))
+        }
     }
 }
 

@@ -8,10 +8,10 @@
  *   read     a byte arrives through a pipe, from the main thread, in order
  *
  * All of them block a set of signals of their own and check it. The main thread handles the ticks of an interval timer
- * on an alternate stack, checks a few MiB of memory, and has a child with threads of the same kind. At SIGUSR1 it waits
+ * on an alternate stack, checks a few MiB of memory and unread input of both ends of a pseudo terminal, and has a child with threads of the same kind. At SIGUSR1 it waits
  * until every thread of both processes has gone on, and writes "good" or the first thing that was wrong.
  *
- * usage: victim [catch-all] [alone]     SIGUSR2: execute sleep(1) instead
+ * usage: victim [catch-all] [alone] [no-terminal]     SIGUSR2: execute sleep(1) instead
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -23,11 +23,13 @@
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/wait.h>
+#include <termios.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -197,6 +199,45 @@ static void on_signal(int signal, siginfo_t *info, void *context)
 	}
 }
 
+static int master, slave;
+
+/* Leaves unread input at both ends. */
+static void fill_terminal(void)
+{
+	if (write(master, "to the slave", 12) != 12 || write(slave, "to the master", 13) != 13)
+		wrong("the terminal could not be written", errno, 0);
+}
+
+static int open_terminal(void)
+{
+	struct termios settings;
+	master = posix_openpt(O_RDWR | O_NOCTTY | O_NONBLOCK);
+	if (master < 0 || grantpt(master) || unlockpt(master))
+		return -1;
+	slave = open(ptsname(master), O_RDWR | O_NOCTTY | O_NONBLOCK);
+	if (slave < 0 || tcgetattr(slave, &settings))
+		return -1;
+	cfmakeraw(&settings);
+	if (tcsetattr(slave, TCSANOW, &settings))
+		return -1;
+	fill_terminal();
+	return 0;
+}
+
+static void check_unread(int fd, const char *expected)
+{
+	char got[32] = "";
+	size_t len = 0;
+	for (int waited = 0; len < strlen(expected) && waited < 3000; waited++) {
+		ssize_t ret = read(fd, got + len, sizeof(got) - 1 - len);
+		len += ret > 0 ? ret : 0;
+		if (len < strlen(expected))
+			poll(NULL, 0, 1);
+	}
+	if (strcmp(got, expected))
+		wrong(expected, len, got[0]);
+}
+
 static unsigned char heap_byte(size_t at)
 {
 	return (unsigned char)(at * 2654435761u >> 13);
@@ -218,6 +259,11 @@ static void check_state(const sigset_t *mask, const stack_t *stack)
 	if (timer.it_interval.tv_usec != TICK_US || timer.it_interval.tv_sec)
 		wrong("the interval timer changed", timer.it_interval.tv_sec, timer.it_interval.tv_usec);
 	check_mask(mask);
+	if (!slave)
+		return;
+	check_unread(slave, "to the slave");
+	check_unread(master, "to the master");
+	fill_terminal();
 }
 
 /* Every thread of both processes, and the timer, must go on. */
@@ -279,10 +325,11 @@ static void handle_signals(int all)
 
 int main(int argc, char **argv)
 {
-	int all = 0, alone = 0;
+	int all = 0, alone = 0, terminal = 1;
 	for (int i = 1; i < argc; i++) {
 		all |= !strcmp(argv[i], "catch-all");
 		alone |= !strcmp(argv[i], "alone");
+		terminal &= strcmp(argv[i], "no-terminal") != 0;
 	}
 	setsid();
 	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -290,7 +337,7 @@ int main(int argc, char **argv)
 	int ghost = open("ghost", O_RDWR | O_CREAT | O_APPEND, 0600);
 	if (shared == MAP_FAILED || heap == MAP_FAILED || pipe(pipe_fds) || ghost < 0 || unlink("ghost"))
 		return 2;
-	if (write(ghost, "unlinked", 8) != 8)
+	if (write(ghost, "unlinked", 8) != 8 || (terminal && open_terminal()))
 		return 2;
 	for (size_t at = 0; at < HEAP; at++)
 		heap[at] = heap_byte(at);

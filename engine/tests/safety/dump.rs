@@ -157,3 +157,30 @@ fn a_victim_that_keeps_executing_is_dumped_or_refused() {
     shell.wait().unwrap();
     await_gone(&[pid], "at the end");
 }
+
+/// A terminal's input can only be read by taking it. Who does that outlives crio, and puts it back.
+#[test]
+fn unread_input_is_put_back_although_crio_is_killed() {
+    let mut victim = Victim::start("");
+    let images = tempfile::tempdir().unwrap();
+    let before = victim.look();
+    let fault = format!("{}:wait", engine::fault::TERMINAL_TAKEN);
+    let mut crio = start(with_fault(dump(victim.pid(), "", images.path()), &fault));
+    let children = format!("/proc/{0}/task/{0}/children", crio.pid());
+    let deadline = std::time::Instant::now() + crate::command::LIMIT;
+    let survivor = loop {
+        assert!(std::time::Instant::now() < deadline, "nobody takes the input");
+        let pids = std::fs::read_to_string(&children).unwrap();
+        let pid = pids.split_whitespace().next().map(|pid| pid.parse().unwrap());
+        if let Some(pid) = pid.filter(|pid| state(*pid) == Some('T')) {
+            break pid;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    };
+    crio.child.kill().unwrap();
+    assert_eq!(crio.finish().status.signal(), Some(SIGKILL as i32));
+    send(survivor, SIGCONT);
+    await_gone(&[survivor], "the survivor");
+    victim.looks_like(&before, "after the survivor");
+    victim.check("after the survivor");
+}

@@ -28,9 +28,9 @@ fn run_when_free(command: impl Fn() -> Command) -> Outcome {
 
 /// A victim that was dumped and is gone, with its pids.
 fn dumped(images: &Path) -> (Victim, Vec<i32>) {
-    let mut victim = Victim::start("");
+    // A stranger may take the number of a pair of terminals meanwhile.
+    let mut victim = Victim::start("no-terminal");
     let pids = victim.pids();
-    // A file whose name is gone while another stays, so that the dump makes a link that the restore removes.
     run(dump(victim.pid(), "", images)).succeeded("dump");
     victim.reap();
     await_gone(&pids, "after the dump");

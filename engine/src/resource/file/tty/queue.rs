@@ -1,8 +1,9 @@
 //! Unread input of the two ends of a pseudo terminal.
 //!
-//! No request shows it without taking it. So it is read and put back at once, before anything else is done: a dump
-//! that fails later has nothing to undo, and one that is killed would have to be killed within those few system calls
-//! to take input away. Nobody of the tree runs meanwhile.
+//! No request shows it without taking it. So it is read and put back at once, before anything else is done, by a process
+//! of its own ([`undisturbed`]): a dump that fails later has nothing to undo, and one that is killed meanwhile takes
+//! nothing away. In that one case the program, which goes on at once, may find its input a moment late, or behind what
+//! is typed in that moment. Only who kills that process too, as the OOM killer does with a whole cgroup, takes it away.
 //!
 //! It is put back by TIOCSTI, which is done when it returns, with settings that change nothing in it; only what exceeds
 //! the line discipline's buffer (N_TTY_BUF_SIZE of drivers/tty/n_tty.c) is written to the other end.
@@ -21,7 +22,9 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::{read, write};
 
 use crate::error::{Error, OsContext, Result};
+use crate::fault;
 use crate::log;
+use crate::sys::process::in_survivor;
 use crate::sys::tty;
 
 /// What n_tty takes before it throttles.
@@ -99,8 +102,34 @@ pub(super) fn open_slave(master: BorrowedFd<'_>) -> Result<OwnedFd> {
     slave
 }
 
+/// Does `work` where our own death does not stop it halfway.
+fn undisturbed(work: impl FnOnce() -> Result<Vec<u8>>) -> Result<Vec<u8>> {
+    const DONE: u8 = 0;
+    const FAILED: u8 = 1;
+    let answer = in_survivor(|| match work() {
+        Ok(bytes) => [&[DONE][..], &bytes].concat(),
+        Err(e) => [&[FAILED][..], &e.errno().unwrap_or(0).to_ne_bytes(), e.headline().as_bytes()].concat(),
+    });
+    let answer = answer.os(|| "read a terminal in a process of its own")?.unwrap_or_default();
+    match answer.split_first() {
+        Some((&DONE, bytes)) => Ok(bytes.to_vec()),
+        Some((&FAILED, rest)) if rest.len() >= 4 => {
+            let (errno, headline) = rest.split_at(4);
+            let errno = std::io::Error::from_raw_os_error(errno.try_into().map_or(0, i32::from_ne_bytes));
+            let headline = String::from_utf8_lossy(headline);
+            let reason = headline.strip_suffix(&format!(": {errno}")).unwrap_or(&headline);
+            Err(Error::os(reason, errno))
+        }
+        _ => Err(Error::bug("the process that reads a terminal has died")),
+    }
+}
+
 /// Copies what the slave has not read, as it would be typed.
 pub(super) fn peek_slave(master: BorrowedFd<'_>) -> Result<Vec<u8>> {
+    undisturbed(|| take_and_put_slave(master))
+}
+
+fn take_and_put_slave(master: BorrowedFd<'_>) -> Result<Vec<u8>> {
     let _quiet = Quiet::new(master)?;
     let slave = open_slave(master)?;
     let settings = tty::settings(slave.as_fd()).os(|| "ioctl TCGETS2")?;
@@ -110,13 +139,18 @@ pub(super) fn peek_slave(master: BorrowedFd<'_>) -> Result<Vec<u8>> {
     } else {
         take_all(&slave, &mut typed)
     };
+    let passed = fault::point(fault::TERMINAL_TAKEN);
     // Whatever was taken goes back, also after an error.
     put_slave(master, slave.as_fd(), &typed)?;
-    taken.map(|()| typed)
+    passed.and(taken).map(|()| typed)
 }
 
 /// Copies what the master has not read.
 pub(super) fn peek_master(master: BorrowedFd<'_>) -> Result<Vec<u8>> {
+    undisturbed(|| take_and_put_master(master))
+}
+
+fn take_and_put_master(master: BorrowedFd<'_>) -> Result<Vec<u8>> {
     let _quiet = Quiet::new(master)?;
     let mut bytes = Vec::new();
     let mut buffer = vec![0; CHUNK];
@@ -128,8 +162,9 @@ pub(super) fn peek_master(master: BorrowedFd<'_>) -> Result<Vec<u8>> {
             got => bytes.extend_from_slice(buffer.get(..got.os(|| "read a terminal")?).unwrap_or_default()),
         }
     }
+    let passed = fault::point(fault::TERMINAL_TAKEN);
     put_master(master, &bytes)?;
-    Ok(bytes)
+    passed.map(|()| bytes)
 }
 
 /// Gives the slave input, as typed, with its final settings in place.
