@@ -8,6 +8,7 @@ use super::plan::{Body, Plan, TaskPlan};
 use super::transport::{Parcel, Transport};
 use crate::check::{self, Feature};
 use crate::error::{Error, OsContext, Result};
+use crate::fault;
 use crate::image::message::{CoreEntry, CredsEntry, FdinfoEntry, FsEntry, TaskCoreEntry};
 use crate::kernel::{ProcDir, status};
 use crate::report::{NotKept, RestoreStats};
@@ -304,7 +305,8 @@ fn complete_thread(
     }
     attributes::restore_pdeath(&mut batch, &thread);
     loan.run(&mut batch)?;
-    batch.expect_all()
+    batch.expect_all()?;
+    fault::point("credentials-changed")
 }
 
 /// What we set from outside, which no privilege of the thread limits.

@@ -13,9 +13,10 @@ use super::build::{self, Workshop};
 use super::plan::{Plan, TaskPlan};
 use super::transport::Transport;
 use crate::error::{Error, OsContext, Result};
+use crate::fault;
 use crate::image::message::state;
 use crate::kernel::smaps::{self, Vma};
-use crate::kernel::{Pid, ProcDir};
+use crate::kernel::{Pid, ProcDir, tasks};
 use crate::options::RestoreOptions;
 use crate::report::{Counts, NotKept, RestoreReport, RestoreStats};
 use crate::resource::file::tty::TtyClaim;
@@ -73,7 +74,9 @@ impl Construction {
         let flags = if options.sibling { libc::CLONE_PARENT as u64 } else { 0 };
         fork_idle(root, flags).os(|| format!("clone3 with pid {root}"))?;
         let guard = Guard { pids: vec![root] };
+        fault::point("root-forked")?;
         adopt_root(root)?;
+        fault::point("root-adopted")?;
         let proc = ProcDir::open(root)?;
         let vmas = smaps::read_maps(&proc)?;
         let (area, parking) = places(&plan, &vmas)?;
@@ -82,6 +85,7 @@ impl Construction {
         let mut loan = Loan::take(site, root)?;
         build::settle(&mut loan, &transport)?;
         runtime.relocate(&mut loan, parking)?;
+        fault::point("root-settled")?;
         let keep = [area.start..area.start + area.len, runtime.range()];
         let built = BTreeMap::from([(0, Built { loan, proc, fit: Fit::Absent, threads: Vec::new() })]);
         let (stats, told) = (RestoreStats::default(), Vec::new());
@@ -133,10 +137,11 @@ impl Construction {
             (shares(|body| body.ids.fs_id), libc::CLONE_FS),
         ];
         let flags = kinds.iter().filter(|(on, _)| *on).fold(0, |all, (_, flag)| all | *flag as u64);
-        let mut child = fork(&mut self.task(parent)?.loan, pid, flags)?;
+        born(&mut self.task(parent)?.loan, &[pid], flags, libc::SIGCHLD as u64)?;
         log_debug!("Task {pid} was born");
         self.guard.pids.push(pid);
-        child.fit = Fit::Absent;
+        fault::point("child-born")?;
+        let child = adopt(&self.task(parent)?.loan, pid)?;
         self.built.insert(index, child);
         Ok(())
     }
@@ -147,7 +152,8 @@ impl Construction {
         let parent_fit =
             parent.and_then(|parent| built.get(&parent)).map_or(Fit::Absent, |parent| parent.fit.clone());
         let Some(built) = built.get_mut(&index) else { return Ok(()) };
-        build::memory(plan, index, built, &parent_fit, Workshop { transport, runtime, keep, stats })
+        build::memory(plan, index, built, &parent_fit, Workshop { transport, runtime, keep, stats })?;
+        fault::point("memory-built")
     }
 
     fn lead_session(&mut self, index: usize) -> Result<()> {
@@ -263,6 +269,7 @@ impl Construction {
                 build::threads(task, built)
             })?;
         }
+        fault::point("threads-born")?;
         self.plan.files.set_owners()?;
         self.plan.files.seal()?;
         let mut left = HashSet::new();
@@ -276,7 +283,8 @@ impl Construction {
                 if left.insert(body.ids.files_id) {
                     build::run(&mut built.loan, |batch| transport.leave(batch))?;
                 }
-                build::complete(task, body, built, runtime, told)
+                build::complete(task, body, built, runtime, told)?;
+                fault::point("task-completed")
             })?;
         }
         Ok(())
@@ -325,6 +333,7 @@ impl Construction {
                     .os(|| "kill with a stop signal")?;
             }
         }
+        fault::point("before-letting-go")?;
         // From here on nothing is taken back: a task that cannot be detached has died by itself.
         self.guard.pids.clear();
         let root = self.root();
@@ -345,7 +354,12 @@ impl Construction {
 
 /// Ends a process that we trace, and waits until it is gone.
 fn kill(pid: Pid) {
+    let threads = ProcDir::open(pid).and_then(|proc| tasks::read(&proc)).unwrap_or_default();
     let _ = signal::kill(nix::unistd::Pid::from_raw(pid), Signal::SIGKILL);
+    // The leader can be reaped only after the others.
+    for tid in threads.into_iter().filter(|tid| *tid != pid) {
+        while !matches!(ptrace::wait(tid), Ok(Stop::Exited(_)) | Err(_)) {}
+    }
     while !matches!(ptrace::wait(pid), Ok(Stop::Exited(_)) | Err(_)) {}
 }
 
@@ -367,9 +381,8 @@ fn places(plan: &Plan, vmas: &[Vma]) -> Result<(Area, u64)> {
     Ok((area, parking.start))
 }
 
-/// Makes a child of the task on loan.
-fn fork(parent: &mut Loan, pid: Pid, flags: u64) -> Result<Built> {
-    born(parent, &[pid], flags, libc::SIGCHLD as u64)?;
+/// Borrows the child that the task on loan has just forked.
+fn adopt(parent: &Loan, pid: Pid) -> Result<Built> {
     let proc = ProcDir::open(pid)?;
     let mem = Arc::new(File::from(proc.open_file("mem", OFlag::O_RDWR)?));
     let loan = parent.adopt(pid, mem)?;

@@ -1,5 +1,6 @@
 //! The plan: all images, read and checked, before any process exists.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ops::Range;
 
@@ -254,10 +255,10 @@ fn load_tables(images: &ImageDir, tasks: &[TaskPlan]) -> Result<HashMap<u32, Vec
     let mut tables = HashMap::new();
     for body in tasks.iter().filter_map(|task| task.body.as_ref()) {
         let id = body.ids.files_id;
-        if !tables.contains_key(&id) {
+        if let Entry::Vacant(new) = tables.entry(id) {
             let mut entries = images.read_all::<FdinfoEntry>(Kind::Fdinfo(id))?;
             entries.sort_by_key(|entry| entry.fd);
-            tables.insert(id, entries);
+            new.insert(entries);
         }
     }
     Ok(tables)

@@ -12,6 +12,7 @@ use arch::{Regs, Saved};
 
 use super::batch::{Area, Batch};
 use crate::error::{Blame, Error, OsContext, Result};
+use crate::fault;
 use crate::sys::process::{read_memory, write_memory};
 use crate::sys::ptrace::{self, Rseq, Stop};
 
@@ -80,6 +81,7 @@ impl Loan {
             .mem
             .write_all_at(arch::stub(), loan.site.stub)
             .os(|| format!("write the vdso of {}", loan.site.pid))?;
+        fault::point("stub-written")?;
         loan.send_out(tid)?;
         let Area { start, len } = loan.site.area;
         let (prot, flags) = (
@@ -94,6 +96,7 @@ impl Loan {
                 std::io::Error::from_raw_os_error(-mapped as i32),
             ));
         }
+        fault::point("area-mapped")?;
         Ok(loan)
     }
 
@@ -188,13 +191,17 @@ impl Loan {
     pub fn switch(&mut self, tid: i32) -> Result<()> {
         self.call_home()?;
         (self.regs, self.rseq) = departure(self.site.pid, tid)?;
-        self.send_out(tid)
+        self.send_out(tid)?;
+        fault::point("thread-switched")
     }
 
     /// Runs the batch in the borrowed thread; results are then in the batch. A failed call does not stop the others.
     pub fn run(&mut self, batch: &mut Batch) -> Result<()> {
         self.start(batch)?;
-        self.finish(batch)
+        // A failure waits for the end of the batch, because the thread must stand still to be given back.
+        let passed = fault::point("batch-started");
+        self.finish(batch)?;
+        passed
     }
 
     /// The first half of [`Loan::run`]: sets the thread going and returns while it works.
@@ -300,18 +307,22 @@ impl Loan {
         self.state = State::Out;
         // The stub with nothing to do: the rescue works from here on.
         set_registers(tid, &arch::enter(&self.regs, self.site.stub, 0, 0))?;
+        fault::point("registers-changed")?;
         let mask = match self.site.wake {
             0 => ALL_SIGNALS,
             wake => ALL_SIGNALS & !(1 << (wake - 1)),
         };
-        ptrace::set_sigmask(tid, mask).os(|| format!("PTRACE_SETSIGMASK {tid}"))
+        ptrace::set_sigmask(tid, mask).os(|| format!("PTRACE_SETSIGMASK {tid}"))?;
+        fault::point("mask-changed")
     }
 
     fn call_home(&mut self) -> Result<()> {
         if self.state == State::Out {
             ptrace::set_sigmask(self.tid, self.mask).os(|| format!("PTRACE_SETSIGMASK {}", self.tid))?;
+            let passed = fault::point("mask-restored");
             set_registers(self.tid, &self.regs)?;
             self.state = State::Home;
+            return passed.and_then(|()| fault::point("registers-restored"));
         }
         Ok(())
     }
@@ -323,6 +334,7 @@ impl Loan {
         if self.state == State::Out {
             let Area { start, len } = self.site.area;
             self.run_one(libc::SYS_munmap as u64, [start, len, 0, 0, 0, 0])?;
+            fault::point("area-unmapped")?;
         }
         self.call_home()?;
         self.state = State::Gone;

@@ -32,9 +32,8 @@ pub struct SharedDump {
 impl SharedDump {
     /// The number of the object behind a mapping.
     pub fn add(&mut self, proc: &ProcDir, vma: &Vma) -> Result<u64> {
-        if !self.objects.contains_key(&vma.ino) {
-            let file = File::from(proc.open_file(&vma.map_file(), OFlag::O_RDONLY)?);
-            self.objects.insert(vma.ino, file);
+        if let Entry::Vacant(new) = self.objects.entry(vma.ino) {
+            new.insert(File::from(proc.open_file(&vma.map_file(), OFlag::O_RDONLY)?));
         }
         Ok(vma.ino)
     }

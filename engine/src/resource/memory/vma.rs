@@ -85,7 +85,6 @@ impl Mapping {
             madv: (madv != 0).then_some(madv),
             fdflags: None,
             anon_name: anon_name(vma),
-            ..VmaEntry::default()
         };
         Ok(Mapping { entry, content })
     }
