@@ -249,6 +249,7 @@ impl Construction {
             })?;
         }
         helpers.into_values().try_for_each(|helper| self.dismiss(helper))?;
+        self.open_controlling_terminals()?;
         self.set_foreground()?;
         for index in (0..self.plan.tasks.len()).rev() {
             let zombie = self.plan.tasks.get(index).is_some_and(|task| task.body.is_none());
@@ -324,6 +325,22 @@ impl Construction {
                     task.body = Some(body);
                 }
                 done
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Opens /dev/tty in the sessions that have it open, where only their members can. While the claims last: a terminal
+    /// that nothing else holds open is taken from its session.
+    fn open_controlling_terminals(&mut self) -> Result<()> {
+        for (id, sid, flags) in self.plan.files.opened_in_sessions()? {
+            let member = |index: &usize| self.plan.tasks.get(*index).is_some_and(|task| task.sid == sid);
+            let index = self.built.keys().copied().find(member).ok_or_else(|| {
+                Error::image("files.img", format!("/dev/tty is open in session {sid}, where no task is left"))
+            })?;
+            self.named(index, |this| {
+                let terminal = build::open_controlling(this.task(index)?, flags)?;
+                this.plan.files.provide(id, terminal)
             })?;
         }
         Ok(())
