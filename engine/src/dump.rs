@@ -158,7 +158,7 @@ impl<'a> Collector<'a> {
             vmas: self.memory.vmas,
         };
         log_debug!("{} page transfers planned", self.memory.transfers.len());
-        let pages = (self.memory.scanned, self.memory.written, shared);
+        let pages = (self.memory.scanned, self.memory.written, shared + files.pages);
         Ok(Collection { transfers: self.memory.transfers, counts, pages, files })
     }
 }

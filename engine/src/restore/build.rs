@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::ops::Range;
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 
 use nix::fcntl::OFlag;
 
@@ -20,6 +20,7 @@ use crate::resource::memory::restore::{self as memory_restore, Blueprint, Suppli
 use crate::resource::memory::shared::SharedRestore;
 use crate::resource::memory::vdso::{Fit, Runtime};
 use crate::resource::task::{attributes, credentials, registers, scheduling, signals, timers};
+use crate::sys::process;
 use crate::sys::ptrace::{self, Stop};
 use crate::tracee::{Batch, Loan};
 
@@ -230,6 +231,25 @@ pub(super) fn claim_terminal(built: &mut Built, terminal: &OwnedFd, transport: &
     batch.call("close", libc::SYS_close, &[number]);
     built.loan.run(&mut batch)?;
     batch.expect_all()
+}
+
+/// Opens the controlling terminal of the task's session; `flags` are those of open(2). The path leads every opener to
+/// its own terminal, so the task opens it, and we take the description from there.
+pub(super) fn open_controlling(built: &mut Built, flags: u32) -> Result<OwnedFd> {
+    let mut batch = built.loan.batch();
+    let path = batch.put(b"/dev/tty\0");
+    let flags = flags as i32 & !libc::O_ASYNC | libc::O_NOCTTY | libc::O_CLOEXEC;
+    let args = [libc::AT_FDCWD as u64, path, flags as u64, 0];
+    let opened = batch.call("open /dev/tty", libc::SYS_openat, &args);
+    built.loan.run(&mut batch)?;
+    let number = batch.expect(opened)?;
+    let pid = built.proc.pid();
+    let pidfd = process::pidfd_open(pid).os(|| format!("pidfd_open {pid}"))?;
+    let terminal = process::pidfd_getfd(pidfd.as_fd(), number as i32).os(|| "pidfd_getfd of /dev/tty")?;
+    run(&mut built.loan, |batch| {
+        batch.call("close", libc::SYS_close, &[number]);
+    })?;
+    Ok(terminal)
 }
 
 /// Sets the foreground group of the controlling terminal. A group that nobody is in any more cannot be set; the terminal

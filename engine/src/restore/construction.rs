@@ -1,6 +1,7 @@
 //! The tree under construction. Dropping it kills every task and removes what was made; [`Construction::let_go`] is the
 //! only other way out.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fs::File;
 use std::ops::Range;
@@ -238,8 +239,8 @@ impl Construction {
                 if self.is_in_group(index, pgid)? {
                     continue;
                 }
-                if !helpers.contains_key(&pgid) {
-                    helpers.insert(pgid, self.named(index, |this| this.lead_dead_group(index, pgid))?);
+                if let Entry::Vacant(helper) = helpers.entry(pgid) {
+                    helper.insert(self.named(index, |this| this.lead_dead_group(index, pgid))?);
                 }
             }
             self.named(index, |this| {
@@ -249,6 +250,7 @@ impl Construction {
             })?;
         }
         helpers.into_values().try_for_each(|helper| self.dismiss(helper))?;
+        self.open_controlling_terminals()?;
         self.set_foreground()?;
         for index in (0..self.plan.tasks.len()).rev() {
             let zombie = self.plan.tasks.get(index).is_some_and(|task| task.body.is_none());
@@ -324,6 +326,22 @@ impl Construction {
                     task.body = Some(body);
                 }
                 done
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Opens /dev/tty in the sessions that have it open, where only their members can. While the claims last: a terminal
+    /// that nothing else holds open is taken from its session.
+    fn open_controlling_terminals(&mut self) -> Result<()> {
+        for (id, sid, flags) in self.plan.files.opened_in_sessions()? {
+            let member = |index: &usize| self.plan.tasks.get(*index).is_some_and(|task| task.sid == sid);
+            let index = self.built.keys().copied().find(member).ok_or_else(|| {
+                Error::image("files.img", format!("/dev/tty is open in session {sid}, where no task is left"))
+            })?;
+            self.named(index, |this| {
+                let terminal = build::open_controlling(this.task(index)?, flags)?;
+                this.plan.files.provide(id, terminal)
             })?;
         }
         Ok(())

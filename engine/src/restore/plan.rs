@@ -143,12 +143,7 @@ impl Plan {
 
     /// Opens all terminals, with their settings and unread input; returns those that are to control a session.
     pub(super) fn open_terminals(&mut self) -> Result<Vec<TtyClaim>> {
-        let ids: Vec<u32> =
-            self.files.entries().filter(|entry| entry.tty.is_some()).map(|entry| entry.id).collect();
-        for id in ids {
-            // Opens it, unless only a task of the session can.
-            self.files.is_opened_by_leader(id)?;
-        }
+        self.files.open_terminals()?;
         self.files.finish_terminals()?;
         let leaders: Vec<Pid> =
             self.tasks.iter().filter(|task| task.sid == task.pid).map(|task| task.pid).collect();

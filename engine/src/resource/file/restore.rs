@@ -15,10 +15,10 @@ use super::pipe::PipeRestore;
 use super::remap::{path_of, pid_in_proc};
 use super::reopen::SETTABLE;
 use super::tty::{Opened, TtyClaim, TtyRestore};
-use super::{embed, ghost, owner, regular, validate};
+use super::{embed, ghost, owner, regular, reopen, validate};
 use crate::error::{Blame, Error, OsContext, Result};
 use crate::image::message::{
-    FdType, FifoEntry, FileEntry, FownEntry, RegFileEntry, RemapFilePathEntry, RemapType,
+    FdType, FifoEntry, FileEntry, FownEntry, RegFileEntry, RemapFilePathEntry, RemapType, TtyFileEntry,
 };
 use crate::image::{ImageDir, Kind};
 use crate::kernel::Pid;
@@ -225,8 +225,8 @@ impl FileRestore {
             (Some(FdType::Fifo), _, Some(fifo), ..) => self.open_fifo(id, fifo),
             (Some(FdType::Tty), _, _, Some(tty), _) => match self.ttys.open(tty)? {
                 Opened::Here(fd) => Ok(fd),
-                Opened::ByLeader { sid, .. } => {
-                    Err(Error::bug(format!("/dev/tty must be opened by the leader of session {sid}")))
+                Opened::InSession { sid, .. } => {
+                    Err(Error::bug(format!("/dev/tty must be opened by a task of session {sid}")))
                 }
             },
             (Some(FdType::Memfd), _, _, _, Some(memfd)) => self.memfds.open(memfd),
@@ -243,19 +243,41 @@ impl FileRestore {
         opened
     }
 
-    /// Whether this is /dev/tty: the session whose leader has to open it, and the flags for open(2).
-    pub fn is_opened_by_leader(&mut self, id: u32) -> Result<Option<(Pid, u32)>> {
-        let Some(tty) = self.entries.get(&id).and_then(|entry| entry.tty.clone()) else { return Ok(None) };
-        if self.opened.contains_key(&id) {
-            return Ok(None);
-        }
-        match self.ttys.open(&tty)? {
-            Opened::ByLeader { sid, flags } => Ok(Some((sid, flags))),
-            Opened::Here(fd) => {
+    /// Opens every terminal, but those that are /dev/tty, which only a member of the session can open.
+    pub fn open_terminals(&mut self) -> Result<()> {
+        for (id, tty) in self.terminals() {
+            if let Opened::Here(fd) = self.ttys.open(&tty)? {
                 self.opened.insert(id, Rc::new(fd));
-                Ok(None)
             }
         }
+        Ok(())
+    }
+
+    /// The terminals that were left out of [`open_terminals`](FileRestore::open_terminals): id, session, and flags for
+    /// open(2). Each has to be [provided](FileRestore::provide).
+    pub fn opened_in_sessions(&mut self) -> Result<Vec<(u32, Pid, u32)>> {
+        let mut found = Vec::new();
+        for (id, tty) in self.terminals() {
+            if let Opened::InSession { sid, flags } = self.ttys.open(&tty)? {
+                found.push((id, sid, flags));
+            }
+        }
+        Ok(found)
+    }
+
+    /// Takes `fd` for the terminal `id`.
+    pub fn provide(&mut self, id: u32, fd: OwnedFd) -> Result<()> {
+        if let Some(tty) = self.entries.get(&id).and_then(|entry| entry.tty.as_ref()) {
+            reopen::set_flags(&fd, tty.flags)?;
+        }
+        self.opened.insert(id, Rc::new(fd));
+        Ok(())
+    }
+
+    /// The terminals that are not open yet.
+    fn terminals(&self) -> Vec<(u32, TtyFileEntry)> {
+        let closed = self.entries.values().filter(|entry| !self.opened.contains_key(&entry.id));
+        closed.filter_map(|entry| Some((entry.id, entry.tty.clone()?))).collect()
     }
 
     /// Gives terminals their settings and input; when all descriptions are open.
