@@ -3,8 +3,10 @@
 //! All 52 fields by the kernel's names. Those that the kernel prints as zero to hide them (addresses, without
 //! PTRACE_MODE_READ) or because they are obsolete (`itrealvalue`, `nswap`) are zero here too.
 
+use nix::errno::Errno;
+
 use super::{Pid, ProcDir, text};
-use crate::error::Result;
+use crate::error::{OsContext, Result};
 
 /// The letter of the third field: what the scheduler does with the task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -117,7 +119,12 @@ pub struct Stat {
 
 /// Reads `stat` of a process ([`ProcDir::open`]) or thread ([`ProcDir::thread`]).
 pub fn read(proc: &ProcDir) -> Result<Stat> {
-    proc.parse("stat", parse)
+    proc.parse("stat", parse).and_then(unreaped)
+}
+
+/// A task that was reaped while its line was written has no session: do_task_stat in fs/proc/array.c prints -1 then.
+fn unreaped(stat: Stat) -> Result<Stat> {
+    if stat.sid == -1 { Err(Errno::ESRCH).os(|| format!("read stat of {}", stat.pid)) } else { Ok(stat) }
 }
 
 /// Takes the numbers after the name one by one.
@@ -218,6 +225,14 @@ mod tests {
         assert_eq!((stat.ppid, stat.pgid, stat.sid, stat.tpgid), (5378, 5377, 3533, -1));
         assert_eq!((stat.start_time, stat.rsslim, stat.exit_signal), (107131, u64::MAX, 17));
         assert_eq!((stat.env_end, stat.exit_code), (140728734437355, 9));
+        Ok(())
+    }
+
+    #[test]
+    fn a_task_without_session_is_gone() -> Result<()> {
+        let reaped = Stat { sid: -1, pgid: -1, ..parse(CAT)? };
+        assert_eq!(unreaped(reaped).map_err(|e| e.code()), Err("E-TASK-GONE"));
+        assert_eq!(unreaped(parse(CAT)?)?, parse(CAT)?);
         Ok(())
     }
 

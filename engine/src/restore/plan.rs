@@ -3,6 +3,7 @@
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ops::Range;
+use std::time::{Duration, Instant};
 
 use crate::error::{Blame, Error, Result};
 use crate::image::message::{
@@ -11,7 +12,8 @@ use crate::image::message::{
 };
 use crate::image::{ImageDir, Kind, PageReader};
 use crate::kernel::pagemap::page_size;
-use crate::kernel::{Pid, ProcDir, attr};
+use crate::kernel::stat::State;
+use crate::kernel::{Pid, ProcDir, attr, status};
 use crate::options::RestoreOptions;
 use crate::resource::file::FileRestore;
 use crate::resource::file::tty::TtyClaim;
@@ -20,6 +22,9 @@ use crate::resource::task::{credentials, registers};
 
 /// Most tasks a tree can have: PID_MAX_LIMIT of linux/threads.h.
 const MOST_TASKS: usize = 4 << 20;
+
+/// How long to wait for ids of tasks that have ended.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// One process to be built.
 #[derive(Debug)]
@@ -113,7 +118,9 @@ impl Plan {
         let own: BTreeSet<Pid> =
             self.tasks.iter().flat_map(|task| &task.threads).map(|(tid, _)| *tid).collect();
         let dead = self.files.dead_processes();
-        problems.extend(own.iter().chain(&dead).chain(&self.dead_leaders()).filter_map(|tid| in_use(*tid)));
+        let (leaders, since) = (self.dead_leaders(), Instant::now());
+        let wanted = own.iter().chain(&dead).chain(&leaders);
+        problems.extend(wanted.filter_map(|tid| in_use(*tid, since)));
         problems.extend(dead.intersection(&own).map(|pid| reused(*pid)));
         let mut problems = problems.into_iter();
         let Some(first) = problems.next() else { return Ok(()) };
@@ -191,8 +198,14 @@ fn reused(pid: Pid) -> Error {
     Error::new("E-PID-REUSED", Blame::Program, reason).on(format!("pid {pid}"))
 }
 
-fn in_use(tid: Pid) -> Option<Error> {
-    let owner = ProcDir::open(tid).ok()?;
+/// The owner of an id that a task is to have. One that has ended is waited for: until its parent has taken notice, which
+/// is often the shell that has just called a dump, its id is not free.
+fn in_use(tid: Pid, since: Instant) -> Option<Error> {
+    let mut owner = ProcDir::open(tid).ok()?;
+    while has_ended(&owner) && since.elapsed() < PATIENCE {
+        std::thread::sleep(PATIENCE / 100);
+        owner = ProcDir::open(tid).ok()?;
+    }
     let comm = attr::comm(&owner).unwrap_or_default();
     Some(
         Error::new(
@@ -203,6 +216,15 @@ fn in_use(tid: Pid) -> Option<Error> {
         .on(format!("pid {tid}"))
         .help("end that task, or restore where the pid is free, such as a new pid namespace (unshare -p)"),
     )
+}
+
+/// Whether the task is a zombie, or has been sent SIGKILL.
+fn has_ended(owner: &ProcDir) -> bool {
+    let killed = 1 << (libc::SIGKILL - 1);
+    status::read(owner).is_ok_and(|status| {
+        let pending = status.signals.pending | status.signals.shared_pending;
+        matches!(status.state, State::Zombie | State::Dead) || pending & killed != 0
+    })
 }
 
 fn load_task(images: &ImageDir, entry: &PstreeEntry, index: &HashMap<u32, usize>) -> Result<TaskPlan> {
@@ -273,4 +295,28 @@ fn load_tables(images: &ImageDir, tasks: &[TaskPlan]) -> Result<HashMap<u32, Vec
         }
     }
     Ok(tables)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::OsContext;
+
+    #[test]
+    fn ids_of_the_living_are_in_use_and_those_of_the_dead_are_waited_for() -> Result<()> {
+        let own = std::process::id() as Pid;
+        assert_eq!(in_use(own, Instant::now()).map(|e| e.code()), Some("E-PID-IN-USE"));
+        let mut child = std::process::Command::new("true").spawn().os(|| "spawn")?;
+        let pid = child.id() as Pid;
+        let reaper = std::thread::spawn(move || {
+            std::thread::sleep(PATIENCE / 10);
+            child.wait()
+        });
+        while !has_ended(&ProcDir::open(pid)?) {
+            std::thread::yield_now();
+        }
+        assert!(in_use(pid, Instant::now()).is_none());
+        assert!(reaper.join().is_ok_and(|reaped| reaped.is_ok()));
+        Ok(())
+    }
 }

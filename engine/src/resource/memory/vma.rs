@@ -168,6 +168,13 @@ fn classify_file(vma: &Vma, path: &[u8]) -> Result<(u32, Content)> {
     Ok(match (vma.shared, path) {
         // Shared anonymous memory is an unlinked file of this name on the kernel's own tmpfs (mm/shmem.c).
         (true, b"/dev/zero (deleted)") => (status::REGULAR | status::ANON_SHARED, Content::SharedMemory),
+        // Only /proc/PID/map_files leads to such a mapping. Restored as a file it would not follow the memory any more.
+        (false, b"/dev/zero (deleted)") => {
+            return Err(refuse(
+                "E-VMA-SHARED-COPY",
+                "is a private mapping of shared anonymous memory, which is not kept yet",
+            ));
+        }
         (true, _) => (status::REGULAR | status::FILE_SHARED | memfd, Content::SharedFile),
         (false, _) => (status::REGULAR | status::FILE_PRIVATE | memfd, Content::PrivateFile),
     })
@@ -209,5 +216,7 @@ mod tests {
         );
         let sysv = judge("1000-2000 rw-s 00000000 00:01 0    /SYSV00000000 (deleted)\nVmFlags: rd wr sh\n");
         assert_eq!(sysv.err().map(|e| e.code()), Some("E-VMA-SYSVIPC"));
+        let copy = judge("1000-2000 rw-p 00001000 00:01 5    /dev/zero (deleted)\nVmFlags: rd wr mr mw me\n");
+        assert_eq!(copy.err().map(|e| e.code()), Some("E-VMA-SHARED-COPY"));
     }
 }
