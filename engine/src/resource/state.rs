@@ -139,7 +139,10 @@ const SIGNALS: &[State] = &[
     kept("handlers that are running", "task/signals.rs", "signal_handler_frames"),
     kept("interval timers", "task/timers.rs", "itimers_armed"),
     kept("POSIX timers and their ids", "task/timers.rs", "posix_timer_ids"),
-    not_kept("overruns of POSIX timers (cannot be seen while pending)", "timer_getoverrun(2) counts from the restore"),
+    not_kept(
+        "overruns of POSIX timers (cannot be seen while pending)",
+        "timer_getoverrun(2) counts from the restore",
+    ),
     not_kept("system time", "timers of absolute time wait for as long as they had to at the dump"),
 ];
 

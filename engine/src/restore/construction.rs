@@ -1,6 +1,7 @@
 //! The tree under construction. Dropping it kills every task and removes what was made; [`Construction::let_go`] is the
 //! only other way out.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fs::File;
 use std::ops::Range;
@@ -238,8 +239,8 @@ impl Construction {
                 if self.is_in_group(index, pgid)? {
                     continue;
                 }
-                if !helpers.contains_key(&pgid) {
-                    helpers.insert(pgid, self.named(index, |this| this.lead_dead_group(index, pgid))?);
+                if let Entry::Vacant(place) = helpers.entry(pgid) {
+                    place.insert(self.named(index, |this| this.lead_dead_group(index, pgid))?);
                 }
             }
             self.named(index, |this| {
