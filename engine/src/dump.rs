@@ -4,6 +4,7 @@
 //! value: whatever fails, dropping it lets every task go on as it was. The inventory is written last; a directory
 //! without it is not an image.
 
+use std::collections::HashMap;
 use std::time::Instant;
 
 use crate::error::{OsContext, Result};
@@ -11,7 +12,7 @@ use crate::fault;
 use crate::image::message::{InventoryEntry, LsmType, PstreeEntry, TaskKobjIdsEntry};
 use crate::image::{ImageDir, Kind};
 use crate::kernel::kcmp::{KcmpSet, Kind as Shared, Place};
-use crate::kernel::{stat, status};
+use crate::kernel::{Pid, stat, status};
 use crate::options::{DumpOptions, FinalState};
 use crate::report::{Counts, DumpReport, NotKept};
 use crate::resource::file::pipe::OneEnded;
@@ -20,7 +21,7 @@ use crate::resource::file::tty::TaskTerminal;
 use crate::resource::file::{DumpedFiles, FileDump, fs};
 use crate::resource::memory::{MemoryDump, pages};
 use crate::resource::task;
-use crate::survey::{self, Survey};
+use crate::survey::{self, Survey, sharing};
 use crate::tracee::{Fate, Frozen, FrozenTask, Loan, Site};
 use crate::{log_debug, log_info, log_warn};
 
@@ -46,6 +47,7 @@ pub fn dump(options: &DumpOptions) -> Result<DumpReport> {
     collected.write_pages(&mut report).map_err(|e| frozen.explain(e))?;
     fault::point("pages-copied")?;
     report.counts = collected.counts;
+    report.not_kept.extend_from_slice(&collected.not_kept);
     report.not_kept.extend(collected.files.one_ended.iter().map(one_ended));
     finish_images(&images)?;
     collected.files.links.keep();
@@ -77,6 +79,7 @@ struct Collection {
     counts: Counts,
     pages: (u64, u64, u64),
     files: DumpedFiles,
+    not_kept: Vec<NotKept>,
 }
 
 impl Collection {
@@ -112,6 +115,7 @@ struct Collector<'a> {
     files: FileDump<'a>,
     tables: Tables,
     memory: MemoryDump<'a>,
+    not_kept: Vec<NotKept>,
 }
 
 impl<'a> Collector<'a> {
@@ -122,6 +126,7 @@ impl<'a> Collector<'a> {
             files: FileDump::new(options, images, terminals),
             tables: Tables::default(),
             memory: MemoryDump::new(images),
+            not_kept: Vec::new(),
         }
     }
 
@@ -130,10 +135,12 @@ impl<'a> Collector<'a> {
         if task.zombie {
             return self.images.write_one(Kind::Core(task.pid as u32), &task::dump_zombie(task)?);
         }
+        task::refuse_dispatch(task)?;
         let ids = self.objects.ids(task)?;
         let mut loan = Loan::take(Site::find(&task.proc)?, task.pid)?;
         let collected = task::dump(task, &mut loan)?;
         loan.end()?;
+        self.not_kept.extend(collected.not_kept);
         fault::point("loan-ended")?;
         for (tid, core) in &collected.cores {
             self.images.write_one(Kind::Core(*tid as u32), core)?;
@@ -159,7 +166,7 @@ impl<'a> Collector<'a> {
         };
         log_debug!("{} page transfers planned", self.memory.transfers.len());
         let pages = (self.memory.scanned, self.memory.written, shared + files.pages);
-        Ok(Collection { transfers: self.memory.transfers, counts, pages, files })
+        Ok(Collection { transfers: self.memory.transfers, counts, pages, files, not_kept: self.not_kept })
     }
 }
 
@@ -169,6 +176,8 @@ struct Objects {
     files: KcmpSet<()>,
     fs: KcmpSet<()>,
     sighand: KcmpSet<()>,
+    /// Descriptor table and file system view of the tasks so far.
+    tables: HashMap<Pid, (u32, u32)>,
 }
 
 impl Default for Objects {
@@ -179,6 +188,7 @@ impl Default for Objects {
             files: KcmpSet::new(Shared::Files, 2),
             fs: KcmpSet::new(Shared::Fs, 2),
             sighand: KcmpSet::new(Shared::Sighand, 2),
+            tables: HashMap::new(),
         }
     }
 }
@@ -192,9 +202,22 @@ impl Objects {
     fn ids(&mut self, task: &FrozenTask) -> Result<Ids> {
         let place = Place { pid: task.pid, fd: 0 };
         // Tasks with one address space have one stack start; others seldom do.
-        let (vm_id, _) = self.vm.insert(stat::read(&task.proc)?.start_stack, place)?;
+        let stat = stat::read(&task.proc)?;
+        let (vm_id, new_memory) = self.vm.insert(stat.start_stack, place)?;
         let (files_id, new_files) = self.files.insert((), place)?;
-        let (fs_id, _) = self.fs.insert((), place)?;
+        let (fs_id, new_fs) = self.fs.insert((), place)?;
+        let parents = self.tables.get(&stat.ppid).copied();
+        self.tables.insert(task.pid, (files_id, fs_id));
+        // The survey has refused these by the other's name; the tree has changed since.
+        if !new_memory {
+            return Err(sharing::memory(stat.ppid));
+        }
+        if !new_files && parents.map(|(files, _)| files) != Some(files_id) {
+            return Err(sharing::table(Shared::Files, stat.ppid));
+        }
+        if !new_fs && parents.map(|(_, fs)| fs) != Some(fs_id) {
+            return Err(sharing::table(Shared::Fs, stat.ppid));
+        }
         let (sighand_id, _) = self.sighand.insert((), place)?;
         let entry = TaskKobjIdsEntry { vm_id, files_id, fs_id, sighand_id, ..host_namespaces() };
         Ok(Ids { entry, new_files })

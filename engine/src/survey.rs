@@ -4,15 +4,25 @@
 //! the same functions as the dump's: `Kind::of` for files, `Mapping::of` for mappings. A tree that changes meanwhile is
 //! no error: what was missed here is found by the dump, which then gives everything back.
 
+mod lost;
+pub(crate) mod sharing;
+
 use std::collections::{HashMap, HashSet};
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+
+use nix::fcntl::OFlag;
 
 use crate::error::{Blame, Error, Result};
 use crate::kernel::stat::{Stat, State};
 use crate::kernel::{Pid, ProcDir, children, fdinfo, ns, smaps, stat, status, tasks};
 use crate::options::DumpOptions;
 use crate::report::{Counts, NotKept};
-use crate::resource::file::{Kind, Seen};
+use crate::resource::file::{Kind, Seen, kind};
 use crate::resource::memory::vma::Mapping;
+
+const ELFCLASS32: u8 = 1;
+const ELFCLASS64: u8 = 2;
 
 /// What was found.
 #[derive(Debug, Default)]
@@ -48,12 +58,14 @@ pub fn survey(options: &DumpOptions) -> Result<Survey> {
         members.push((proc, stat));
     }
     let tree = Tree::of(options.tree, members.iter().map(|(_, stat)| stat));
+    let mut sharing = sharing::Sharing::default();
     for (proc, stat) in &members {
         survey.counts.tasks += 1;
         let mut task = TaskSurvey { proc, comm: comm(stat), survey: &mut survey };
         task.place(stat, options, &tree);
         if stat.state != State::Zombie {
-            present(task.look(&own, options))?;
+            sharing.add(stat)?.into_iter().for_each(|error| task.block(error));
+            present(task.look(&own))?;
         }
     }
     Ok(survey)
@@ -166,11 +178,40 @@ impl TaskSurvey<'_> {
         }
     }
 
-    fn look(&mut self, own: &ProcDir, options: &DumpOptions) -> Result<()> {
+    fn look(&mut self, own: &ProcDir) -> Result<()> {
         self.namespaces(own)?;
+        self.mode()?;
+        self.lose(lost::of_process(self.proc, own)?);
         self.threads()?;
         self.mappings()?;
-        self.files(options)
+        self.files()
+    }
+
+    fn lose(&mut self, lost: Vec<lost::Lost>) {
+        let (pid, comm) = (self.proc.pid(), &self.comm);
+        self.survey.not_kept.extend(lost.into_iter().map(|(what, consequence)| NotKept {
+            pid,
+            comm: comm.clone(),
+            what,
+            consequence: consequence.to_owned(),
+        }));
+    }
+
+    /// A program of another word size than ours has registers and structures that we do not read.
+    fn mode(&mut self) -> Result<()> {
+        // What is no ELF file was made by PR_SET_MM_EXE_FILE, and is judged at the freeze by its registers.
+        let Ok(exe) = self.proc.open_file("exe", OFlag::O_RDONLY) else { return Ok(()) };
+        let mut ident = [0; 5];
+        let got = File::from(exe).read_at(&mut ident, 0).unwrap_or(0);
+        let own = if size_of::<usize>() == 8 { ELFCLASS64 } else { ELFCLASS32 };
+        if got == ident.len() && ident.starts_with(b"\x7fELF") && ident[4] != own {
+            let reason = format!("is a program of {} bits", if ident[4] == ELFCLASS32 { 32 } else { 64 });
+            self.block(
+                Error::new("E-TASK-MODE", Blame::Program, reason)
+                    .help("dump it with a crio of that word size"),
+            );
+        }
+        Ok(())
     }
 
     fn namespaces(&mut self, own: &ProcDir) -> Result<()> {
@@ -194,6 +235,12 @@ impl TaskSurvey<'_> {
                 continue;
             };
             self.survey.counts.threads += 1;
+            self.lose(lost::of_thread(tid));
+            if tid != self.proc.pid()
+                && let Some(error) = sharing::of_thread(self.proc.pid(), tid)?
+            {
+                self.block(error);
+            }
             if status.tracer_pid != 0 {
                 let reason = format!("is traced by process {}", status.tracer_pid);
                 self.block(
@@ -216,16 +263,14 @@ impl TaskSurvey<'_> {
 
     fn mappings(&mut self) -> Result<()> {
         // The page tables of a large process take long to walk, and nothing of that is needed for most mappings.
-        for vma in smaps::read(self.proc)? {
-            self.survey.counts.vmas += 1;
-            if let Err(error) = Mapping::of(&vma) {
-                self.block(error);
-            }
-        }
+        let vmas = smaps::read(self.proc)?;
+        self.survey.counts.vmas += vmas.len();
+        vmas.iter().filter_map(|vma| Mapping::of(vma).err()).for_each(|error| self.block(error));
+        self.lose(lost::of_mappings(&vmas));
         Ok(())
     }
 
-    fn files(&mut self, options: &DumpOptions) -> Result<()> {
+    fn files(&mut self) -> Result<()> {
         for number in fdinfo::list(self.proc)? {
             let Some((stat, target)) = self.descriptor(number)? else { continue };
             let Some(info) = closed_is_none(fdinfo::read(self.proc, number))? else { continue };
@@ -234,11 +279,9 @@ impl TaskSurvey<'_> {
             if let Err(error) = Kind::of(&seen) {
                 self.block(error);
             }
-            if !info.locks.is_empty() {
-                let reason = "holds a file lock or lease, which is not kept yet";
-                self.block(Error::new("E-FILE-LOCK", Blame::Program, reason).on(seen.name()));
+            if let Err(error) = kind::refuse_locks(&info) {
+                self.block(error.on(seen.name()));
             }
-            let _ = options;
         }
         Ok(())
     }

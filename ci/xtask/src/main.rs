@@ -32,7 +32,7 @@ enum Verb {
     /// Build `crio` for release
     Build,
     /// Formatting, lints, dependencies and the rules of the tree
-    Check,
+    Check(check::Options),
     /// Everything that a change must pass: check, the tests of all crates, build, the C tests
     Test,
     /// Run C tests through dump and restore
@@ -47,7 +47,7 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().verb {
         Verb::Setup(options) => setup::run(&options),
         Verb::Build => build::run(),
-        Verb::Check => check::run(),
+        Verb::Check(options) => check::run(&options),
         Verb::Test => test::run(),
         Verb::Zdtm(options) => zdtm::run(options),
         Verb::Interop(options) => interop::run(&options),

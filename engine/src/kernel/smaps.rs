@@ -74,6 +74,8 @@ pub struct Usage {
     pub rss: u64,
     /// Resident and no longer (or never) the file's.
     pub anonymous: u64,
+    /// Resident in pages that others have mapped as well.
+    pub shared: u64,
     /// Swapped out.
     pub swap: u64,
     /// Locked in memory, proportional to its sharers.
@@ -311,6 +313,10 @@ fn detail(usage: &mut Usage, line: &[u8]) -> Option<()> {
         b"KernelPageSize" => &mut usage.page_size,
         b"Rss" => &mut usage.rss,
         b"Anonymous" => &mut usage.anonymous,
+        b"Shared_Clean" | b"Shared_Dirty" => {
+            usage.shared += kilobytes(value)?;
+            return Some(());
+        }
         b"Swap" => &mut usage.swap,
         b"Locked" => &mut usage.locked,
         b"ProtectionKey" => {
@@ -323,8 +329,12 @@ fn detail(usage: &mut Usage, line: &[u8]) -> Option<()> {
         }
         _ => return Some(()),
     };
-    *slot = text::dec::<u64>(value.trim_ascii().strip_suffix(b" kB")?)?.checked_mul(1024)?;
+    *slot = kilobytes(value)?;
     Some(())
+}
+
+fn kilobytes(value: &[u8]) -> Option<u64> {
+    text::dec::<u64>(value.trim_ascii().strip_suffix(b" kB")?)?.checked_mul(1024)
 }
 
 fn flags(value: &[u8]) -> VmFlags {

@@ -23,6 +23,7 @@ const PTRACE_SETSIGMASK: c_uint = 0x420b;
 const PTRACE_PEEKSIGINFO: c_uint = 0x4209;
 const PTRACE_PEEKSIGINFO_SHARED: u32 = 1;
 const PTRACE_GET_RSEQ_CONFIGURATION: c_uint = 0x420f;
+const PTRACE_GET_SYSCALL_USER_DISPATCH_CONFIG: c_uint = 0x4211;
 const PTRACE_EVENT_STOP: i32 = 128;
 
 /// Bytes of a `siginfo_t`.
@@ -141,6 +142,15 @@ pub fn rseq(tid: Tid) -> io::Result<Rseq> {
     let mut conf = Rseq::default();
     request(PTRACE_GET_RSEQ_CONFIGURATION, tid, size_of::<Rseq>() as u64, (&raw mut conf).addr() as u64)?;
     Ok(conf)
+}
+
+/// Whether system calls of the thread are dispatched to itself, prctl(PR_SET_SYSCALL_USER_DISPATCH). Since Linux 6.4.
+pub fn has_syscall_dispatch(tid: Tid) -> io::Result<bool> {
+    // struct ptrace_sud_config: mode, selector, offset, len.
+    let mut config = [0u64; 4];
+    let address = config.as_mut_ptr().addr() as u64;
+    request(PTRACE_GET_SYSCALL_USER_DISPATCH_CONFIG, tid, size_of_val(&config) as u64, address)?;
+    Ok(config[0] != 0)
 }
 
 /// What a wait reported.

@@ -3,10 +3,12 @@
 //! Every step runs, whatever the ones before it found, so that one call shows all there is to mend.
 
 mod rules;
+mod state;
 
 use std::process::{Command, ExitCode};
 
 use anyhow::Result;
+use clap::Args;
 
 use crate::setup::{self, Need};
 use crate::workspace;
@@ -20,7 +22,18 @@ pub(crate) enum Outcome {
     Skipped,
 }
 
-pub(crate) fn run() -> Result<ExitCode> {
+/// What `check` may do besides looking.
+#[derive(Args, Debug)]
+pub(crate) struct Options {
+    /// Write the table of state into the README
+    #[arg(long)]
+    fix: bool,
+}
+
+pub(crate) fn run(options: &Options) -> Result<ExitCode> {
+    if options.fix {
+        state::fix(workspace::root())?;
+    }
     let failed = steps()?.contains(&Outcome::Failed);
     println!("check: {}", if failed { "FAILED" } else { "ok" });
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })

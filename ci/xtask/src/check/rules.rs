@@ -10,6 +10,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
+use super::state;
 use crate::workspace;
 
 /// The only visible names at the top of the workspace. A new one changes the architecture, and the README's map.
@@ -45,9 +46,9 @@ const HOSTS: [&str; 10] = [
 ];
 
 /// A text file of the project: its path from the top, with `/`, and its text.
-struct File {
-    path: String,
-    text: String,
+pub(super) struct File {
+    pub(super) path: String,
+    pub(super) text: String,
 }
 
 impl File {
@@ -69,7 +70,8 @@ impl File {
 
 /// Prints what breaks a rule, and returns it.
 pub(crate) fn broken() -> Result<Vec<String>> {
-    let findings = findings(&project_files(workspace::root())?)?;
+    let files = project_files(workspace::root())?;
+    let findings = [findings(&files)?, state::findings(&files)].concat();
     for finding in &findings {
         println!("{finding}");
     }

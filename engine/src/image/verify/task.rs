@@ -150,7 +150,8 @@ impl Check<'_> {
 
     fn mappings(&mut self, kind: Kind, mm: &MmEntry) {
         let mut floor = 0;
-        for vma in &mm.vmas {
+        // Guard pages lie inside of mappings, and come after all of them.
+        for vma in mm.vmas.iter().filter(|vma| vma.status & status::GUARD == 0) {
             let place = format!("{:x}-{:x}", vma.start, vma.end);
             if vma.start >= vma.end || vma.start < floor {
                 self.report(

@@ -42,7 +42,7 @@ pub(super) fn dump(images: &ImageDir, id: u32, fd: BorrowedFd<'_>, stat: &FileSt
     image.push(&entry)?;
     if stat.st_mode & libc::S_IFMT == libc::S_IFREG {
         // A description of our own: it can be read whatever the access of the victim's, whose position stays.
-        let file = File::open(link_of(fd)).os(|| "open a deleted file for reading")?;
+        let file = open_unseen(&link_of(fd)).os(|| "open a deleted file for reading")?;
         let size = stat.st_size as u64;
         let ranges = if entry.chunks == Some(true) {
             content::data_ranges(&file, size).os(|| "find the holes of a deleted file")?
@@ -57,6 +57,16 @@ pub(super) fn dump(images: &ImageDir, id: u32, fd: BorrowedFd<'_>, stat: &FileSt
         }
     }
     image.finish()
+}
+
+/// Opens for reading without a trace in the access time, if the file's owner allows that.
+fn open_unseen(path: &Path) -> nix::Result<File> {
+    let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC;
+    match open(path, flags | OFlag::O_NOATIME, Mode::empty()) {
+        Err(nix::errno::Errno::EPERM) => open(path, flags, Mode::empty()),
+        opened => opened,
+    }
+    .map(File::from)
 }
 
 fn append(image: &mut File, from: &File, offset: u64, len: u64) -> std::io::Result<()> {

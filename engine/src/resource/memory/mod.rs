@@ -134,7 +134,7 @@ impl<'a> MemoryDump<'a> {
             for run in runs {
                 let nr_pages = (run.end - run.start) / page;
                 if let Some(offset) = writer.add(run.start, nr_pages, pe::PRESENT)? {
-                    planner.add(run.start, run.end - run.start, offset);
+                    planner.add(run.start, run.end - run.start, offset, mapping.shared);
                     self.written += nr_pages;
                 }
             }

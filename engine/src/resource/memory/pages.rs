@@ -25,6 +25,8 @@ pub struct Transfer {
     pub pid: i32,
     /// Its /proc/PID/mem.
     pub mem: Arc<File>,
+    /// Some pages are shared copy-on-write, and are to stay so.
+    pub shared: bool,
     /// Address and bytes of each range.
     pub ranges: Vec<(u64, usize)>,
     /// Where to.
@@ -49,8 +51,11 @@ impl Planner {
         Planner { pid, mem, file, open: None, done: Vec::new() }
     }
 
-    /// Adds a run: `len` bytes at `address` go to `offset`.
-    pub fn add(&mut self, mut address: u64, len: u64, mut offset: u64) {
+    /// Adds a run: `len` bytes at `address` go to `offset`; `shared` as in [`Transfer`].
+    pub fn add(&mut self, mut address: u64, len: u64, mut offset: u64, shared: bool) {
+        if self.open.as_ref().is_some_and(|open| open.shared != shared) {
+            self.done.extend(self.open.take());
+        }
         let mut left = len;
         while left > 0 {
             let used = self.open.as_ref().map_or(0, |t| t.ranges.iter().map(|(_, len)| *len as u64).sum());
@@ -63,6 +68,7 @@ impl Planner {
             let open = self.open.get_or_insert_with(|| Transfer {
                 pid: self.pid,
                 mem: Arc::clone(&self.mem),
+                shared,
                 ranges: Vec::new(),
                 file: Arc::clone(&self.file),
                 offset,
@@ -118,7 +124,7 @@ fn next_of<'a>(transfers: &'a [Transfer], next: &AtomicUsize) -> Option<(usize, 
 fn copy(transfer: &Transfer, buffer: &mut Vec<u8>) -> Result<()> {
     let len = transfer.ranges.iter().map(|(_, len)| *len).sum();
     buffer.resize(len, 0);
-    if gather_memory(transfer.pid, &transfer.ranges, buffer).ok() != Some(len) {
+    if transfer.shared || gather_memory(transfer.pid, &transfer.ranges, buffer).ok() != Some(len) {
         let mut rest = buffer.as_mut_slice();
         for (address, len) in &transfer.ranges {
             let Some((part, after)) = rest.split_at_mut_checked(*len) else { break };
@@ -143,8 +149,8 @@ mod tests {
         let mem = Arc::new(File::open("/proc/self/mem").os(|| "open /proc/self/mem")?);
         let mut planner = Planner::new(std::process::id() as i32, mem, Arc::clone(&target));
         let base = content.as_ptr().addr() as u64;
-        planner.add(base, 4096, 0);
-        planner.add(base + 4096, CHUNK + 4096, 4096);
+        planner.add(base, 4096, 0, false);
+        planner.add(base + 4096, CHUNK + 4096, 4096, false);
         let transfers = planner.finish();
         assert_eq!(transfers.iter().map(|t| t.offset).collect::<Vec<_>>(), [0, CHUNK]);
         copy_all(&transfers)?;

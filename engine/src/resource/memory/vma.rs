@@ -43,6 +43,8 @@ pub struct Mapping {
     pub entry: VmaEntry,
     /// What it is backed by.
     pub content: Content,
+    /// Others have some of its pages mapped as well.
+    pub shared: bool,
 }
 
 impl Mapping {
@@ -87,7 +89,7 @@ impl Mapping {
             anon_name: anon_name(vma),
             lock_on_fault: has(VmFlags::LOCK_ON_FAULT).then_some(true),
         };
-        Ok(Mapping { entry, content })
+        Ok(Mapping { entry, content, shared: usage.shared != 0 })
     }
 
     /// Whether private pages of this mapping are to be stored.

@@ -2,15 +2,18 @@
 
 pub mod attributes;
 pub mod credentials;
+mod lost;
 pub mod registers;
 pub mod scheduling;
 pub mod signals;
 pub mod timers;
 
 use self::attributes::MemoryAttributes;
-use crate::error::Result;
+use crate::error::{Blame, Error, Result};
 use crate::image::message::{CoreEntry, TaskCoreEntry, ThreadCoreEntry, state};
 use crate::kernel::{Pid, stat, status, timers as proc_timers};
+use crate::report::NotKept;
+use crate::sys::ptrace;
 use crate::tracee::{FrozenTask, Loan};
 
 /// What was collected of one process.
@@ -20,24 +23,26 @@ pub struct TaskDump {
     pub cores: Vec<(Pid, CoreEntry)>,
     /// What goes into the image of its memory.
     pub memory: MemoryAttributes,
+    /// What the threads have and no image carries.
+    pub not_kept: Vec<NotKept>,
 }
 
 /// Collects everything of this family from a frozen task whose leader is on loan; the loan ends at its last thread.
 pub fn dump(task: &FrozenTask, loan: &mut Loan) -> Result<TaskDump> {
     let (mut process, memory) = dump_process(task, loan)?;
-    let mut cores = Vec::new();
+    let (mut cores, mut not_kept) = (Vec::new(), Vec::new());
     for (index, tid) in task.threads.iter().enumerate() {
         if index > 0 {
             loan.switch(*tid)?;
         }
-        let mut core = dump_thread(task, *tid, loan)?;
+        let mut core = dump_thread(task, *tid, loan, &mut not_kept)?;
         if index == 0 {
             process.blk_sigset = loan.mask();
             core.tc = Some(std::mem::take(&mut process));
         }
         cores.push((*tid, core));
     }
-    Ok(TaskDump { cores, memory })
+    Ok(TaskDump { cores, memory, not_kept })
 }
 
 fn dump_process(task: &FrozenTask, loan: &mut Loan) -> Result<(TaskCoreEntry, MemoryAttributes)> {
@@ -64,12 +69,19 @@ fn dump_process(task: &FrozenTask, loan: &mut Loan) -> Result<(TaskCoreEntry, Me
     Ok((core, memory))
 }
 
-fn dump_thread(task: &FrozenTask, tid: Pid, loan: &mut Loan) -> Result<CoreEntry> {
+fn dump_thread(
+    task: &FrozenTask,
+    tid: Pid,
+    loan: &mut Loan,
+    not_kept: &mut Vec<NotKept>,
+) -> Result<CoreEntry> {
     let mut batch = loan.batch();
     let stack = signals::StackQuestion::ask(&mut batch);
     let attributes = attributes::ThreadQuestion::ask(&mut batch);
     let securebits = credentials::ask_securebits(&mut batch);
+    let lost = lost::LostQuestion::ask(&mut batch);
     loan.run(&mut batch)?;
+    not_kept.extend(lost.answer(&batch, task, tid));
     let proc = task.proc.thread(tid)?;
     let mut thread = ThreadCoreEntry {
         blk_sigset: Some(loan.mask()),
@@ -84,6 +96,16 @@ fn dump_thread(task: &FrozenTask, tid: Pid, loan: &mut Loan) -> Result<CoreEntry
     let mut core = CoreEntry { thread_core: Some(thread), ..CoreEntry::default() };
     registers::dump(tid, loan.regs(), clear_tid_addr, &mut core)?;
     Ok(core)
+}
+
+/// A thread whose system calls are dispatched to itself cannot make any for us; before it is borrowed.
+pub fn refuse_dispatch(task: &FrozenTask) -> Result<()> {
+    // Absent before Linux 6.4, and where a machine has no such thing.
+    let dispatched = task.threads.iter().find(|tid| ptrace::has_syscall_dispatch(**tid).unwrap_or(false));
+    dispatched.map_or(Ok(()), |tid| {
+        let reason = "dispatches its system calls to itself (PR_SET_SYSCALL_USER_DISPATCH)";
+        Err(Error::new("E-SYSCALL-DISPATCH", Blame::Program, reason).on(format!("thread {tid}")))
+    })
 }
 
 /// The core entry of a zombie: its exit code and ids are all there is.

@@ -1,0 +1,267 @@
+//! What becomes of every piece of kernel state that a program has: kept, refused, or not kept and said so.
+//!
+//! "Nothing is lost in silence" is this table. The README shows it, `cargo xtask check` sees to it that both agree, that
+//! every kept entry names the file which keeps it and the C test which proves that, and that every refusal's code exists.
+//! A new resource adds its lines here. What a dump can see of the last class, the report of that dump names task by
+//! task; what no interface shows is marked so.
+//!
+//! Not here: what belongs to the machine and not to the program (sysctls, mounts, devices).
+
+use std::fmt::Write as _;
+
+/// One piece of state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct State {
+    /// The kernel's noun for it.
+    pub what: &'static str,
+    /// What becomes of it.
+    pub class: Class,
+}
+
+/// What becomes of a piece of state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Class {
+    /// The restored program has it again.
+    Kept {
+        /// The file that keeps it, below `engine/src/resource`.
+        by: &'static str,
+        /// The test in `zdtm/` that proves it.
+        test: &'static str,
+    },
+    /// A program that has it is not dumped.
+    Refused {
+        /// The code of the error.
+        code: &'static str,
+    },
+    /// The program goes on without it.
+    NotKept {
+        /// What it notices.
+        notice: &'static str,
+    },
+}
+
+/// State that belongs together.
+#[derive(Debug, Clone, Copy)]
+pub struct Family {
+    /// Whose state it is.
+    pub name: &'static str,
+    /// All of it.
+    pub states: &'static [State],
+}
+
+const fn kept(what: &'static str, by: &'static str, test: &'static str) -> State {
+    State { what, class: Class::Kept { by, test } }
+}
+
+const fn refused(what: &'static str, code: &'static str) -> State {
+    State { what, class: Class::Refused { code } }
+}
+
+const fn not_kept(what: &'static str, notice: &'static str) -> State {
+    State { what, class: Class::NotKept { notice } }
+}
+
+/// The whole table.
+pub const FAMILIES: [Family; 6] = [
+    Family { name: "processes", states: PROCESSES },
+    Family { name: "threads", states: THREADS },
+    Family { name: "signals and timers", states: SIGNALS },
+    Family { name: "memory", states: MEMORY },
+    Family { name: "files", states: FILES },
+    Family { name: "surroundings", states: SURROUNDINGS },
+];
+
+const PROCESSES: &[State] = &[
+    kept("pids and parents", "task/mod.rs", "process_tree"),
+    kept("sessions", "task/mod.rs", "sessions"),
+    kept("groups and sessions whose leader is gone", "task/mod.rs", "group_leader_exited"),
+    kept("zombies and their exit codes", "task/mod.rs", "zombie_exit_codes"),
+    kept("job control stops", "task/mod.rs", "stopped_child"),
+    kept("child subreaper", "task/attributes.rs", "child_subreaper"),
+    kept("personality", "task/attributes.rs", "personality"),
+    kept("resource limits", "task/attributes.rs", "rlimits"),
+    kept("OOM score adjustment", "task/attributes.rs", "oom_score_adj"),
+    kept("audit login uid", "task/attributes.rs", "loginuid"),
+    kept("dumpable", "task/attributes.rs", "dumpable"),
+    kept("core dump filter", "task/attributes.rs", "coredump_filter"),
+    kept("membarrier registrations", "task/attributes.rs", "membarrier_registered"),
+    refused("tasks that a debugger traces", "E-TASK-TRACED"),
+    refused("a leader that has exited before its threads", "E-ZOMBIE-THREAD"),
+    refused("processes that share memory (CLONE_VM), a pending vfork", "E-SHARED-MEMORY"),
+    refused("tables shared by others than parent and child", "E-SHARED-TABLE"),
+    refused("32-bit programs", "E-TASK-MODE"),
+    not_kept("times, faults and I/O counted so far", "getrusage(2) and times(2) count from 0"),
+    not_kept("start time", "ps shows the time of the restore"),
+    not_kept("audit session id", "the audit log shows another session"),
+    not_kept("core scheduling cookie", "it may share a core with others"),
+    not_kept("autogroup nice", "the session competes as any other"),
+];
+
+const THREADS: &[State] = &[
+    kept("thread ids", "task/mod.rs", "threads_many"),
+    kept("general registers", "task/registers/x86.rs", "registers_gpr"),
+    kept("vector registers (XSAVE, with AVX-512)", "task/registers/x86.rs", "registers_vector"),
+    kept("floating point modes", "task/registers/x86.rs", "float_control"),
+    kept("thread-local storage", "task/registers/x86.rs", "tls"),
+    kept("interrupted system calls", "task/registers/mod.rs", "nanosleep_restarted"),
+    kept("names", "task/attributes.rs", "thread_names"),
+    kept("parent-death signal", "task/attributes.rs", "pdeathsig"),
+    kept("address cleared at exit", "task/attributes.rs", "clear_child_tid"),
+    kept("robust futex list", "task/attributes.rs", "robust_list"),
+    kept("restartable sequences", "task/attributes.rs", "rseq_registered"),
+    kept("an interrupted restartable sequence", "task/attributes.rs", "rseq_aborted"),
+    kept("users, groups and capabilities", "task/credentials.rs", "credentials_per_thread"),
+    kept("securebits", "task/credentials.rs", "securebits"),
+    kept("no_new_privs", "task/credentials.rs", "no_new_privs"),
+    kept("scheduling policy and nice", "task/scheduling.rs", "nice_and_policy"),
+    kept("real-time priority", "task/scheduling.rs", "real_time_policy"),
+    kept("CPU affinity", "task/scheduling.rs", "affinity"),
+    kept("I/O priority", "task/scheduling.rs", "ioprio"),
+    kept("timer slack", "task/scheduling.rs", "timerslack"),
+    refused("seccomp", "E-SECCOMP"),
+    refused("syscall user dispatch", "E-SYSCALL-DISPATCH"),
+    refused("shadow stacks", "E-VMA-SHADOW-STACK"),
+    not_kept("utilisation clamps", "the CPU frequency follows its load alone"),
+    not_kept("NUMA memory policy", "new memory comes from any node"),
+    not_kept("speculation controls", "it runs with the machine's default"),
+    not_kept("timestamp counter faults (PR_SET_TSC)", "rdtsc works"),
+    not_kept("machine check policy (PR_MCE_KILL)", "it gets the machine's default"),
+    not_kept("memory reclaim mark (PR_SET_IO_FLUSHER; cannot be seen)", "it may wait for its own I/O"),
+    not_kept("local descriptor table, I/O ports (cannot be seen)", "its next use of them fails"),
+];
+
+const SIGNALS: &[State] = &[
+    kept("handlers", "task/signals.rs", "sigaction_all"),
+    kept("masks", "task/signals.rs", "thread_signal_masks"),
+    kept("pending signals of processes", "task/signals.rs", "sigpending_shared"),
+    kept("pending signals of threads", "task/signals.rs", "sigpending_private"),
+    kept("alternate stacks", "task/signals.rs", "sigaltstack"),
+    kept("handlers that are running", "task/signals.rs", "signal_handler_frames"),
+    kept("interval timers", "task/timers.rs", "itimers_armed"),
+    kept("POSIX timers and their ids", "task/timers.rs", "posix_timer_ids"),
+    not_kept(
+        "overruns of POSIX timers (cannot be seen while pending)",
+        "timer_getoverrun(2) counts from the restore",
+    ),
+    not_kept("system time", "timers of absolute time wait for as long as they had to at the dump"),
+];
+
+const MEMORY: &[State] = &[
+    kept("anonymous memory", "memory/pages.rs", "private_anonymous"),
+    kept("stacks", "memory/vma.rs", "stack_grows_down"),
+    kept("heap and break", "memory/mod.rs", "brk_exact"),
+    kept("private file mappings", "memory/pages.rs", "private_file_cow"),
+    kept("shared file mappings", "memory/mod.rs", "shared_file"),
+    kept("mapped deleted files", "memory/mod.rs", "deleted_file_mapped"),
+    kept("shared anonymous memory", "memory/shared.rs", "shared_anonymous"),
+    kept("mapped memfds", "file/memfd.rs", "memfd_mapped"),
+    kept("copy-on-write sharing", "memory/restore.rs", "cow_stays_shared"),
+    kept("holes and zero pages", "memory/pages.rs", "zero_pages"),
+    kept("protections", "memory/vma.rs", "mprotect_areas"),
+    kept("guard pages", "memory/mod.rs", "guard_pages"),
+    kept("mlock, also MLOCK_ONFAULT", "memory/restore.rs", "mlock"),
+    kept("mlockall of the future", "task/attributes.rs", "mlockall_future"),
+    kept("advice", "memory/vma.rs", "madvise_flags"),
+    kept("no huge pages (PR_SET_THP_DISABLE)", "task/attributes.rs", "thp_disabled"),
+    kept("write-or-execute (PR_SET_MDWE)", "task/attributes.rs", "mdwe"),
+    kept("names of areas", "memory/vma.rs", "anonymous_names"),
+    kept("vdso", "memory/vdso.rs", "vdso_works"),
+    kept("arguments and environment", "memory/mod.rs", "cmdline_moved"),
+    kept("auxiliary vector", "memory/mod.rs", "auxv"),
+    refused("huge pages of hugetlbfs", "E-VMA-HUGETLB"),
+    refused("memory of devices", "E-VMA-DEVICE"),
+    refused("userfaultfd", "E-VMA-USERFAULTFD"),
+    refused("uprobes", "E-VMA-UPROBES"),
+    refused("AIO contexts", "E-VMA-AIO"),
+    refused("rings of packet sockets", "E-VMA-SOCKET"),
+    refused("memory of anonymous inodes (io_uring, perf)", "E-VMA-ANON-INODE"),
+    not_kept("seals (mseal; seen since Linux 6.17)", "sealed memory can be changed again"),
+    not_kept("merging (PR_SET_MEMORY_MERGE)", "equal pages are not merged unless madvise(2) says so"),
+    not_kept("protection keys (cannot be seen)", "all memory has key 0"),
+    not_kept("swap, huge and soft-dirty pages", "/proc shows other counts"),
+];
+
+const FILES: &[State] = &[
+    kept("positions and flags", "file/regular.rs", "regular_flags"),
+    kept("descriptions shared by dup and fork", "file/table.rs", "fork_shared_description"),
+    kept("shared tables", "file/table.rs", "shared_fd_table"),
+    kept("close-on-exec", "file/table.rs", "close_on_exec"),
+    kept("O_PATH", "file/regular.rs", "o_path"),
+    kept("directories", "file/regular.rs", "directory_offset"),
+    kept("deleted files", "file/ghost.rs", "ghost_content"),
+    kept("hard links of deleted files", "file/ghost.rs", "ghost_hardlinks"),
+    kept("files of O_TMPFILE", "file/ghost.rs", "o_tmpfile_linkable"),
+    kept("files whose name is gone (--link-remap)", "file/remap.rs", "deleted_but_linked"),
+    kept("files of dead processes in /proc", "file/remap.rs", "proc_dead_task"),
+    kept("memory devices", "file/regular.rs", "dev_null_zero_full"),
+    kept("pipes with their bytes", "file/pipe.rs", "pipe_data"),
+    kept("packets in pipes", "file/pipe.rs", "pipe_packets"),
+    kept("FIFOs", "file/fifo.rs", "fifo_data"),
+    kept("memfds and their seals", "file/memfd.rs", "memfd_seals"),
+    kept("pseudo-terminals", "file/tty/mod.rs", "pty_pair"),
+    kept("unread input", "file/tty/queue.rs", "pty_unread_input"),
+    kept("controlling terminal and foreground group", "file/tty/restore.rs", "tty_session"),
+    kept("signals of files (O_ASYNC, F_SETOWN, F_SETSIG)", "file/owner.rs", "fown_pipe_signal"),
+    refused("sockets, epoll, eventfd, timerfd, signalfd, inotify, pidfd", "E-FILE-UNSUPPORTED"),
+    refused("io_uring, userfaultfd, perf, BPF, KVM, landlock rulesets", "E-FILE-UNSUPPORTED"),
+    refused("other devices", "E-FILE-UNSUPPORTED"),
+    refused("locks and leases", "E-FILE-LOCKED"),
+    refused("files hidden by a mount", "E-FILE-HIDDEN"),
+    refused("a changed file, at the restore", "E-FILE-CHANGED"),
+    not_kept("read-ahead and write hints", "reads may be slower at first"),
+    not_kept("extended attributes of deleted files", "the file is without them"),
+    not_kept("the end of a pipe that is outside of the tree", "that end is closed"),
+];
+
+const SURROUNDINGS: &[State] = &[
+    kept("working directory", "file/fs.rs", "cwd"),
+    kept("root directory", "file/fs.rs", "root_chroot"),
+    kept("umask", "file/fs.rs", "umask"),
+    kept("a shared view of the file system", "file/fs.rs", "shared_fs"),
+    refused("namespaces other than crio's", "E-NAMESPACE"),
+    refused("System V shared memory", "E-VMA-SYSVIPC"),
+    not_kept("System V semaphore undo (cannot be seen)", "an exit does not undo"),
+    not_kept("cgroup other than crio's", "it is in crio's cgroup"),
+    not_kept("security label (SELinux, AppArmor)", "it has crio's label"),
+    not_kept("keyrings", "it has crio's session keyring"),
+    not_kept("landlock domain (cannot be seen)", "it is no longer restricted"),
+];
+
+/// The table as the README has it: a row for each family.
+pub fn markdown() -> String {
+    let mut out = String::from(
+        "| of | kept | refused by name | not kept: what the program notices |\n|---|---|---|---|\n",
+    );
+    for family in FAMILIES {
+        let cell = |pick: fn(&State) -> Option<String>| {
+            family.states.iter().filter_map(pick).collect::<Vec<_>>().join("; ")
+        };
+        let kept = cell(|state| matches!(state.class, Class::Kept { .. }).then(|| state.what.to_owned()));
+        let refused =
+            cell(|state| matches!(state.class, Class::Refused { .. }).then(|| state.what.to_owned()));
+        let lost = cell(|state| match state.class {
+            Class::NotKept { notice } => Some(format!("{}: {notice}", state.what)),
+            _ => None,
+        });
+        // Writing to a String cannot fail.
+        let _ = writeln!(out, "| {} | {kept} | {refused} | {lost} |", family.name);
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn every_noun_stands_once_and_fits_a_table() {
+        let states = FAMILIES.iter().flat_map(|family| family.states);
+        let mut seen = HashSet::new();
+        for state in states {
+            assert!(seen.insert(state.what), "{} is there twice", state.what);
+            assert!(!state.what.contains(['|', ';', '\n']), "{}", state.what);
+        }
+        assert_eq!(markdown().lines().count(), 2 + FAMILIES.len());
+    }
+}

@@ -1,0 +1,95 @@
+//! What /proc and the scheduler show of a task that its image will not carry: the last class of
+//! [`state`](crate::resource::state), as far as it can be seen from outside.
+
+use crate::error::Result;
+use crate::kernel::smaps::{Backing, VmFlags, Vma};
+use crate::kernel::{Pid, ProcDir, cgroup};
+use crate::sys::attr;
+
+/// A piece of state and what the program notices.
+pub(super) type Lost = (String, &'static str);
+
+/// SCHED_CAPACITY_SCALE: no clamp from above.
+const WHOLE_CPU: u32 = 1024;
+
+/// What is lost of a process; `own` is ours, whose surroundings the restored one gets.
+pub(super) fn of_process(proc: &ProcDir, own: &ProcDir) -> Result<Vec<Lost>> {
+    let mut lost = Vec::new();
+    for (theirs, ours) in cgroup::read(proc)?.iter().zip(&cgroup::read(own)?) {
+        if theirs.path != ours.path {
+            let path = String::from_utf8_lossy(&theirs.path).into_owned();
+            lost.push((format!("cgroup {path}"), "it is in crio's cgroup"));
+        }
+    }
+    // EINVAL where no security module has labels.
+    let label = |proc: &ProcDir| proc.read("attr/current").unwrap_or_default();
+    let theirs = label(proc);
+    if theirs != label(own) {
+        let name = String::from_utf8_lossy(&theirs).trim_end_matches(['\0', '\n']).to_owned();
+        lost.push((format!("security label {name}"), "it has crio's label"));
+    }
+    for (theirs, ours) in speculation(proc)?.iter().zip(&speculation(own)?) {
+        if theirs != ours {
+            lost.push((
+                String::from_utf8_lossy(theirs).replace('\t', " "),
+                "it runs with the machine's default",
+            ));
+        }
+    }
+    let group = proc.read_optional("autogroup")?.unwrap_or_default();
+    let group = group.trim_ascii();
+    if !group.is_empty() && !group.ends_with(b" nice 0") {
+        let group = String::from_utf8_lossy(group);
+        lost.push((format!("autogroup nice: {group}"), "the session competes as any other"));
+    }
+    let ksm = proc.read_optional("ksm_stat")?.unwrap_or_default();
+    if lines(&ksm).any(|line| line == b"ksm_merge_any: yes") {
+        lost.push(("merging of equal pages".to_owned(), "pages are not merged unless madvise(2) says so"));
+    }
+    Ok(lost)
+}
+
+fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
+    text.split(|byte| *byte == b'\n')
+}
+
+/// The lines of status about speculation.
+fn speculation(proc: &ProcDir) -> Result<Vec<Vec<u8>>> {
+    let status = proc.read("status")?;
+    let about = lines(&status).filter(|line| line.starts_with(b"Spec"));
+    Ok(about.map(|line| line.to_ascii_lowercase()).collect())
+}
+
+/// What is lost of a thread. A kernel without these attributes has none to lose.
+pub(super) fn of_thread(tid: Pid) -> Vec<Lost> {
+    let mut lost = Vec::new();
+    // Without CONFIG_UCLAMP_TASK both are 0.
+    if let Ok(clamps) = attr::sched_getattr(tid)
+        && (clamps.util_min != 0 || !matches!(clamps.util_max, 0 | WHOLE_CPU))
+    {
+        let what = format!("thread {tid}: utilisation clamps {} to {}", clamps.util_min, clamps.util_max);
+        lost.push((what, "the CPU frequency follows its load alone"));
+    }
+    if attr::core_cookie(tid).is_ok_and(|cookie| cookie != 0) {
+        lost.push((format!("thread {tid}: core scheduling cookie"), "it may share a core with others"));
+    }
+    lost
+}
+
+/// What is lost of the mappings of a process, counted.
+pub(super) fn of_mappings(vmas: &[Vma]) -> Vec<Lost> {
+    let own = |vma: &&Vma| {
+        !matches!(vma.backing, Backing::Vdso | Backing::Vvar | Backing::VvarVclock | Backing::Vsyscall)
+    };
+    let count = |has: &dyn Fn(&Vma) -> bool| vmas.iter().filter(own).filter(|vma| has(vma)).count();
+    let sealed = count(&|vma| vma.usage.is_some_and(|usage| usage.flags.contains(VmFlags::SEALED)));
+    let keyed = count(&|vma| vma.usage.and_then(|usage| usage.protection_key).unwrap_or(0) != 0);
+    let mut lost = Vec::new();
+    if sealed > 0 {
+        lost.push((format!("seals of {sealed} mappings"), "sealed memory can be changed again"));
+    }
+    if keyed > 0 {
+        lost.push((format!("protection keys of {keyed} mappings"), "all memory has key 0"));
+    }
+    lost
+}
