@@ -7,6 +7,7 @@
 use std::time::Instant;
 
 use crate::error::{OsContext, Result};
+use crate::fault;
 use crate::image::message::{InventoryEntry, LsmType, PstreeEntry, TaskKobjIdsEntry};
 use crate::image::{ImageDir, Kind};
 use crate::kernel::kcmp::{KcmpSet, Kind as Shared, Place};
@@ -30,16 +31,23 @@ pub fn dump(options: &DumpOptions) -> Result<DumpReport> {
         return Ok(report_of(survey, options));
     }
     let images = ImageDir::open(&options.places.images_dir)?;
+    images.check_writable()?;
+    fault::point("surveyed")?;
     let started = Instant::now();
     let frozen = Frozen::seize(options.tree, options.timeout)?;
     let mut report = report_of(survey, options);
     report.stats.freezing_time = micros(started);
     let frozen_since = Instant::now();
-    let collected = Collection::of(&frozen, &images, options)?;
-    collected.write_pages(&mut report)?;
+    fault::point("frozen")?;
+    // That of an earlier dump: with our images beside it, it would be a lie.
+    images.remove(&Kind::Inventory.file_name())?;
+    let collected = Collection::of(&frozen, &images, options).map_err(|e| frozen.explain(e))?;
+    fault::point("collected")?;
+    collected.write_pages(&mut report).map_err(|e| frozen.explain(e))?;
+    fault::point("pages-copied")?;
     report.counts = collected.counts;
     report.not_kept.extend(collected.files.one_ended.iter().map(one_ended));
-    write_inventory(&images)?;
+    finish_images(&images)?;
     collected.files.links.keep();
     frozen.release(fate(options))?;
     report.stats.frozen_time = micros(frozen_since);
@@ -126,6 +134,7 @@ impl<'a> Collector<'a> {
         let mut loan = Loan::take(Site::find(&task.proc)?, task.pid)?;
         let collected = task::dump(task, &mut loan)?;
         loan.end()?;
+        fault::point("loan-ended")?;
         for (tid, core) in &collected.cores {
             self.images.write_one(Kind::Core(*tid as u32), core)?;
         }
@@ -149,7 +158,7 @@ impl<'a> Collector<'a> {
             vmas: self.memory.vmas,
         };
         log_debug!("{} page transfers planned", self.memory.transfers.len());
-        let pages = (self.memory.scanned, self.memory.written, shared);
+        let pages = (self.memory.scanned, self.memory.written, shared + files.pages);
         Ok(Collection { transfers: self.memory.transfers, counts, pages, files })
     }
 }
@@ -216,6 +225,16 @@ fn pstree_entry(task: &FrozenTask, root: i32) -> Result<PstreeEntry> {
         pgid: stat.pgid as u32,
         sid: stat.sid as u32,
         threads: threads.into_iter().map(|tid| tid as u32).collect(),
+    })
+}
+
+/// Makes the directory an image. If we fail after that, the tree goes on, and its image is none.
+fn finish_images(images: &ImageDir) -> Result<()> {
+    fault::point("before-inventory")?;
+    write_inventory(images)?;
+    fault::point("inventory-written").inspect_err(|_| {
+        // The failure before is the one to report.
+        let _ = images.remove(&Kind::Inventory.file_name());
     })
 }
 

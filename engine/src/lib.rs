@@ -8,6 +8,7 @@
 //! | [`cli`] | the command line: arguments to calls |
 //! | [`check`] | what this kernel can do: one `Feature` enum, one probe each, one report |
 //! | [`error`] | the one error type: code, blame, object, reason, remedy |
+//! | [`fault`] | points where tests make a command fail, die or wait |
 //! | [`sys`] | the only module with `unsafe`: system calls that nix lacks |
 //! | [`kernel`] | parsers of what /proc shows, one per file |
 //! | [`image`] | CRIU's on-disk format: framing, messages, directories, page store |
@@ -19,6 +20,7 @@ pub mod check;
 pub mod cli;
 pub mod dump;
 pub mod error;
+pub mod fault;
 pub mod image;
 pub mod kernel;
 pub mod log;

@@ -7,14 +7,17 @@
 
 mod build;
 mod construction;
+mod dead_leader;
 mod plan;
 mod transport;
 
+use std::path::PathBuf;
 use std::time::Instant;
 
 use self::construction::Construction;
 use self::plan::Plan;
 use crate::error::{OsContext, Result};
+use crate::fault;
 use crate::log_warn;
 use crate::options::{FinalState, RestoreOptions};
 use crate::report::RestoreReport;
@@ -24,14 +27,19 @@ pub fn restore(options: &RestoreOptions) -> Result<RestoreReport> {
     let started = Instant::now();
     let mut plan = Plan::load(options)?;
     plan.check()?;
+    fault::point("plan-loaded")?;
     let mut tree = Construction::begin(plan, options)?;
     tree.populate()?;
+    fault::point("tree-populated")?;
     let forking_time = micros(started);
     tree.group()?;
     tree.open_files()?;
+    fault::point("files-opened")?;
     tree.complete()?;
-    write_pidfile(options, tree.root())?;
+    let pidfile = Pidfile::write(options, tree.root())?;
+    fault::point("pidfile-written")?;
     let mut report = tree.let_go(options.final_state == FinalState::Stopped)?;
+    pidfile.keep();
     report.stats.forking_time = forking_time;
     report.stats.restore_time = micros(started);
     // The work is done, and cannot be undone, by now.
@@ -45,8 +53,28 @@ fn micros(since: Instant) -> u32 {
     u32::try_from(since.elapsed().as_micros()).unwrap_or(u32::MAX)
 }
 
-fn write_pidfile(options: &RestoreOptions, root: i32) -> Result<()> {
-    let Some(name) = &options.pidfile else { return Ok(()) };
-    let path = options.places.work_dir().join(name);
-    std::fs::write(&path, root.to_string()).os(|| format!("write {}", path.display()))
+/// The file of `--pidfile`; dropped, it is removed.
+struct Pidfile(Option<PathBuf>);
+
+impl Pidfile {
+    fn write(options: &RestoreOptions, root: i32) -> Result<Self> {
+        let Some(name) = &options.pidfile else { return Ok(Pidfile(None)) };
+        let path = options.places.work_dir().join(name);
+        let written = std::fs::write(&path, root.to_string()).os(|| format!("write {}", path.display()));
+        let pidfile = Pidfile(Some(path));
+        written.map(|()| pidfile)
+    }
+
+    fn keep(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Pidfile {
+    fn drop(&mut self) {
+        if let Some(path) = &self.0 {
+            // The failure that brought us here is the one to report.
+            let _ = std::fs::remove_file(path);
+        }
+    }
 }

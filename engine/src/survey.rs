@@ -4,7 +4,7 @@
 //! the same functions as the dump's: `Kind::of` for files, `Mapping::of` for mappings. A tree that changes meanwhile is
 //! no error: what was missed here is found by the dump, which then gives everything back.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use crate::error::{Blame, Error, Result};
 use crate::kernel::stat::{Stat, State};
@@ -47,11 +47,11 @@ pub fn survey(options: &DumpOptions) -> Result<Survey> {
         }
         members.push((proc, stat));
     }
-    let pids: HashSet<Pid> = members.iter().map(|(proc, _)| proc.pid()).collect();
+    let tree = Tree::of(options.tree, members.iter().map(|(_, stat)| stat));
     for (proc, stat) in &members {
         survey.counts.tasks += 1;
         let mut task = TaskSurvey { proc, comm: comm(stat), survey: &mut survey };
-        task.place(stat, options, &pids);
+        task.place(stat, options, &tree);
         if stat.state != State::Zombie {
             present(task.look(&own, options))?;
         }
@@ -78,6 +78,54 @@ fn own_tree(stat: &Stat) -> Error {
         .help("start crio outside of the tree, for example with setsid from another shell")
 }
 
+/// How the tasks of a tree are related.
+#[derive(Default)]
+struct Tree {
+    pids: HashSet<Pid>,
+    root: Leaders,
+    /// Tasks that are in another session than their parent, by that session: its pid and its parent.
+    entered: HashMap<Pid, Vec<(Pid, Pid)>>,
+}
+
+#[derive(Default)]
+struct Leaders {
+    sid: Pid,
+    pgid: Pid,
+}
+
+impl Tree {
+    fn of<'s>(root: Pid, members: impl Iterator<Item = &'s Stat> + Clone) -> Self {
+        let sessions: HashMap<Pid, Pid> = members.clone().map(|stat| (stat.pid, stat.sid)).collect();
+        let mut tree = Tree { pids: sessions.keys().copied().collect(), ..Tree::default() };
+        for stat in members {
+            if stat.pid == root {
+                tree.root = Leaders { sid: stat.sid, pgid: stat.pgid };
+            } else if sessions.get(&stat.ppid) != Some(&stat.sid) {
+                tree.entered.entry(stat.sid).or_default().push((stat.pid, stat.ppid));
+            }
+        }
+        tree
+    }
+
+    /// Whether a process outside of the tree leads this session or group.
+    fn is_led_outside(&self, id: Pid) -> bool {
+        !self.pids.contains(&id) && ProcDir::open(id).is_ok()
+    }
+
+    /// From how many parents the members of a session without leader come.
+    fn branches(&self, sid: Pid) -> usize {
+        let entered = self.entered.get(&sid).filter(|_| !self.pids.contains(&sid) && sid != self.root.sid);
+        entered.map_or(0, |entered| entered.iter().map(|(_, parent)| parent).collect::<HashSet<_>>().len())
+    }
+
+    fn is_first_of(&self, stat: &Stat) -> bool {
+        self.entered
+            .get(&stat.sid)
+            .and_then(|entered| entered.first())
+            .is_some_and(|first| first.0 == stat.pid)
+    }
+}
+
 struct TaskSurvey<'a> {
     proc: &'a ProcDir,
     comm: String,
@@ -89,19 +137,31 @@ impl TaskSurvey<'_> {
         self.survey.blockers.push(error.task(self.proc.pid(), &self.comm));
     }
 
-    /// Session and process group must have their leaders in the tree, unless it is a shell's job.
-    fn place(&mut self, stat: &Stat, options: &DumpOptions, pids: &HashSet<Pid>) {
+    /// Session and process group must have their leaders in the tree, unless it is a shell's job, or they are dead.
+    fn place(&mut self, stat: &Stat, options: &DumpOptions, tree: &Tree) {
         let root = self.proc.pid() == options.tree;
-        let foreign = |id: Pid| !pids.contains(&id);
         if root && !options.shell_job && stat.sid != stat.pid {
             let reason = format!("belongs to session {}, whose leader is not in the tree", stat.sid);
             self.block(Error::new("E-SHELL-JOB", Blame::Usage, reason).help(
                 "add --shell-job to dump it as a job of a shell, or dump the tree from its session leader",
             ));
-        } else if !root && !options.shell_job && foreign(stat.sid) {
+        } else if !root && stat.sid != tree.root.sid && tree.is_led_outside(stat.sid) {
             let reason = format!("belongs to session {}, whose leader is not in the tree", stat.sid);
             self.block(
                 Error::new("E-SESSION", Blame::Program, reason).help("dump the tree from its session leader"),
+            );
+        } else if stat.pgid != tree.root.pgid && tree.is_led_outside(stat.pgid) {
+            let reason = format!("belongs to process group {}, whose leader is not in the tree", stat.pgid);
+            self.block(
+                Error::new("E-GROUP", Blame::Program, reason).help("dump a tree that has the leader, too"),
+            );
+        }
+        if tree.branches(stat.sid) > 1 && tree.is_first_of(stat) {
+            let reason =
+                format!("session {} has no leader any more and members with several parents", stat.sid);
+            self.block(
+                Error::new("E-SESSION", Blame::Program, reason)
+                    .help("dump it in a pid namespace of its own, or end the other members"),
             );
         }
     }

@@ -1,20 +1,26 @@
 //! One task under construction: the steps that `construction` takes with each, in their order.
 
+use std::collections::HashSet;
 use std::ops::Range;
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+
+use nix::fcntl::OFlag;
 
 use super::construction::{Built, born};
 use super::plan::{Body, Plan, TaskPlan};
 use super::transport::{Parcel, Transport};
 use crate::check::{self, Feature};
 use crate::error::{Error, OsContext, Result};
+use crate::fault;
 use crate::image::message::{CoreEntry, CredsEntry, FdinfoEntry, FsEntry, TaskCoreEntry};
-use crate::kernel::{ProcDir, status};
+use crate::kernel::{ProcDir, attr, status};
 use crate::report::{NotKept, RestoreStats};
 use crate::resource::file::fs;
 use crate::resource::memory::restore::{self as memory_restore, Blueprint, Supplies};
+use crate::resource::memory::shared::SharedRestore;
 use crate::resource::memory::vdso::{Fit, Runtime};
 use crate::resource::task::{attributes, credentials, registers, scheduling, signals, timers};
+use crate::sys::process;
 use crate::sys::ptrace::{self, Stop};
 use crate::tracee::{Batch, Loan};
 
@@ -118,6 +124,41 @@ pub(super) fn name_and_exit(loan: &mut Loan, status: u32, process: Option<TaskCo
     }
 }
 
+/// Sets the audit login uid, which only the task itself can write (proc_loginuid_write in fs/proc/base.c). One that is
+/// set can be changed by CAP_AUDIT_CONTROL alone, and not at all if the kernel was told so: then it is told.
+pub(super) fn log_in(
+    task: &TaskPlan,
+    built: &mut Built,
+    transport: &Transport,
+    told: &mut Vec<NotKept>,
+) -> Result<()> {
+    let (Some(wanted), Some(now)) = (task.process().loginuid, attr::loginuid(&built.proc)?) else {
+        return Ok(());
+    };
+    if wanted == now {
+        return Ok(());
+    }
+    let file = built.proc.open_file("loginuid", OFlag::O_WRONLY)?;
+    let loan = &mut built.loan;
+    let mut batch = loan.batch();
+    let number = transport.lend(&mut batch, &[file.as_raw_fd()])?.first().copied().unwrap_or(-1) as u64;
+    let text = wanted.to_string();
+    let bytes = batch.put(text.as_bytes());
+    let write = batch.attempt("write of the login uid", libc::SYS_write, &[number, bytes, text.len() as u64]);
+    batch.call("close", libc::SYS_close, &[number]);
+    loan.run(&mut batch)?;
+    batch.expect_all()?;
+    if let Err(e) = batch.ret(write) {
+        told.push(NotKept {
+            pid: task.pid,
+            comm: task.comm(),
+            what: format!("audit login uid {wanted}: {e}"),
+            consequence: format!("the audit log says {now}"),
+        });
+    }
+    Ok(())
+}
+
 /// Sets working directory, root and umask.
 pub(super) fn place_in_file_system(
     built: &mut Built,
@@ -144,12 +185,14 @@ pub(super) fn place_in_file_system(
     batch.expect_all()
 }
 
-/// Installs the descriptors of a table.
+/// Installs the descriptors of a table. `asynchronous` are the descriptions for which a task has switched on O_ASYNC:
+/// the signals tell the number by which it was done, so that no other way leads to it.
 pub(super) fn install_table(
     built: &mut Built,
     files_id: u32,
     plan: &mut Plan,
     transport: &Transport,
+    asynchronous: &mut HashSet<u32>,
 ) -> Result<()> {
     let Plan { tables, files, .. } = plan;
     let entries: &[FdinfoEntry] = tables.get(&files_id).map_or(&[], Vec::as_slice);
@@ -166,7 +209,18 @@ pub(super) fn install_table(
             close_on_exec: entry.flags & libc::FD_CLOEXEC as u32 != 0,
         })
         .collect();
-    transport.install(&mut built.loan, &parcels)
+    transport.install(&mut built.loan, &parcels)?;
+    let mut batch = built.loan.batch();
+    for entry in entries {
+        if let Some(flags) = files.asynchronous(entry.id)
+            && asynchronous.insert(entry.id)
+        {
+            let args = [entry.fd.into(), libc::F_SETFL as u64, flags as u64];
+            batch.call(format!("fcntl {} F_SETFL {flags:#o}", entry.fd), libc::SYS_fcntl, &args);
+        }
+    }
+    built.loan.run(&mut batch)?;
+    batch.expect_all()
 }
 
 /// Makes a terminal the controlling one of the session that the task leads.
@@ -177,6 +231,25 @@ pub(super) fn claim_terminal(built: &mut Built, terminal: &OwnedFd, transport: &
     batch.call("close", libc::SYS_close, &[number]);
     built.loan.run(&mut batch)?;
     batch.expect_all()
+}
+
+/// Opens the controlling terminal of the task's session; `flags` are those of open(2). The path leads every opener to
+/// its own terminal, so the task opens it, and we take the description from there.
+pub(super) fn open_controlling(built: &mut Built, flags: u32) -> Result<OwnedFd> {
+    let mut batch = built.loan.batch();
+    let path = batch.put(b"/dev/tty\0");
+    let flags = flags as i32 & !libc::O_ASYNC | libc::O_NOCTTY | libc::O_CLOEXEC;
+    let args = [libc::AT_FDCWD as u64, path, flags as u64, 0];
+    let opened = batch.call("open /dev/tty", libc::SYS_openat, &args);
+    built.loan.run(&mut batch)?;
+    let number = batch.expect(opened)?;
+    let pid = built.proc.pid();
+    let pidfd = process::pidfd_open(pid).os(|| format!("pidfd_open {pid}"))?;
+    let terminal = process::pidfd_getfd(pidfd.as_fd(), number as i32).os(|| "pidfd_getfd of /dev/tty")?;
+    run(&mut built.loan, |batch| {
+        batch.call("close", libc::SYS_close, &[number]);
+    })?;
+    Ok(terminal)
 }
 
 /// Sets the foreground group of the controlling terminal. A group that nobody is in any more cannot be set; the terminal
@@ -212,11 +285,12 @@ pub(super) fn complete(
     body: &Body,
     built: &mut Built,
     runtime: &Runtime,
+    shared: &SharedRestore,
     told: &mut Vec<NotKept>,
 ) -> Result<()> {
     let process = task.process();
-    memory_restore::finish(&mut built.loan, &body.mm, &built.fit)?;
-    attributes::restore_by_proc(&built.proc, &process)?;
+    memory_restore::finish(&mut built.loan, &body.mm, &built.fit, shared)?;
+    attributes::restore_by_proc(&built.proc, &process, body.mm.coredump_filter)?;
     complete_process(&process, task.pid, &mut built.loan)?;
     let last_cap = last_capability()?;
     // Every task starts with ours; most need no others.
@@ -234,7 +308,7 @@ pub(super) fn complete(
         loan.set_departure(regs, TaskPlan::thread(core).blk_sigset.unwrap_or(process.blk_sigset));
     }
     run(loan, |batch| {
-        attributes::restore_memory(batch, body.mm.dumpable, body.mm.thp_disabled == Some(true));
+        attributes::restore_memory(batch, &body.mm);
         process.timers.iter().for_each(|timers| timers::arm(batch, timers));
     })?;
     if let Fit::Same(vdso) = built.fit {
@@ -284,7 +358,8 @@ fn complete_thread(
     }
     attributes::restore_pdeath(&mut batch, &thread);
     loan.run(&mut batch)?;
-    batch.expect_all()
+    batch.expect_all()?;
+    fault::point("credentials-changed")
 }
 
 /// What we set from outside, which no privilege of the thread limits.

@@ -1,7 +1,7 @@
 //! The tree under construction. Dropping it kills every task and removes what was made; [`Construction::let_go`] is the
 //! only other way out.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fs::File;
 use std::ops::Range;
 use std::sync::Arc;
@@ -10,12 +10,14 @@ use nix::fcntl::OFlag;
 use nix::sys::signal::{self, Signal};
 
 use super::build::{self, Workshop};
-use super::plan::{Plan, TaskPlan};
+use super::dead_leader::Helper;
+use super::plan::{Body, Plan, TaskPlan};
 use super::transport::Transport;
 use crate::error::{Error, OsContext, Result};
+use crate::fault;
 use crate::image::message::state;
 use crate::kernel::smaps::{self, Vma};
-use crate::kernel::{Pid, ProcDir};
+use crate::kernel::{Pid, ProcDir, tasks};
 use crate::options::RestoreOptions;
 use crate::report::{Counts, NotKept, RestoreReport, RestoreStats};
 use crate::resource::file::tty::TtyClaim;
@@ -48,6 +50,21 @@ impl Drop for Guard {
     }
 }
 
+/// Children of ours with the pids of dead processes, whose files in /proc can be opened as long as this exists.
+struct StandIns(#[expect(dead_code, reason = "kept for its drop")] Guard);
+
+impl StandIns {
+    fn for_dead(pids: &BTreeSet<Pid>) -> Result<Self> {
+        let mut guard = Guard { pids: Vec::new() };
+        for pid in pids {
+            fork_idle(*pid, 0)
+                .os(|| format!("clone3 with pid {pid}, whose files in /proc are to be opened"))?;
+            guard.pids.push(*pid);
+        }
+        Ok(StandIns(guard))
+    }
+}
+
 /// See the module text. The guard is the first field, so that the tasks are gone before their loans are dropped.
 pub(super) struct Construction {
     guard: Guard,
@@ -62,6 +79,8 @@ pub(super) struct Construction {
     pub(super) told: Vec<NotKept>,
     /// Terminals that are to control sessions of the tree.
     claims: Vec<TtyClaim>,
+    /// Ids of sessions and groups that no task of the tree leads.
+    dead_leaders: BTreeSet<Pid>,
 }
 
 impl Construction {
@@ -73,7 +92,9 @@ impl Construction {
         let flags = if options.sibling { libc::CLONE_PARENT as u64 } else { 0 };
         fork_idle(root, flags).os(|| format!("clone3 with pid {root}"))?;
         let guard = Guard { pids: vec![root] };
+        fault::point("root-forked")?;
         adopt_root(root)?;
+        fault::point("root-adopted")?;
         let proc = ProcDir::open(root)?;
         let vmas = smaps::read_maps(&proc)?;
         let (area, parking) = places(&plan, &vmas)?;
@@ -82,10 +103,12 @@ impl Construction {
         let mut loan = Loan::take(site, root)?;
         build::settle(&mut loan, &transport)?;
         runtime.relocate(&mut loan, parking)?;
+        fault::point("root-settled")?;
         let keep = [area.start..area.start + area.len, runtime.range()];
         let built = BTreeMap::from([(0, Built { loan, proc, fit: Fit::Absent, threads: Vec::new() })]);
         let (stats, told) = (RestoreStats::default(), Vec::new());
-        Ok(Construction { guard, plan, transport, built, runtime, keep, stats, told, claims })
+        let dead_leaders = plan.dead_leaders();
+        Ok(Construction { dead_leaders, guard, plan, transport, built, runtime, keep, stats, told, claims })
     }
 
     /// The root's pid.
@@ -123,8 +146,21 @@ impl Construction {
 
     fn bear(&mut self, index: usize) -> Result<()> {
         let task = self.plan.tasks.get(index).ok_or_else(|| Error::bug("a task beyond the plan"))?;
-        let (pid, parent) = (task.pid, task.parent.unwrap_or(0));
-        let shares = |of: fn(&super::plan::Body) -> u32| {
+        let (pid, sid, parent) = (task.pid, task.sid, task.parent.unwrap_or(0));
+        let inherits = self.plan.tasks.get(parent).is_some_and(|parent| parent.sid == sid);
+        if !inherits && self.dead_leaders.contains(&sid) {
+            return self.bear_in_dead_session(index);
+        }
+        let flags = self.shared_with_parent(index);
+        let child = fork(&mut self.task(parent)?.loan, pid, flags)?;
+        self.enter(index, pid, child);
+        Ok(())
+    }
+
+    /// `CLONE_*` flags for what a task shares with its parent.
+    pub(super) fn shared_with_parent(&self, index: usize) -> u64 {
+        let parent = self.plan.tasks.get(index).and_then(|task| task.parent).unwrap_or(0);
+        let shares = |of: fn(&Body) -> u32| {
             let id = |i: usize| self.plan.tasks.get(i).and_then(|t| t.body.as_ref()).map(of);
             id(index).is_some() && id(index) == id(parent)
         };
@@ -132,13 +168,24 @@ impl Construction {
             (shares(|body| body.ids.files_id), libc::CLONE_FILES),
             (shares(|body| body.ids.fs_id), libc::CLONE_FS),
         ];
-        let flags = kinds.iter().filter(|(on, _)| *on).fold(0, |all, (_, flag)| all | *flag as u64);
-        let mut child = fork(&mut self.task(parent)?.loan, pid, flags)?;
+        kinds.iter().filter(|(on, _)| *on).fold(0, |all, (_, flag)| all | *flag as u64)
+    }
+
+    /// A task of the plan exists.
+    pub(super) fn enter(&mut self, index: usize, pid: Pid, child: Built) {
         log_debug!("Task {pid} was born");
         self.guard.pids.push(pid);
-        child.fit = Fit::Absent;
         self.built.insert(index, child);
-        Ok(())
+    }
+
+    /// This process, too, must not outlive a failure.
+    pub(super) fn guard_too(&mut self, pid: Pid) {
+        self.guard.pids.push(pid);
+    }
+
+    /// This process is gone.
+    pub(super) fn unguard(&mut self, pid: Pid) {
+        self.guard.pids.retain(|p| *p != pid);
     }
 
     fn build_memory(&mut self, index: usize) -> Result<()> {
@@ -147,7 +194,8 @@ impl Construction {
         let parent_fit =
             parent.and_then(|parent| built.get(&parent)).map_or(Fit::Absent, |parent| parent.fit.clone());
         let Some(built) = built.get_mut(&index) else { return Ok(()) };
-        build::memory(plan, index, built, &parent_fit, Workshop { transport, runtime, keep, stats })
+        build::memory(plan, index, built, &parent_fit, Workshop { transport, runtime, keep, stats })?;
+        fault::point("memory-built")
     }
 
     fn lead_session(&mut self, index: usize) -> Result<()> {
@@ -180,10 +228,19 @@ impl Construction {
                 .map(|(i, t)| (i, t.pgid, t.sid == t.pid))
                 .collect::<Vec<_>>()
         };
+        let mut helpers: BTreeMap<Pid, Helper> = BTreeMap::new();
         for (index, pgid, session_leader) in order(true).into_iter().chain(order(false)) {
             // A session leader leads its group already; our own group is inherited.
             if session_leader || (pgid == own && !leaders.contains(&pgid)) {
                 continue;
+            }
+            if self.dead_leaders.contains(&pgid) {
+                if self.is_in_group(index, pgid)? {
+                    continue;
+                }
+                if !helpers.contains_key(&pgid) {
+                    helpers.insert(pgid, self.named(index, |this| this.lead_dead_group(index, pgid))?);
+                }
             }
             self.named(index, |this| {
                 build::run(&mut this.task(index)?.loan, |batch| {
@@ -191,6 +248,8 @@ impl Construction {
                 })
             })?;
         }
+        helpers.into_values().try_for_each(|helper| self.dismiss(helper))?;
+        self.open_controlling_terminals()?;
         self.set_foreground()?;
         for index in (0..self.plan.tasks.len()).rev() {
             let zombie = self.plan.tasks.get(index).is_some_and(|task| task.body.is_none());
@@ -199,6 +258,12 @@ impl Construction {
             }
         }
         Ok(())
+    }
+
+    fn is_in_group(&mut self, index: usize, pgid: Pid) -> Result<bool> {
+        let pid = nix::unistd::Pid::from_raw(self.task(index)?.proc.pid());
+        let group = nix::unistd::getpgid(Some(pid)).os(|| format!("getpgid {pid}"))?;
+        Ok(group.as_raw() == pgid)
     }
 
     fn exit(&mut self, index: usize) -> Result<()> {
@@ -211,20 +276,71 @@ impl Construction {
         Ok(())
     }
 
-    /// Opens every description once and installs it in the tables that have it.
+    /// Places every task in the file system, then opens every description once and installs it in the tables that have
+    /// it. A task borrows descriptors for its place, so no table, which tasks may share, can be filled before.
     pub(super) fn open_files(&mut self) -> Result<()> {
-        let mut done = HashSet::new();
+        self.log_in()?;
+        let stand_ins = StandIns::for_dead(&self.plan.files.dead_processes())?;
+        // Before any table is filled: descriptors are lent to tasks that have nothing open, and tables may be shared.
+        self.with_bodies(|plan, transport, built, body| {
+            build::place_in_file_system(built, &body.fs, plan, transport)
+        })?;
+        let (mut done, mut asynchronous) = (HashSet::new(), HashSet::new());
+        self.with_bodies(|plan, transport, built, body| match done.insert(body.ids.files_id) {
+            true => build::install_table(built, body.ids.files_id, plan, transport, &mut asynchronous),
+            false => Ok(()),
+        })?;
+        drop(stand_ins);
+        Ok(())
+    }
+
+    /// Gives tasks their audit login uid, before they have anything open or lose a privilege.
+    fn log_in(&mut self) -> Result<()> {
         for index in 0..self.plan.tasks.len() {
-            let Some(body) = self.plan.tasks.get(index).and_then(|t| t.body.as_ref()) else { continue };
-            let (files_id, fs) = (body.ids.files_id, body.fs.clone());
+            self.named(index, |this| {
+                let Construction { plan, transport, built, told, .. } = this;
+                match (plan.tasks.get(index), built.get_mut(&index)) {
+                    (Some(task), Some(built)) => build::log_in(task, built, transport, told),
+                    _ => Ok(()),
+                }
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Does something with every task that is no zombie.
+    fn with_bodies(
+        &mut self,
+        mut work: impl FnMut(&mut Plan, &Transport, &mut Built, &Body) -> Result<()>,
+    ) -> Result<()> {
+        for index in 0..self.plan.tasks.len() {
             self.named(index, |this| {
                 let Construction { plan, transport, built, .. } = this;
                 let Some(built) = built.get_mut(&index) else { return Ok(()) };
-                build::place_in_file_system(built, &fs, plan, transport)?;
-                if done.insert(files_id) {
-                    build::install_table(built, files_id, plan, transport)?;
+                // Taken out, because the files of the plan change while they are opened.
+                let body = plan.tasks.get_mut(index).and_then(|task| task.body.take());
+                let Some(body) = body else { return Ok(()) };
+                let done = work(plan, transport, built, &body);
+                if let Some(task) = plan.tasks.get_mut(index) {
+                    task.body = Some(body);
                 }
-                Ok(())
+                done
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Opens /dev/tty in the sessions that have it open, where only their members can. While the claims last: a terminal
+    /// that nothing else holds open is taken from its session.
+    fn open_controlling_terminals(&mut self) -> Result<()> {
+        for (id, sid, flags) in self.plan.files.opened_in_sessions()? {
+            let member = |index: &usize| self.plan.tasks.get(*index).is_some_and(|task| task.sid == sid);
+            let index = self.built.keys().copied().find(member).ok_or_else(|| {
+                Error::image("files.img", format!("/dev/tty is open in session {sid}, where no task is left"))
+            })?;
+            self.named(index, |this| {
+                let terminal = build::open_controlling(this.task(index)?, flags)?;
+                this.plan.files.provide(id, terminal)
             })?;
         }
         Ok(())
@@ -242,6 +358,7 @@ impl Construction {
                 build::threads(task, built)
             })?;
         }
+        fault::point("threads-born")?;
         self.plan.files.set_owners()?;
         self.plan.files.seal()?;
         let mut left = HashSet::new();
@@ -255,7 +372,8 @@ impl Construction {
                 if left.insert(body.ids.files_id) {
                     build::run(&mut built.loan, |batch| transport.leave(batch))?;
                 }
-                build::complete(task, body, built, runtime, told)
+                build::complete(task, body, built, runtime, &plan.shared, told)?;
+                fault::point("task-completed")
             })?;
         }
         Ok(())
@@ -304,6 +422,7 @@ impl Construction {
                     .os(|| "kill with a stop signal")?;
             }
         }
+        fault::point("before-letting-go")?;
         // From here on nothing is taken back: a task that cannot be detached has died by itself.
         self.guard.pids.clear();
         let root = self.root();
@@ -324,7 +443,12 @@ impl Construction {
 
 /// Ends a process that we trace, and waits until it is gone.
 fn kill(pid: Pid) {
+    let threads = ProcDir::open(pid).and_then(|proc| tasks::read(&proc)).unwrap_or_default();
     let _ = signal::kill(nix::unistd::Pid::from_raw(pid), Signal::SIGKILL);
+    // The leader can be reaped only after the others.
+    for tid in threads.into_iter().filter(|tid| *tid != pid) {
+        while !matches!(ptrace::wait(tid), Ok(Stop::Exited(_)) | Err(_)) {}
+    }
     while !matches!(ptrace::wait(pid), Ok(Stop::Exited(_)) | Err(_)) {}
 }
 
@@ -346,9 +470,17 @@ fn places(plan: &Plan, vmas: &[Vma]) -> Result<(Area, u64)> {
     Ok((area, parking.start))
 }
 
-/// Makes a child of the task on loan.
-fn fork(parent: &mut Loan, pid: Pid, flags: u64) -> Result<Built> {
-    born(parent, &[pid], flags, libc::SIGCHLD as u64)?;
+/// Makes a child of the task on loan; a sibling with CLONE_PARENT, which takes the exit signal of the caller.
+pub(super) fn fork(parent: &mut Loan, pid: Pid, flags: u64) -> Result<Built> {
+    let exit_signal = if flags & libc::CLONE_PARENT as u64 != 0 { 0 } else { libc::SIGCHLD as u64 };
+    born(parent, &[pid], flags, exit_signal)?;
+    // Until the construction knows it, a failure must not leave it behind.
+    adopt(parent, pid).inspect_err(|_| kill(pid))
+}
+
+/// Borrows the child that the task on loan has just forked.
+fn adopt(parent: &Loan, pid: Pid) -> Result<Built> {
+    fault::point("child-born")?;
     let proc = ProcDir::open(pid)?;
     let mem = Arc::new(File::from(proc.open_file("mem", OFlag::O_RDWR)?));
     let loan = parent.adopt(pid, mem)?;

@@ -1,5 +1,6 @@
 //! The plan: all images, read and checked, before any process exists.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ops::Range;
 
@@ -109,12 +110,23 @@ impl Plan {
     /// Finds everything that stands in the way; one error that names them all.
     pub(super) fn check(&mut self) -> Result<()> {
         let mut problems = self.files.check();
-        problems.extend(
-            self.tasks.iter().flat_map(|task| task.threads.iter()).filter_map(|(tid, _)| in_use(*tid)),
-        );
+        let own: BTreeSet<Pid> =
+            self.tasks.iter().flat_map(|task| &task.threads).map(|(tid, _)| *tid).collect();
+        let dead = self.files.dead_processes();
+        problems.extend(own.iter().chain(&dead).chain(&self.dead_leaders()).filter_map(|tid| in_use(*tid)));
+        problems.extend(dead.intersection(&own).map(|pid| reused(*pid)));
         let mut problems = problems.into_iter();
         let Some(first) = problems.next() else { return Ok(()) };
         Err(problems.fold(first, |all, next| all.detail(format!("also: {}", next.headline()))))
+    }
+
+    /// Ids of sessions and groups whose leaders ended before the dump: for a moment some process has to have them.
+    pub(super) fn dead_leaders(&self) -> BTreeSet<Pid> {
+        let pids: HashSet<Pid> = self.tasks.iter().map(|task| task.pid).collect();
+        let (own_sid, own_pgid) = callers_job();
+        let sessions = self.tasks.iter().map(|task| task.sid).filter(|sid| *sid != own_sid);
+        let groups = self.tasks.iter().map(|task| task.pgid).filter(|pgid| *pgid != own_pgid);
+        sessions.chain(groups).filter(|id| *id != 0 && !pids.contains(id)).collect()
     }
 
     /// All addresses that mappings of any task take.
@@ -131,12 +143,7 @@ impl Plan {
 
     /// Opens all terminals, with their settings and unread input; returns those that are to control a session.
     pub(super) fn open_terminals(&mut self) -> Result<Vec<TtyClaim>> {
-        let ids: Vec<u32> =
-            self.files.entries().filter(|entry| entry.tty.is_some()).map(|entry| entry.id).collect();
-        for id in ids {
-            // Opens it, unless only a task of the session can.
-            self.files.is_opened_by_leader(id)?;
-        }
+        self.files.open_terminals()?;
         self.files.finish_terminals()?;
         let leaders: Vec<Pid> =
             self.tasks.iter().filter(|task| task.sid == task.pid).map(|task| task.pid).collect();
@@ -160,8 +167,7 @@ impl Plan {
             .task(root.pid, &root.comm())
             .help("add --shell-job to restore it as a job of this shell"));
         }
-        let own_sid = nix::unistd::getsid(None).map_or(0, nix::unistd::Pid::as_raw);
-        let own_pgid = nix::unistd::getpgrp().as_raw();
+        let (own_sid, own_pgid) = callers_job();
         for task in &mut self.tasks {
             if task.sid == sid {
                 task.sid = own_sid;
@@ -172,6 +178,17 @@ impl Plan {
         }
         Ok(())
     }
+}
+
+/// Our own session and group.
+pub(super) fn callers_job() -> (Pid, Pid) {
+    (nix::unistd::getsid(None).map_or(0, nix::unistd::Pid::as_raw), nix::unistd::getpgrp().as_raw())
+}
+
+/// A file in /proc of a process that is gone can only be opened while nobody of the tree has its pid.
+fn reused(pid: Pid) -> Error {
+    let reason = "is the pid of a task of the tree, and of a dead process whose file in /proc was open";
+    Error::new("E-PID-REUSED", Blame::Program, reason).on(format!("pid {pid}"))
 }
 
 fn in_use(tid: Pid) -> Option<Error> {
@@ -249,10 +266,10 @@ fn load_tables(images: &ImageDir, tasks: &[TaskPlan]) -> Result<HashMap<u32, Vec
     let mut tables = HashMap::new();
     for body in tasks.iter().filter_map(|task| task.body.as_ref()) {
         let id = body.ids.files_id;
-        if !tables.contains_key(&id) {
+        if let Entry::Vacant(new) = tables.entry(id) {
             let mut entries = images.read_all::<FdinfoEntry>(Kind::Fdinfo(id))?;
             entries.sort_by_key(|entry| entry.fd);
-            tables.insert(id, entries);
+            new.insert(entries);
         }
     }
     Ok(tables)

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use super::super::message::{
-    CgroupEntry, CoreEntry, FdType, FdinfoEntry, FsEntry, Machine, MmEntry, PstreeEntry, SeccompEntry, TaskCoreEntry,
-    state, status,
+    CgroupEntry, CoreEntry, FdType, FdinfoEntry, FsEntry, Machine, MmEntry, PstreeEntry, SeccompEntry,
+    TaskCoreEntry, state, status,
 };
 use super::super::show::{ids_of, page_size};
 use super::super::{Kind, PageReader};

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::fs::File;
+use std::ops::Range;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::os::unix::fs::FileExt;
 
@@ -32,9 +33,8 @@ pub struct SharedDump {
 impl SharedDump {
     /// The number of the object behind a mapping.
     pub fn add(&mut self, proc: &ProcDir, vma: &Vma) -> Result<u64> {
-        if !self.objects.contains_key(&vma.ino) {
-            let file = File::from(proc.open_file(&vma.map_file(), OFlag::O_RDONLY)?);
-            self.objects.insert(vma.ino, file);
+        if let Entry::Vacant(new) = self.objects.entry(vma.ino) {
+            new.insert(File::from(proc.open_file(&vma.map_file(), OFlag::O_RDONLY)?));
         }
         Ok(vma.ino)
     }
@@ -119,6 +119,13 @@ impl SharedRestore {
             }
         }
         Ok(SharedRestore { objects })
+    }
+
+    /// Where the object has data, offsets in bytes.
+    pub fn data(&self, shmid: u64) -> Result<Vec<Range<u64>>> {
+        let pages = self.objects.get(&shmid).and_then(|object| object.pages.as_ref());
+        let segments = pages.map_or_else(|| Ok(Vec::new()), PageReader::segments)?;
+        Ok(segments.iter().map(|segment| segment.vaddr..segment.vaddr + segment.len).collect())
     }
 
     /// A descriptor of ours for the object, which is made and filled when it is first asked for.

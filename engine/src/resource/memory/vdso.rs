@@ -54,11 +54,6 @@ impl Runtime {
         Ok(Runtime { parts, vdso, image, layout })
     }
 
-    /// Bytes from the first part to the last.
-    pub fn len(&self) -> u64 {
-        self.range().end - self.range().start
-    }
-
     /// From the first part to the last.
     pub fn range(&self) -> Range<u64> {
         let start = self.parts.first().map_or(0, |part| part.start);
