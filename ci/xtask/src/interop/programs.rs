@@ -4,13 +4,13 @@
 //! other two write `READY PID` to a file, and say there on SIGTERM whether all is as it was.
 
 use std::fs::{self, File};
-use std::io::Write;
-use std::os::fd::OwnedFd;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
-use nix::pty::openpty;
+use nix::fcntl::OFlag;
+use nix::pty::{PtyMaster, grantpt, posix_openpt, ptsname_r, unlockpt};
 use nix::sys::prctl::set_child_subreaper;
 use nix::sys::signal::Signal;
 use tempfile::TempDir;
@@ -163,17 +163,17 @@ impl<'a> Case<'a> {
             job=$1; shift
             "$job" 20 & echo $! >pid.new; mv pid.new pid; wait
             while [ ! -e go ]; do sleep 0.02; done
-            "$@" </dev/tty && touch restored || touch failed
+            "$@" && touch restored || touch failed
             sleep 600"#;
-        let pair = openpty(None, None).context("openpty")?;
+        let (master, slave) = terminal_pair().context("cannot make a terminal")?;
         let mut shell = Command::new("setsid");
         shell.args(["--ctty", "sh", "-c", SHELL, "sh"]).arg(self.path("counter"));
         shell.arg(self.engines.restorer(self.direction)).args(self.arguments("restore")).args(["-d", "-j"]);
-        shell.current_dir(&self.folder).stdin(Stdio::from(pair.slave.try_clone()?));
-        shell.stdout(Stdio::from(pair.slave.try_clone()?)).stderr(Stdio::from(pair.slave));
+        shell.current_dir(&self.folder).stdin(slave.try_clone()?);
+        shell.stdout(slave.try_clone()?).stderr(slave);
         shell.spawn().context("cannot start a shell")?;
         let output = self.path("output");
-        copy_to(pair.master, File::create(&output)?);
+        copy_to(master, File::create(&output)?);
         wait_for("numbers", || Ok(fs::read_to_string(&output)?.lines().count() >= LINES))?;
         let pid = fs::read_to_string(self.path("pid"))?.trim().parse()?;
         self.dump(pid, &["-j"])?;
@@ -241,13 +241,22 @@ fn consecutive(text: &str) -> Result<usize> {
     Ok(whole.lines().count())
 }
 
+/// The two ends of a terminal; nobody inherits the first, so that it is no part of what is dumped.
+fn terminal_pair() -> Result<(PtyMaster, File)> {
+    let master = posix_openpt(OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC)?;
+    grantpt(&master)?;
+    unlockpt(&master)?;
+    let mut options = File::options();
+    let options = options.read(true).write(true).custom_flags(OFlag::O_NOCTTY.bits());
+    let slave = options.open(ptsname_r(&master)?)?;
+    Ok((master, slave))
+}
+
 /// Copies what is printed to a terminal, until nobody has it open any more.
-fn copy_to(master: OwnedFd, mut output: File) {
+fn copy_to(mut master: PtyMaster, mut output: File) {
     std::thread::spawn(move || {
-        let mut master = File::from(master);
         // EIO at the end: the slave was closed.
         let _ = std::io::copy(&mut master, &mut output);
-        let _ = output.flush();
     });
 }
 

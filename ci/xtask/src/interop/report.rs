@@ -25,7 +25,11 @@ pub(crate) struct Report {
 impl Report {
     /// Takes an outcome in, and says it at once: a whole run takes minutes.
     pub(crate) fn add(&mut self, name: &str, direction: Direction, outcome: Outcome) {
-        println!("{} {name}: {}", arrow(direction), verdict(name, direction, &outcome));
+        let note = match (&outcome, known::reason(name, direction)) {
+            (Outcome::Passed, Some(_)) => ", although the table of known failures has it",
+            _ => "",
+        };
+        println!("{} {name}: {}{note}", arrow(direction), judge(name, direction, &outcome).word());
         if let Some(slot) = self.outcomes.entry(name.to_owned()).or_default().get_mut(direction as usize) {
             *slot = Some(outcome);
         }
@@ -46,12 +50,40 @@ impl Report {
     }
 
     fn failures(&self) -> impl Iterator<Item = (&str, Direction, &str)> {
-        self.all().filter_map(|(name, direction, outcome)| match outcome {
-            Outcome::Failed(why) if known::reason(name, direction).is_none() => {
-                Some((name, direction, why.as_str()))
-            }
+        self.all().filter_map(|(name, direction, outcome)| match judge(name, direction, outcome) {
+            Verdict::Failed(why) => Some((name, direction, why)),
             _ => None,
         })
+    }
+}
+
+/// What an outcome means.
+enum Verdict<'a> {
+    Passed,
+    /// Failed in a way that is known of CRIU.
+    Known(&'static str),
+    Failed(&'a str),
+    Ignored,
+}
+
+impl Verdict<'_> {
+    fn word(&self) -> &'static str {
+        match self {
+            Verdict::Passed => "ok",
+            Verdict::Known(_) => "known",
+            Verdict::Failed(_) => "FAILED",
+            Verdict::Ignored => "ignored",
+        }
+    }
+}
+
+fn judge<'a>(name: &str, direction: Direction, outcome: &'a Outcome) -> Verdict<'a> {
+    match outcome {
+        Outcome::Passed => Verdict::Passed,
+        Outcome::Ignored => Verdict::Ignored,
+        Outcome::Failed(why) => {
+            known::excuse(name, direction, why).map_or(Verdict::Failed(why), Verdict::Known)
+        }
     }
 }
 
@@ -62,51 +94,30 @@ fn arrow(direction: Direction) -> &'static str {
     }
 }
 
-fn verdict(name: &str, direction: Direction, outcome: &Outcome) -> String {
-    match (outcome, known::reason(name, direction)) {
-        (Outcome::Passed, None) => "ok".to_owned(),
-        (Outcome::Passed, Some(_)) => "ok, although the table of known failures has it".to_owned(),
-        (Outcome::Failed(_), Some(reason)) => format!("known: {reason}"),
-        (Outcome::Failed(_), None) => "FAILED".to_owned(),
-        (Outcome::Ignored, _) => "ignored".to_owned(),
-    }
-}
-
-/// One word for the table; its reasons stand below it.
-fn word(name: &str, direction: Direction, outcome: Option<&Outcome>) -> &'static str {
-    match (outcome, known::reason(name, direction)) {
-        (None, _) => "-",
-        (Some(Outcome::Passed), _) => "ok",
-        (Some(Outcome::Failed(_)), Some(_)) => "known",
-        (Some(Outcome::Failed(_)), None) => "FAILED",
-        (Some(Outcome::Ignored), _) => "ignored",
-    }
-}
-
 impl Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "\n{:<40} {:<14} {:<14}", "", arrow(Direction::ToCriu), arrow(Direction::FromCriu))?;
-        for (name, [to, from]) in &self.outcomes {
-            let to = word(name, Direction::ToCriu, to.as_ref());
-            writeln!(f, "{name:<40} {to:<14} {:<14}", word(name, Direction::FromCriu, from.as_ref()))?;
+        for (name, both) in &self.outcomes {
+            let mut words = Direction::BOTH.into_iter().zip(both).map(|(direction, outcome)| {
+                outcome.as_ref().map_or("-", |outcome| judge(name, direction, outcome).word())
+            });
+            let (to, from) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+            writeln!(f, "{name:<40} {to:<14} {from:<14}")?;
         }
-        writeln!(f, "\nknown:")?;
         for (name, direction, outcome) in self.all() {
-            if let (Outcome::Failed(_), Some(reason)) = (outcome, known::reason(name, direction)) {
-                writeln!(f, "  {} {name}: {reason}", arrow(direction))?;
+            if let Verdict::Known(reason) = judge(name, direction, outcome) {
+                writeln!(f, "known: {} {name}: criu {reason}", arrow(direction))?;
             }
         }
         for (name, direction, why) in self.failures() {
             writeln!(f, "\n---- {} {name} ----\n{why}", arrow(direction))?;
         }
         let count = |wanted: &str| {
-            self.all()
-                .filter(|(name, direction, outcome)| word(name, *direction, Some(outcome)) == wanted)
-                .count()
+            let verdicts = self.all().map(|(name, direction, outcome)| judge(name, direction, outcome));
+            verdicts.filter(|verdict| verdict.word() == wanted).count()
         };
-        let (passed, failed) = (count("ok"), count("FAILED"));
+        let [passed, failed, known, ignored] = ["ok", "FAILED", "known", "ignored"].map(count);
         let result = if failed == 0 { "ok" } else { "FAILED" };
-        let (known, ignored) = (count("known"), count("ignored"));
         writeln!(
             f,
             "\ninterop result: {result}. {passed} passed; {failed} failed; {known} known; {ignored} ignored"
