@@ -7,6 +7,7 @@
 use std::time::Instant;
 
 use crate::error::{OsContext, Result};
+use crate::hooks::{Hooks, Point};
 use crate::image::message::{InventoryEntry, LsmType, PstreeEntry, TaskKobjIdsEntry};
 use crate::image::{ImageDir, Kind};
 use crate::kernel::kcmp::{KcmpSet, Kind as Shared, Place};
@@ -21,7 +22,7 @@ use crate::resource::memory::{MemoryDump, pages};
 use crate::resource::task;
 use crate::survey::{self, Survey};
 use crate::tracee::{Fate, Frozen, FrozenTask, Loan, Site};
-use crate::{log_debug, log_info};
+use crate::{log_debug, log_error, log_info};
 
 /// Dumps the tree of `options.tree`. A report with blockers means that the tree was left alone.
 pub fn dump(options: &DumpOptions) -> Result<DumpReport> {
@@ -30,6 +31,8 @@ pub fn dump(options: &DumpOptions) -> Result<DumpReport> {
         return Ok(report_of(survey, options));
     }
     let images = ImageDir::open(&options.places.images_dir)?;
+    let hooks = Hooks::new(&options.action_scripts, &options.places.images_dir)?;
+    hooks.run(Point::PreDump, Some(options.tree))?;
     let started = Instant::now();
     let frozen = Frozen::seize(options.tree, options.timeout)?;
     let mut report = report_of(survey, options);
@@ -40,11 +43,22 @@ pub fn dump(options: &DumpOptions) -> Result<DumpReport> {
     report.counts = collected.counts;
     report.not_kept.extend(collected.files.one_ended.iter().map(one_ended));
     write_inventory(&images)?;
+    hooks.run(Point::PostDump, Some(options.tree)).inspect_err(|_| withdraw(&images))?;
     collected.files.links.keep();
     frozen.release(fate(options))?;
     report.stats.frozen_time = micros(frozen_since);
     report.image_bytes = image_bytes(&images)?;
+    if let Err(error) = report.stats.write(options.places.work_dir()) {
+        log_error!("{error}");
+    }
     Ok(report)
+}
+
+/// Without its inventory a directory is no image: what it holds must not be restored beside a tree that runs on.
+fn withdraw(images: &ImageDir) {
+    if let Err(error) = images.remove(&Kind::Inventory.file_name()) {
+        log_error!("{error}");
+    }
 }
 
 fn fate(options: &DumpOptions) -> Fate {

@@ -10,6 +10,7 @@
 //! | [`error`] | the one error type: code, blame, object, reason, remedy |
 //! | [`sys`] | the only module with `unsafe`: system calls that nix lacks |
 //! | [`kernel`] | parsers of what /proc shows, one per file |
+//! | [`hooks`] | action scripts: programs of the caller at named points |
 //! | [`image`] | CRIU's on-disk format: framing, messages, directories, page store |
 //! | [`log`] | the log in CRIU's line format |
 //! | [`options`] | what the engine is told to do: plain data with CRIU's defaults |
@@ -19,6 +20,7 @@ pub mod check;
 pub mod cli;
 pub mod dump;
 pub mod error;
+pub mod hooks;
 pub mod image;
 pub mod kernel;
 pub mod log;

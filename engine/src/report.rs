@@ -7,10 +7,13 @@
 //! Not here: how one error looks (`error`), how a line of the log looks (`log`).
 
 use std::fmt::Write as _;
+use std::path::Path;
 
 use serde::Serialize;
 
-use crate::error::Error;
+use crate::error::{Error, Result};
+use crate::image::message::{DumpStatsEntry, RestoreStatsEntry, StatsEntry};
+use crate::image::{ImageDir, Kind};
 use crate::log::escape;
 
 /// One piece of the program's state that the image does not carry.
@@ -214,6 +217,27 @@ impl NotKept {
 }
 
 impl DumpStats {
+    /// Writes `stats-dump` into the work directory.
+    pub fn write(&self, work_dir: &Path) -> Result<()> {
+        let dump = DumpStatsEntry {
+            freezing_time: self.freezing_time,
+            frozen_time: self.frozen_time,
+            memdump_time: self.memdump_time,
+            memwrite_time: self.memwrite_time,
+            pages_scanned: self.pages_scanned,
+            pages_skipped_parent: self.pages_skipped_parent,
+            pages_written: self.pages_written,
+            irmap_resolve: Some(self.irmap_resolve),
+            pages_lazy: self.pages_lazy,
+            page_pipes: Some(0),
+            page_pipe_bufs: Some(0),
+            shpages_scanned: Some(self.shpages_scanned),
+            shpages_skipped_parent: Some(self.shpages_skipped_parent),
+            shpages_written: Some(self.shpages_written),
+        };
+        ImageDir::open(work_dir)?.write_one(Kind::StatsDump, &StatsEntry { dump: Some(dump), restore: None })
+    }
+
     /// What `--display-stats` prints, line for line as CRIU's tools expect it.
     pub fn text(&self) -> String {
         let mut out = String::from("Displaying dump stats:\n");
@@ -231,6 +255,19 @@ impl DumpStats {
 }
 
 impl RestoreStats {
+    /// Writes `stats-restore` into the work directory.
+    pub fn write(&self, work_dir: &Path) -> Result<()> {
+        let restore = RestoreStatsEntry {
+            pages_compared: self.pages_compared,
+            pages_skipped_cow: self.pages_skipped_cow,
+            forking_time: self.forking_time,
+            restore_time: self.restore_time,
+            pages_restored: Some(self.pages_restored),
+        };
+        ImageDir::open(work_dir)?
+            .write_one(Kind::StatsRestore, &StatsEntry { dump: None, restore: Some(restore) })
+    }
+
     /// What `--display-stats` prints, line for line as CRIU's tools expect it.
     pub fn text(&self) -> String {
         let mut out = String::from("Displaying restore stats:\n");

@@ -7,6 +7,7 @@
 
 mod build;
 mod construction;
+mod departed;
 mod plan;
 mod transport;
 
@@ -15,12 +16,16 @@ use std::time::Instant;
 use self::construction::Construction;
 use self::plan::Plan;
 use crate::error::{OsContext, Result};
+use crate::hooks::{Hooks, Point};
+use crate::log_error;
 use crate::options::{FinalState, RestoreOptions};
 use crate::report::RestoreReport;
 
 /// Restores the tree in `options.places.images_dir`. Returns when it runs.
 pub fn restore(options: &RestoreOptions) -> Result<RestoreReport> {
     let started = Instant::now();
+    let hooks = Hooks::new(&options.action_scripts, &options.places.images_dir)?;
+    hooks.run(Point::PreRestore, None)?;
     let mut plan = Plan::load(options)?;
     plan.check()?;
     let mut tree = Construction::begin(plan, options)?;
@@ -29,11 +34,23 @@ pub fn restore(options: &RestoreOptions) -> Result<RestoreReport> {
     tree.group()?;
     tree.open_files()?;
     tree.complete()?;
-    write_pidfile(options, tree.root())?;
+    let root = tree.root();
+    write_pidfile(options, root)?;
+    hooks.run(Point::PostRestore, Some(root))?;
+    only_log(hooks.run(Point::PreResume, Some(root)));
     let mut report = tree.let_go(options.final_state == FinalState::Stopped)?;
     report.stats.forking_time = forking_time;
     report.stats.restore_time = micros(started);
+    only_log(report.stats.write(options.places.work_dir()));
+    only_log(hooks.run(Point::PostResume, Some(root)));
     Ok(report)
+}
+
+/// For what comes too late to take anything back.
+fn only_log(done: Result<()>) {
+    if let Err(error) = done {
+        log_error!("{error}");
+    }
 }
 
 fn micros(since: Instant) -> u32 {

@@ -4,7 +4,7 @@
 //! the same functions as the dump's: `Kind::of` for files, `Mapping::of` for mappings. A tree that changes meanwhile is
 //! no error: what was missed here is found by the dump, which then gives everything back.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use crate::error::{Blame, Error, Result};
 use crate::kernel::stat::{Stat, State};
@@ -47,11 +47,11 @@ pub fn survey(options: &DumpOptions) -> Result<Survey> {
         }
         members.push((proc, stat));
     }
-    let pids: HashSet<Pid> = members.iter().map(|(proc, _)| proc.pid()).collect();
+    let tree = Lineage::of(options.tree, members.iter().map(|(_, stat)| stat));
     for (proc, stat) in &members {
         survey.counts.tasks += 1;
         let mut task = TaskSurvey { proc, comm: comm(stat), survey: &mut survey };
-        task.place(stat, options, &pids);
+        task.place(stat, options, &tree);
         if stat.state != State::Zombie {
             present(task.look(&own, options))?;
         }
@@ -78,6 +78,49 @@ fn own_tree(stat: &Stat) -> Error {
         .help("start crio outside of the tree, for example with setsid from another shell")
 }
 
+/// Who is in which session, and who has brought them there.
+struct Lineage {
+    /// Session and process group of the root.
+    root: (Pid, Pid),
+    /// The parent of each task.
+    parents: HashMap<Pid, Pid>,
+    /// Parents in another session, by session.
+    adoptions: HashMap<Pid, HashSet<Pid>>,
+}
+
+impl Lineage {
+    fn of<'a>(root: Pid, tasks: impl Iterator<Item = &'a Stat>) -> Self {
+        let tasks: HashMap<Pid, &Stat> = tasks.map(|stat| (stat.pid, stat)).collect();
+        let birth = |task: &Stat| {
+            if task.sid != task.pid { Some(task.sid) } else { tasks.get(&task.ppid).map(|parent| parent.sid) }
+        };
+        let mut adoptions: HashMap<Pid, HashSet<Pid>> = HashMap::new();
+        for task in tasks.values().filter(|task| task.sid != task.pid) {
+            let inherits = |parent: &&Stat| parent.sid == task.sid || birth(parent) == Some(task.sid);
+            if tasks.get(&task.ppid).is_some_and(|parent| !inherits(parent)) {
+                adoptions.entry(task.sid).or_default().insert(task.ppid);
+            }
+        }
+        let root = tasks.get(&root).map_or((0, 0), |root| (root.sid, root.pgid));
+        Lineage { root, parents: tasks.values().map(|task| (task.pid, task.ppid)).collect(), adoptions }
+    }
+
+    /// Whether a process outside of the tree has this number. One that is gone can be stood in for.
+    fn has_foreign_leader(&self, id: Pid) -> bool {
+        !self.parents.contains_key(&id) && ProcDir::open(id).is_ok()
+    }
+
+    /// Whether somebody in the session has a parent from which a restore cannot bring them there: the session's leader
+    /// can bear its own siblings, and one helper the children of one parent.
+    fn is_scattered(&self, sid: Pid) -> bool {
+        let Some(adopters) = self.adoptions.get(&sid) else { return false };
+        match self.parents.get(&sid) {
+            Some(parent) => adopters.iter().any(|adopter| adopter != parent),
+            None => adopters.len() > 1,
+        }
+    }
+}
+
 struct TaskSurvey<'a> {
     proc: &'a ProcDir,
     comm: String,
@@ -89,19 +132,39 @@ impl TaskSurvey<'_> {
         self.survey.blockers.push(error.task(self.proc.pid(), &self.comm));
     }
 
-    /// Session and process group must have their leaders in the tree, unless it is a shell's job.
-    fn place(&mut self, stat: &Stat, options: &DumpOptions, pids: &HashSet<Pid>) {
+    /// Sessions and process groups must have their leaders in the tree, unless it is a shell's job, or have lost them.
+    fn place(&mut self, stat: &Stat, options: &DumpOptions, tree: &Lineage) {
         let root = self.proc.pid() == options.tree;
-        let foreign = |id: Pid| !pids.contains(&id);
-        if root && !options.shell_job && stat.sid != stat.pid {
+        if root && stat.sid != stat.pid {
+            if !options.shell_job {
+                let reason = format!("belongs to session {}, whose leader is not in the tree", stat.sid);
+                self.block(Error::new("E-SHELL-JOB", Blame::Usage, reason).help(
+                    "add --shell-job to dump it as a job of a shell, or dump the tree from its session leader",
+                ));
+            }
+            return;
+        }
+        if options.shell_job && stat.sid == tree.root.0 {
+            if stat.pgid != tree.root.1 && tree.has_foreign_leader(stat.pgid) {
+                let reason =
+                    format!("belongs to process group {}, whose leader is not in the tree", stat.pgid);
+                self.block(Error::new("E-GROUP", Blame::Program, reason).help("dump the whole job"));
+            }
+        } else if tree.is_scattered(stat.sid) {
+            let reason = format!("is in session {}, other than its parent, which has adopted it", stat.sid);
+            self.block(
+                Error::new("E-SESSION", Blame::Program, reason).detail("a restore could not bring it there"),
+            );
+        } else if tree.has_foreign_leader(stat.sid) {
             let reason = format!("belongs to session {}, whose leader is not in the tree", stat.sid);
             self.block(
-                Error::new("E-SHELL-JOB", Blame::Usage, reason)
-                    .help("add --shell-job to dump it as a job of a shell, or dump the tree from its session leader"),
+                Error::new("E-SESSION", Blame::Program, reason).help("dump the tree from its session leader"),
             );
-        } else if !root && !options.shell_job && foreign(stat.sid) {
-            let reason = format!("belongs to session {}, whose leader is not in the tree", stat.sid);
-            self.block(Error::new("E-SESSION", Blame::Program, reason).help("dump the tree from its session leader"));
+        } else if tree.has_foreign_leader(stat.pgid) {
+            let reason = format!("belongs to process group {}, whose leader is not in the tree", stat.pgid);
+            self.block(
+                Error::new("E-GROUP", Blame::Program, reason).help("dump a tree that has all of the group"),
+            );
         }
     }
 
@@ -129,7 +192,9 @@ impl TaskSurvey<'_> {
 
     fn threads(&mut self) -> Result<()> {
         for tid in tasks::read(self.proc)? {
-            let Some(status) = present(self.proc.thread(tid).and_then(|t| status::read(&t)))? else { continue };
+            let Some(status) = present(self.proc.thread(tid).and_then(|t| status::read(&t)))? else {
+                continue;
+            };
             self.survey.counts.threads += 1;
             if status.tracer_pid != 0 {
                 let reason = format!("is traced by process {}", status.tracer_pid);

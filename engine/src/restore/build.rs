@@ -1,7 +1,7 @@
 //! One task under construction: the steps that `construction` takes with each, in their order.
 
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::ops::Range;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 
 use super::construction::{Built, born};
 use super::plan::{Body, Plan, TaskPlan};
@@ -14,11 +14,16 @@ use crate::resource::file::fs;
 use crate::resource::memory::restore::{self as memory_restore, Blueprint, Supplies};
 use crate::resource::memory::vdso::{Fit, Runtime};
 use crate::resource::task::{attributes, credentials, registers, scheduling, signals, timers};
+use crate::sys::process;
 use crate::sys::ptrace::{self, Stop};
 use crate::tracee::{Batch, Loan};
 
-const THREAD_FLAGS: i32 =
-    libc::CLONE_VM | libc::CLONE_FS | libc::CLONE_FILES | libc::CLONE_SIGHAND | libc::CLONE_THREAD | libc::CLONE_SYSVSEM;
+const THREAD_FLAGS: i32 = libc::CLONE_VM
+    | libc::CLONE_FS
+    | libc::CLONE_FILES
+    | libc::CLONE_SIGHAND
+    | libc::CLONE_THREAD
+    | libc::CLONE_SYSVSEM;
 const RSEQ_FLAG_UNREGISTER: u64 = 1;
 const ROBUST_LIST_HEAD_LEN: u64 = 3 * size_of::<usize>() as u64;
 
@@ -62,10 +67,13 @@ pub(super) fn memory(
     stats: &mut RestoreStats,
 ) -> Result<()> {
     let Plan { tasks, files, shared, .. } = plan;
-    let Some((task, body)) = tasks.get(index).and_then(|task| Some((task, task.body.as_ref()?))) else { return Ok(()) };
+    let Some((task, body)) = tasks.get(index).and_then(|task| Some((task, task.body.as_ref()?))) else {
+        return Ok(());
+    };
     built.fit = runtime.fit(&body.mm, body.pages.as_ref())?;
-    let parent = task.parent.and_then(|parent| tasks.get(parent)).and_then(|parent| parent.body.as_ref());
-    let parent_fit = parent.map_or(Ok(Fit::Absent), |parent| runtime.fit(&parent.mm, parent.pages.as_ref()))?;
+    let parent = task.parent.and_then(|_| tasks.get(built.origin)).and_then(|parent| parent.body.as_ref());
+    let parent_fit =
+        parent.map_or(Ok(Fit::Absent), |parent| runtime.fit(&parent.mm, parent.pages.as_ref()))?;
     let parent = parent.map(|p| Blueprint { mm: &p.mm, pages: p.pages.as_ref(), fit: &parent_fit });
     let new = Blueprint { mm: &body.mm, pages: body.pages.as_ref(), fit: &built.fit };
     let lend = |batch: &mut Batch, fds: &[RawFd]| transport.lend(batch, fds);
@@ -104,7 +112,12 @@ pub(super) fn name_and_exit(loan: &mut Loan, status: u32, process: Option<TaskCo
 }
 
 /// Sets working directory, root and umask.
-pub(super) fn place_in_file_system(built: &mut Built, fs: &FsEntry, plan: &mut Plan, transport: &Transport) -> Result<()> {
+pub(super) fn place_in_file_system(
+    built: &mut Built,
+    fs: &FsEntry,
+    plan: &mut Plan,
+    transport: &Transport,
+) -> Result<()> {
     let view = fs::open(&mut plan.files, fs)?;
     let loan = &mut built.loan;
     let mut batch = loan.batch();
@@ -125,7 +138,12 @@ pub(super) fn place_in_file_system(built: &mut Built, fs: &FsEntry, plan: &mut P
 }
 
 /// Installs the descriptors of a table.
-pub(super) fn install_table(built: &mut Built, files_id: u32, plan: &mut Plan, transport: &Transport) -> Result<()> {
+pub(super) fn install_table(
+    built: &mut Built,
+    files_id: u32,
+    plan: &mut Plan,
+    transport: &Transport,
+) -> Result<()> {
     let Plan { tables, files, .. } = plan;
     let entries: &[FdinfoEntry] = tables.get(&files_id).map_or(&[], Vec::as_slice);
     let mut held = Vec::new();
@@ -154,9 +172,32 @@ pub(super) fn claim_terminal(built: &mut Built, terminal: &OwnedFd, transport: &
     batch.expect_all()
 }
 
+/// Has a session leader open its own terminal by the name /dev/tty; the description is then ours.
+pub(super) fn open_own_terminal(built: &mut Built, flags: u32) -> Result<OwnedFd> {
+    let pid = built.proc.pid();
+    let mut batch = built.loan.batch();
+    let path = batch.put(b"/dev/tty\0");
+    let how = flags as i32 & !libc::O_ASYNC | libc::O_NOCTTY | libc::O_CLOEXEC;
+    let call = batch.call("open /dev/tty", libc::SYS_openat, &[libc::AT_FDCWD as u64, path, how as u64]);
+    built.loan.run(&mut batch)?;
+    let number = batch.expect(call)?;
+    let process = process::pidfd_open(pid).os(|| format!("pidfd_open {pid}"))?;
+    let fd =
+        process::pidfd_getfd(process.as_fd(), number as RawFd).os(|| format!("pidfd_getfd {pid}, {number}"));
+    run(&mut built.loan, |batch| {
+        batch.call("close", libc::SYS_close, &[number]);
+    })?;
+    fd
+}
+
 /// Sets the foreground group of the controlling terminal. A group that nobody is in any more cannot be set; the terminal
 /// has none then, as before.
-pub(super) fn set_foreground(built: &mut Built, terminal: &OwnedFd, pgrp: i32, transport: &Transport) -> Result<()> {
+pub(super) fn set_foreground(
+    built: &mut Built,
+    terminal: &OwnedFd,
+    pgrp: i32,
+    transport: &Transport,
+) -> Result<()> {
     let mut batch = built.loan.batch();
     let number = transport.lend(&mut batch, &[terminal.as_raw_fd()])?.first().copied().unwrap_or(-1) as u64;
     let pgrp = batch.put(&pgrp.to_ne_bytes());

@@ -10,7 +10,8 @@ use nix::fcntl::OFlag;
 use nix::sys::signal::{self, Signal};
 
 use super::build;
-use super::plan::{Plan, TaskPlan};
+use super::departed::Midwife;
+use super::plan::{OwnTerminal, Plan, TaskPlan};
 use super::transport::Transport;
 use crate::error::{Error, OsContext, Result};
 use crate::image::message::state;
@@ -18,7 +19,7 @@ use crate::kernel::smaps::{self, Vma};
 use crate::kernel::{Pid, ProcDir};
 use crate::options::RestoreOptions;
 use crate::report::{Counts, NotKept, RestoreReport, RestoreStats};
-use crate::resource::file::tty::TtyClaim;
+use crate::resource::file::tty::{Foreground, TtyClaim};
 use crate::resource::memory::vdso::{Fit, Runtime};
 use crate::sys::process::{CloneArgs, fork_idle};
 use crate::sys::ptrace::{self, Stop};
@@ -35,6 +36,18 @@ pub(super) struct Built {
     pub(super) fit: Fit,
     /// Its threads besides the leader.
     pub(super) threads: Vec<Pid>,
+    /// Index of the task that bore it, whose memory it has until its own is built.
+    pub(super) origin: usize,
+}
+
+impl Built {
+    /// The child that the task on loan, the one of this index, has just borne.
+    pub(super) fn of(parent: &Loan, pid: Pid, origin: usize) -> Result<Self> {
+        let proc = ProcDir::open(pid)?;
+        let mem = Arc::new(File::from(proc.open_file("mem", OFlag::O_RDWR)?));
+        let loan = parent.adopt(pid, mem)?;
+        Ok(Built { loan, proc, fit: Fit::Absent, threads: Vec::new(), origin })
+    }
 }
 
 /// The processes that were made; dropped, it kills them.
@@ -62,13 +75,19 @@ pub(super) struct Construction {
     pub(super) told: Vec<NotKept>,
     /// Terminals that are to control sessions of the tree.
     claims: Vec<TtyClaim>,
+    /// Descriptions of /dev/tty, which only the leader of a session can open: id, session, flags.
+    own_terminals: Vec<OwnTerminal>,
+    /// Whether somebody stays to take our own terminal back.
+    lends_terminal: bool,
+    /// Of our own terminal, lent to the tree.
+    foreground: Option<Foreground>,
 }
 
 impl Construction {
     /// Makes the root: a child of ours, traced, stripped of our mappings and descriptors.
     pub(super) fn begin(mut plan: Plan, options: &RestoreOptions) -> Result<Self> {
         let transport = Transport::new(plan.free_descriptor())?;
-        let claims = plan.open_terminals()?;
+        let (claims, own_terminals) = plan.open_terminals()?;
         let root = plan.tasks.first().map_or(0, |task| task.pid);
         let flags = if options.sibling { libc::CLONE_PARENT as u64 } else { 0 };
         fork_idle(root, flags).os(|| format!("clone3 with pid {root}"))?;
@@ -83,9 +102,23 @@ impl Construction {
         build::settle(&mut loan, &transport)?;
         runtime.relocate(&mut loan, parking)?;
         let keep = [area.start..area.start + area.len, runtime.range()];
-        let built = BTreeMap::from([(0, Built { loan, proc, fit: Fit::Absent, threads: Vec::new() })]);
+        let built =
+            BTreeMap::from([(0, Built { loan, proc, fit: Fit::Absent, threads: Vec::new(), origin: 0 })]);
         let (stats, told) = (RestoreStats::default(), Vec::new());
-        Ok(Construction { guard, plan, transport, built, runtime, keep, stats, told, claims })
+        Ok(Construction {
+            guard,
+            plan,
+            transport,
+            built,
+            runtime,
+            keep,
+            stats,
+            told,
+            claims,
+            own_terminals,
+            lends_terminal: !options.detached,
+            foreground: None,
+        })
     }
 
     /// The root's pid.
@@ -116,27 +149,54 @@ impl Construction {
     }
 
     pub(super) fn task(&mut self, index: usize) -> Result<&mut Built> {
-        self.built.get_mut(&index).ok_or_else(|| Error::bug(format!("task {index} of the plan does not exist")))
+        self.built
+            .get_mut(&index)
+            .ok_or_else(|| Error::bug(format!("task {index} of the plan does not exist")))
     }
 
     fn bear(&mut self, index: usize) -> Result<()> {
         let task = self.plan.tasks.get(index).ok_or_else(|| Error::bug("a task beyond the plan"))?;
-        let (pid, parent) = (task.pid, task.parent.unwrap_or(0));
+        let (pid, parent, sid) = (task.pid, task.parent.unwrap_or(0), task.sid);
+        match self.plan.midwife(index) {
+            Some(Midwife::Departed) => return self.bear_departed(sid),
+            Some(Midwife::Sibling(leader)) => return self.bear_sibling(index, leader),
+            None => {}
+        }
+        let flags = self.sharing(index, parent);
+        let child = fork(&mut self.task(parent)?.loan, pid, flags, parent)?;
+        self.enrol(index, child);
+        Ok(())
+    }
+
+    /// What a task shares with the one that bears it, as CLONE_*.
+    pub(super) fn sharing(&self, index: usize, with: usize) -> u64 {
         let shares = |of: fn(&super::plan::Body) -> u32| {
             let id = |i: usize| self.plan.tasks.get(i).and_then(|t| t.body.as_ref()).map(of);
-            id(index).is_some() && id(index) == id(parent)
+            id(index).is_some() && id(index) == id(with)
         };
         let kinds: [(bool, i32); 2] = [
             (shares(|body| body.ids.files_id), libc::CLONE_FILES),
             (shares(|body| body.ids.fs_id), libc::CLONE_FS),
         ];
-        let flags = kinds.iter().filter(|(on, _)| *on).fold(0, |all, (_, flag)| all | *flag as u64);
-        let mut child = fork(&mut self.task(parent)?.loan, pid, flags)?;
+        kinds.iter().filter(|(on, _)| *on).fold(0, |all, (_, flag)| all | *flag as u64)
+    }
+
+    /// Takes in a task that was born.
+    pub(super) fn enrol(&mut self, index: usize, child: Built) {
+        let pid = child.proc.pid();
         log_debug!("Task {pid} was born");
-        self.guard.pids.push(pid);
-        child.fit = Fit::Absent;
+        self.guard_also(pid);
         self.built.insert(index, child);
-        Ok(())
+    }
+
+    /// Has the process killed if the restore fails.
+    pub(super) fn guard_also(&mut self, pid: Pid) {
+        self.guard.pids.push(pid);
+    }
+
+    /// For a process that is gone.
+    pub(super) fn guard_no_longer(&mut self, pid: Pid) {
+        self.guard.pids.retain(|p| *p != pid);
     }
 
     fn build_memory(&mut self, index: usize) -> Result<()> {
@@ -152,7 +212,8 @@ impl Construction {
         }
         let pid = task.pid;
         let stays = |t: &TaskPlan| t.parent == Some(index) && t.sid != pid && t.sid != t.pid;
-        let early = self.plan.tasks.iter().enumerate().filter(|(_, t)| stays(t)).map(|(i, _)| i);
+        let early = self.plan.tasks.iter().enumerate();
+        let early = early.filter(|(i, t)| stays(t) && self.plan.midwife(*i).is_none()).map(|(i, _)| i);
         // Children that are in the session of before can only be born before.
         for child in early.collect::<Vec<_>>() {
             self.bear(child)?;
@@ -166,15 +227,18 @@ impl Construction {
 
     /// Puts tasks into their process groups, lets zombies exit.
     pub(super) fn group(&mut self) -> Result<()> {
-        let leaders: HashSet<Pid> = self.plan.tasks.iter().map(|task| task.pid).collect();
-        let own = nix::unistd::getpgrp().as_raw();
         let order = |leads: bool| {
             let tasks = self.plan.tasks.iter().enumerate();
-            tasks.filter(move |(_, t)| (t.pgid == t.pid) == leads).map(|(i, t)| (i, t.pgid, t.sid == t.pid)).collect::<Vec<_>>()
+            tasks
+                .filter(move |(_, t)| (t.pgid == t.pid) == leads)
+                .map(|(i, t)| (i, t.pgid, t.sid == t.pid))
+                .collect::<Vec<_>>()
         };
-        for (index, pgid, session_leader) in order(true).into_iter().chain(order(false)) {
+        let order = [order(true), order(false)].concat();
+        let helpers = self.lead_groups()?;
+        for (index, pgid, session_leader) in order {
             // A session leader leads its group already; our own group is inherited.
-            if session_leader || (pgid == own && !leaders.contains(&pgid)) {
+            if session_leader || self.plan.is_callers(pgid) {
                 continue;
             }
             self.named(index, |this| {
@@ -182,6 +246,9 @@ impl Construction {
                     batch.call(format!("setpgid to {pgid}"), libc::SYS_setpgid, &[0, pgid as u64]);
                 })
             })?;
+        }
+        for (parent, helper) in helpers {
+            self.dismiss(parent, helper)?;
         }
         self.set_foreground()?;
         for index in (0..self.plan.tasks.len()).rev() {
@@ -199,7 +266,7 @@ impl Construction {
         let pid = built.proc.pid();
         build::name_and_exit(&mut built.loan, status, self.plan.tasks.get(index).map(TaskPlan::process))?;
         built.loan.forget();
-        self.guard.pids.retain(|p| *p != pid);
+        self.guard_no_longer(pid);
         Ok(())
     }
 
@@ -228,7 +295,9 @@ impl Construction {
         for index in &indices {
             self.named(*index, |this| {
                 let Construction { plan, built, .. } = this;
-                let (Some(built), Some(task)) = (built.get_mut(index), plan.tasks.get(*index)) else { return Ok(()) };
+                let (Some(built), Some(task)) = (built.get_mut(index), plan.tasks.get(*index)) else {
+                    return Ok(());
+                };
                 build::threads(task, built)
             })?;
         }
@@ -238,7 +307,9 @@ impl Construction {
         for index in indices {
             self.named(index, |this| {
                 let Construction { plan, transport, built, runtime, told, .. } = this;
-                let (Some(built), Some(task)) = (built.get_mut(&index), plan.tasks.get(index)) else { return Ok(()) };
+                let (Some(built), Some(task)) = (built.get_mut(&index), plan.tasks.get(index)) else {
+                    return Ok(());
+                };
                 let Some(body) = &task.body else { return Ok(()) };
                 if left.insert(body.ids.files_id) {
                     build::run(&mut built.loan, |batch| transport.leave(batch))?;
@@ -249,26 +320,44 @@ impl Construction {
         Ok(())
     }
 
-    /// Makes the session's terminal the controlling one, before children inherit that.
+    /// Makes the session's terminal the controlling one, before children inherit that. Only now can it be opened by its
+    /// other name, /dev/tty.
     fn claim_terminal(&mut self, index: usize, sid: Pid) -> Result<()> {
-        let Construction { transport, built, claims, .. } = self;
+        let Construction { plan, transport, built, claims, own_terminals, .. } = self;
         let Some(built) = built.get_mut(&index) else { return Ok(()) };
-        match claims.iter().find(|claim| claim.sid == sid) {
-            Some(claim) => build::claim_terminal(built, &claim.terminal, transport),
-            None => Ok(()),
+        let Some(claim) = claims.iter().find(|claim| claim.sid == sid) else { return Ok(()) };
+        build::claim_terminal(built, &claim.terminal, transport)?;
+        for own in own_terminals.iter().filter(|own| own.sid == sid) {
+            plan.files.provide(own.id, build::open_own_terminal(built, own.flags)?, own.flags)?;
         }
+        Ok(())
     }
 
     /// Sets the foreground groups of terminals, now that the groups exist.
     fn set_foreground(&mut self) -> Result<()> {
-        let Construction { plan, transport, built, claims, .. } = self;
-        for claim in std::mem::take(claims) {
+        for claim in std::mem::take(&mut self.claims) {
+            if claim.sid == 0 {
+                self.foreground = self.lend_foreground(claim)?;
+                continue;
+            }
+            let Construction { plan, transport, built, .. } = self;
             let leader = plan.tasks.iter().position(|task| task.pid == claim.sid);
             if let Some(built) = leader.and_then(|index| built.get_mut(&index)) {
                 build::set_foreground(built, &claim.terminal, claim.pgrp, transport)?;
             }
         }
         Ok(())
+    }
+
+    /// The shell that called us waits for us in the foreground, and for the job through us. One that does not wait keeps
+    /// its terminal.
+    fn lend_foreground(&self, TtyClaim { pgrp, terminal, .. }: TtyClaim) -> Result<Option<Foreground>> {
+        let led = |group: Pid| self.plan.tasks.iter().any(|task| task.pid == group);
+        let root = self.plan.tasks.first().map(|task| task.pgid);
+        match [Some(pgrp), root].into_iter().flatten().find(|group| led(*group)) {
+            Some(group) if self.lends_terminal => Foreground::lend(terminal, group),
+            _ => Ok(None),
+        }
     }
 
     /// Lets all tasks run, or leaves them stopped.
@@ -281,14 +370,22 @@ impl Construction {
         };
         for (index, task) in &self.built {
             let was = self.plan.tasks.get(*index).map(|t| t.process()).unwrap_or_default();
-            let stop = if was.task_state == state::STOPPED { was.stop_signo.or(Some(libc::SIGSTOP as u32)) } else { None };
+            let stop = if was.task_state == state::STOPPED {
+                was.stop_signo.or(Some(libc::SIGSTOP as u32))
+            } else {
+                None
+            };
             if let Some(signal) = stop.or(stopped.then_some(libc::SIGSTOP as u32)) {
                 let signal = Signal::try_from(signal as i32).unwrap_or(Signal::SIGSTOP);
-                signal::kill(nix::unistd::Pid::from_raw(task.proc.pid()), signal).os(|| "kill with a stop signal")?;
+                signal::kill(nix::unistd::Pid::from_raw(task.proc.pid()), signal)
+                    .os(|| "kill with a stop signal")?;
             }
         }
         // From here on nothing is taken back: a task that cannot be detached has died by itself.
         self.guard.pids.clear();
+        if let Some(foreground) = self.foreground.take() {
+            foreground.leave();
+        }
         let root = self.root();
         let Construction { plan, built, stats, told, .. } = self;
         plan.files.commit();
@@ -329,20 +426,18 @@ fn places(plan: &Plan, vmas: &[Vma]) -> Result<(Area, u64)> {
     Ok((area, parking.start))
 }
 
-/// Makes a child of the task on loan.
-fn fork(parent: &mut Loan, pid: Pid, flags: u64) -> Result<Built> {
+/// Makes a child of the task on loan, the one of index `origin`.
+pub(super) fn fork(parent: &mut Loan, pid: Pid, flags: u64, origin: usize) -> Result<Built> {
     born(parent, pid, flags, libc::SIGCHLD as u64)?;
-    let proc = ProcDir::open(pid)?;
-    let mem = Arc::new(File::from(proc.open_file("mem", OFlag::O_RDWR)?));
-    let loan = parent.adopt(pid, mem)?;
-    Ok(Built { loan, proc, fit: Fit::Absent, threads: Vec::new() })
+    Built::of(parent, pid, origin)
 }
 
 /// Has the task on loan call clone3 with a wanted id; returns when the newborn stands still.
 pub(super) fn born(parent: &mut Loan, pid: Pid, flags: u64, exit_signal: u64) -> Result<()> {
     let mut batch = parent.batch();
     let wanted = batch.put(&pid.to_ne_bytes());
-    let args = CloneArgs { flags, exit_signal, set_tid: wanted, set_tid_size: 1, ..CloneArgs::default() }.to_bytes();
+    let args =
+        CloneArgs { flags, exit_signal, set_tid: wanted, set_tid_size: 1, ..CloneArgs::default() }.to_bytes();
     let len = args.len() as u64;
     let args = batch.put(&args);
     let call = batch.call(format!("clone3 with id {pid}"), libc::SYS_clone3, &[args, len]);
@@ -353,4 +448,3 @@ pub(super) fn born(parent: &mut Loan, pid: Pid, flags: u64, exit_signal: u64) ->
     }
     Ok(())
 }
-

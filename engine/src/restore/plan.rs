@@ -5,7 +5,8 @@ use std::ops::Range;
 
 use crate::error::{Blame, Error, Result};
 use crate::image::message::{
-    CoreEntry, FdinfoEntry, FsEntry, MmEntry, PstreeEntry, TaskCoreEntry, TaskKobjIdsEntry, ThreadCoreEntry, state,
+    CoreEntry, FdinfoEntry, FsEntry, MmEntry, PstreeEntry, TaskCoreEntry, TaskKobjIdsEntry, ThreadCoreEntry,
+    state,
 };
 use crate::image::{ImageDir, Kind, PageReader};
 use crate::kernel::pagemap::page_size;
@@ -50,6 +51,18 @@ pub(super) struct Plan {
     pub(super) tables: HashMap<u32, Vec<FdinfoEntry>>,
     pub(super) files: FileRestore,
     pub(super) shared: SharedRestore,
+    /// Session and process group of ours that the tree joins.
+    callers: Option<(Pid, Pid)>,
+}
+
+/// A description of /dev/tty.
+#[derive(Debug)]
+pub(super) struct OwnTerminal {
+    pub(super) id: u32,
+    /// The session whose leader has to open it.
+    pub(super) sid: Pid,
+    /// For open(2).
+    pub(super) flags: u32,
 }
 
 impl TaskPlan {
@@ -96,8 +109,11 @@ impl Plan {
         }
         let tables = load_tables(&images, &tasks)?;
         let files = FileRestore::load(&images, options)?;
-        let shared = SharedRestore::load(&images, tasks.iter().filter_map(|t| t.body.as_ref()).flat_map(|b| &b.mm.vmas))?;
-        let mut plan = Plan { tasks, tables, files, shared };
+        let shared = SharedRestore::load(
+            &images,
+            tasks.iter().filter_map(|t| t.body.as_ref()).flat_map(|b| &b.mm.vmas),
+        )?;
+        let mut plan = Plan { tasks, tables, files, shared, callers: None };
         plan.join_callers_job(options)?;
         Ok(plan)
     }
@@ -105,7 +121,11 @@ impl Plan {
     /// Finds everything that stands in the way; one error that names them all.
     pub(super) fn check(&mut self) -> Result<()> {
         let mut problems = self.files.check();
-        problems.extend(self.tasks.iter().flat_map(|task| task.threads.iter()).filter_map(|(tid, _)| in_use(*tid)));
+        problems.extend(
+            self.tasks.iter().flat_map(|task| task.threads.iter()).filter_map(|(tid, _)| in_use(*tid)),
+        );
+        problems.extend(self.departed().into_iter().filter_map(in_use));
+        problems.extend(self.check_departed());
         let mut problems = problems.into_iter();
         let Some(first) = problems.next() else { return Ok(()) };
         Err(problems.fold(first, |all, next| all.detail(format!("also: {}", next.headline()))))
@@ -123,16 +143,25 @@ impl Plan {
         (0..).find(|number| !used.contains(number)).unwrap_or(0) as i32
     }
 
-    /// Opens all terminals, with their settings and unread input; returns those that are to control a session.
-    pub(super) fn open_terminals(&mut self) -> Result<Vec<TtyClaim>> {
-        let ids: Vec<u32> = self.files.entries().filter(|entry| entry.tty.is_some()).map(|entry| entry.id).collect();
+    /// Whether this is the session or process group that we are in and the tree joins.
+    pub(super) fn is_callers(&self, id: Pid) -> bool {
+        self.callers.is_some_and(|(sid, pgid)| id == sid || id == pgid)
+    }
+
+    /// Opens all terminals, with their settings and unread input. Returns those that are to control a session, and the
+    /// descriptions that only a task of a session can open.
+    pub(super) fn open_terminals(&mut self) -> Result<(Vec<TtyClaim>, Vec<OwnTerminal>)> {
+        let ids: Vec<u32> =
+            self.files.entries().filter(|entry| entry.tty.is_some()).map(|entry| entry.id).collect();
+        let mut own = Vec::new();
         for id in ids {
-            // Opens it, unless only a task of the session can.
-            self.files.is_opened_by_leader(id)?;
+            let opener = self.files.is_opened_by_leader(id)?;
+            own.extend(opener.map(|(sid, flags)| OwnTerminal { id, sid, flags }));
         }
         self.files.finish_terminals()?;
-        let leaders: Vec<Pid> = self.tasks.iter().filter(|task| task.sid == task.pid).map(|task| task.pid).collect();
-        self.files.claims(&leaders)
+        let leaders: Vec<Pid> =
+            self.tasks.iter().filter(|task| task.sid == task.pid).map(|task| task.pid).collect();
+        Ok((self.files.claims(&leaders)?, own))
     }
 
     /// `--shell-job`: session and group that were the shell's become ours.
@@ -144,20 +173,25 @@ impl Plan {
             return Ok(());
         }
         if !options.shell_job {
-            return Err(Error::new("E-SHELL-JOB", Blame::Usage, format!("belongs to session {sid}, which the image does not have"))
-                .task(root.pid, &root.comm())
-                .help("add --shell-job to restore it as a job of this shell"));
+            return Err(Error::new(
+                "E-SHELL-JOB",
+                Blame::Usage,
+                format!("belongs to session {sid}, which the image does not have"),
+            )
+            .task(root.pid, &root.comm())
+            .help("add --shell-job to restore it as a job of this shell"));
         }
         let own_sid = nix::unistd::getsid(None).map_or(0, nix::unistd::Pid::as_raw);
         let own_pgid = nix::unistd::getpgrp().as_raw();
         for task in &mut self.tasks {
             if task.sid == sid {
                 task.sid = own_sid;
-                if task.pgid == pgid {
+                if task.pgid == pgid && !pids.contains(&pgid) {
                     task.pgid = own_pgid;
                 }
             }
         }
+        self.callers = Some((own_sid, own_pgid));
         Ok(())
     }
 }
@@ -166,9 +200,13 @@ fn in_use(tid: Pid) -> Option<Error> {
     let owner = ProcDir::open(tid).ok()?;
     let comm = attr::comm(&owner).unwrap_or_default();
     Some(
-        Error::new("E-PID-IN-USE", Blame::Environment, format!("belongs to a running task ({})", String::from_utf8_lossy(&comm).escape_debug()))
-            .on(format!("pid {tid}"))
-            .help("end that task, or restore where the pid is free, such as a new pid namespace (unshare -p)"),
+        Error::new(
+            "E-PID-IN-USE",
+            Blame::Environment,
+            format!("belongs to a running task ({})", String::from_utf8_lossy(&comm).escape_debug()),
+        )
+        .on(format!("pid {tid}"))
+        .help("end that task, or restore where the pid is free, such as a new pid namespace (unshare -p)"),
     )
 }
 
@@ -176,7 +214,10 @@ fn load_task(images: &ImageDir, entry: &PstreeEntry, index: &HashMap<u32, usize>
     let bad = |reason: String| Error::image("pstree.img", reason);
     let parent = index.get(&entry.ppid).copied();
     if parent.is_none() != index.is_empty() {
-        return Err(bad(format!("task {} has the parent {}, which does not come before it", entry.pid, entry.ppid)));
+        return Err(bad(format!(
+            "task {} has the parent {}, which does not come before it",
+            entry.pid, entry.ppid
+        )));
     }
     if entry.threads.first() != Some(&entry.pid) || entry.pid == 0 || entry.threads.len() > MOST_TASKS {
         return Err(bad(format!("task {} does not lead its threads", entry.pid)));
@@ -196,7 +237,9 @@ fn load_task(images: &ImageDir, entry: &PstreeEntry, index: &HashMap<u32, usize>
     let body = match state {
         Some(state::ALIVE | state::STOPPED) => Some(load_body(images, entry.pid)?),
         Some(state::ZOMBIE | state::DEAD) if parent.is_some() => None,
-        other => return Err(Error::image(Kind::Core(entry.pid).file_name(), format!("task state {other:?}"))),
+        other => {
+            return Err(Error::image(Kind::Core(entry.pid).file_name(), format!("task state {other:?}")));
+        }
     };
     let (pid, pgid, sid) = (entry.pid as Pid, entry.pgid as Pid, entry.sid as Pid);
     Ok(TaskPlan { pid, parent, pgid, sid, threads, body })
@@ -207,7 +250,10 @@ fn load_body(images: &ImageDir, pid: u32) -> Result<Body> {
     let mut end = 0;
     for vma in mm.vmas.iter().filter(|vma| vma.status & crate::image::message::status::GUARD == 0) {
         if vma.start < end || vma.end <= vma.start || !vma.start.is_multiple_of(4096) {
-            return Err(Error::image(Kind::Mm(pid).file_name(), format!("impossible vma {:x}-{:x}", vma.start, vma.end)));
+            return Err(Error::image(
+                Kind::Mm(pid).file_name(),
+                format!("impossible vma {:x}-{:x}", vma.start, vma.end),
+            ));
         }
         end = vma.end;
     }

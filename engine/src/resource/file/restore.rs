@@ -13,6 +13,7 @@ use super::made::{Anchor, Made};
 use super::memfd::MemfdRestore;
 use super::pipe::PipeRestore;
 use super::remap::{path_of, pid_in_proc};
+use super::reopen::set_flags;
 use super::tty::{Opened, TtyClaim, TtyRestore};
 use super::{embed, ghost, owner, regular, validate};
 use crate::error::{Blame, Error, OsContext, Result};
@@ -130,7 +131,8 @@ impl FileRestore {
     pub fn check(&self) -> Vec<Error> {
         let mut seen = HashSet::new();
         // The path of a terminal is made by its pair.
-        let of_ttys: HashSet<u32> = self.entries.values().filter_map(|entry| entry.tty.as_ref()?.regf_id).collect();
+        let of_ttys: HashSet<u32> =
+            self.entries.values().filter_map(|entry| entry.tty.as_ref()?.regf_id).collect();
         let regular = self.entries.values().filter_map(|entry| entry.reg.as_ref());
         let regular = regular.filter(|reg| !of_ttys.contains(&reg.id));
         let fresh = regular.filter(|reg| {
@@ -251,6 +253,13 @@ impl FileRestore {
                 Ok(None)
             }
         }
+    }
+
+    /// The description that the leader has opened; see [`is_opened_by_leader`](FileRestore::is_opened_by_leader).
+    pub fn provide(&mut self, id: u32, fd: OwnedFd, flags: u32) -> Result<()> {
+        set_flags(&fd, flags)?;
+        self.opened.insert(id, Rc::new(fd));
+        Ok(())
     }
 
     /// Gives terminals their settings and input; when all descriptions are open.
