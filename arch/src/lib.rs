@@ -29,8 +29,8 @@ pub enum Machine {
 #[path = "x86_64/mod.rs"]
 mod machine;
 
-pub use machine::fpu::{FPU_CAPACITY, FPU_REGSET, component as fpu_component};
 pub use machine::MACHINE;
+pub use machine::fpu::{FPU_CAPACITY, FPU_REGSET, component as fpu_component};
 pub use machine::inject::{Call, Saved, enter, enter_one, result_of_one, stub, stub_len, told};
 pub use machine::regs::{REGS_LEN, Regs, SIGMASK_LEN};
 pub use machine::syscall;

@@ -7,6 +7,7 @@
 use std::time::Instant;
 
 use crate::error::{OsContext, Result};
+use crate::fault;
 use crate::hooks::{Hooks, Point};
 use crate::image::message::{InventoryEntry, LsmType, PstreeEntry, TaskKobjIdsEntry};
 use crate::image::{ImageDir, Kind};
@@ -22,7 +23,7 @@ use crate::resource::memory::{MemoryDump, pages};
 use crate::resource::task;
 use crate::survey::{self, Survey};
 use crate::tracee::{Fate, Frozen, FrozenTask, Loan, Site};
-use crate::{log_debug, log_error, log_info};
+use crate::{log_debug, log_info, log_warn};
 
 /// Dumps the tree of `options.tree`. A report with blockers means that the tree was left alone.
 pub fn dump(options: &DumpOptions) -> Result<DumpReport> {
@@ -31,25 +32,33 @@ pub fn dump(options: &DumpOptions) -> Result<DumpReport> {
         return Ok(report_of(survey, options));
     }
     let images = ImageDir::open(&options.places.images_dir)?;
+    images.check_writable()?;
     let hooks = Hooks::new(&options.action_scripts, &options.places.images_dir)?;
     hooks.run(Point::PreDump, Some(options.tree))?;
+    fault::point("surveyed")?;
     let started = Instant::now();
     let frozen = Frozen::seize(options.tree, options.timeout)?;
     let mut report = report_of(survey, options);
     report.stats.freezing_time = micros(started);
     let frozen_since = Instant::now();
+    fault::point("frozen")?;
+    // That of an earlier dump: with our images beside it, it would be a lie.
+    images.remove(&Kind::Inventory.file_name())?;
     let collected = Collection::of(&frozen, &images, options)?;
+    fault::point("collected")?;
     collected.write_pages(&mut report)?;
+    fault::point("pages-copied")?;
     report.counts = collected.counts;
     report.not_kept.extend(collected.files.one_ended.iter().map(one_ended));
-    write_inventory(&images)?;
+    finish_images(&images)?;
     hooks.run(Point::PostDump, Some(options.tree)).inspect_err(|_| withdraw(&images))?;
     collected.files.links.keep();
     frozen.release(fate(options))?;
     report.stats.frozen_time = micros(frozen_since);
     report.image_bytes = image_bytes(&images)?;
+    // The work is done, and cannot be undone, by now.
     if let Err(error) = report.stats.write(options.places.work_dir()) {
-        log_error!("{error}");
+        log_warn!("the statistics were not written: {error}");
     }
     Ok(report)
 }
@@ -57,7 +66,7 @@ pub fn dump(options: &DumpOptions) -> Result<DumpReport> {
 /// Without its inventory a directory is no image: what it holds must not be restored beside a tree that runs on.
 fn withdraw(images: &ImageDir) {
     if let Err(error) = images.remove(&Kind::Inventory.file_name()) {
-        log_error!("{error}");
+        log_warn!("{error}");
     }
 }
 
@@ -136,6 +145,7 @@ impl<'a> Collector<'a> {
         let mut loan = Loan::take(Site::find(&task.proc)?, task.pid)?;
         let collected = task::dump(task, &mut loan)?;
         loan.end()?;
+        fault::point("loan-ended")?;
         for (tid, core) in &collected.cores {
             self.images.write_one(Kind::Core(*tid as u32), core)?;
         }
@@ -226,6 +236,16 @@ fn pstree_entry(task: &FrozenTask, root: i32) -> Result<PstreeEntry> {
         pgid: stat.pgid as u32,
         sid: stat.sid as u32,
         threads: threads.into_iter().map(|tid| tid as u32).collect(),
+    })
+}
+
+/// Makes the directory an image. If we fail after that, the tree goes on, and its image is none.
+fn finish_images(images: &ImageDir) -> Result<()> {
+    fault::point("before-inventory")?;
+    write_inventory(images)?;
+    fault::point("inventory-written").inspect_err(|_| {
+        // The failure before is the one to report.
+        let _ = images.remove(&Kind::Inventory.file_name());
     })
 }
 

@@ -67,7 +67,10 @@ impl Error {
             Some(libc::ENOSPC | libc::EDQUOT) => {
                 ("E-DISK-FULL", Blame::Environment, Some("free space there, or choose another directory"))
             }
-            Some(libc::EACCES | libc::EPERM | libc::EROFS) => {
+            Some(libc::EROFS) => {
+                ("E-READ-ONLY", Blame::Environment, Some("mount it for writing, or choose another directory"))
+            }
+            Some(libc::EACCES | libc::EPERM) => {
                 ("E-PERMISSION", Blame::Environment, Some("run as root, or with CAP_CHECKPOINT_RESTORE"))
             }
             Some(libc::ENOENT) => ("E-NOT-FOUND", Blame::Environment, None),

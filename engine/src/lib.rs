@@ -8,6 +8,7 @@
 //! | [`cli`] | the command line: arguments to calls |
 //! | [`check`] | what this kernel can do: one `Feature` enum, one probe each, one report |
 //! | [`error`] | the one error type: code, blame, object, reason, remedy |
+//! | [`fault`] | points where tests make a command fail, die or wait |
 //! | [`sys`] | the only module with `unsafe`: system calls that nix lacks |
 //! | [`kernel`] | parsers of what /proc shows, one per file |
 //! | [`hooks`] | action scripts: programs of the caller at named points |
@@ -20,6 +21,7 @@ pub mod check;
 pub mod cli;
 pub mod dump;
 pub mod error;
+pub mod fault;
 pub mod hooks;
 pub mod image;
 pub mod kernel;

@@ -116,6 +116,43 @@ pub struct RestoreReport {
     pub stats: RestoreStats,
 }
 
+impl DumpStats {
+    /// As `stats-dump` in the work directory holds it: podman and CRIU's test runner read that.
+    pub fn write(&self, work_dir: &Path) -> Result<()> {
+        let dump = DumpStatsEntry {
+            freezing_time: self.freezing_time,
+            frozen_time: self.frozen_time,
+            memdump_time: self.memdump_time,
+            memwrite_time: self.memwrite_time,
+            pages_scanned: self.pages_scanned,
+            pages_skipped_parent: self.pages_skipped_parent,
+            pages_written: self.pages_written,
+            irmap_resolve: Some(self.irmap_resolve),
+            pages_lazy: self.pages_lazy,
+            shpages_scanned: Some(self.shpages_scanned),
+            shpages_skipped_parent: Some(self.shpages_skipped_parent),
+            shpages_written: Some(self.shpages_written),
+            ..DumpStatsEntry::default()
+        };
+        ImageDir::open(work_dir)?.write_one(Kind::StatsDump, &StatsEntry { dump: Some(dump), restore: None })
+    }
+}
+
+impl RestoreStats {
+    /// As `stats-restore` in the work directory holds it.
+    pub fn write(&self, work_dir: &Path) -> Result<()> {
+        let restore = RestoreStatsEntry {
+            pages_compared: self.pages_compared,
+            pages_skipped_cow: self.pages_skipped_cow,
+            forking_time: self.forking_time,
+            restore_time: self.restore_time,
+            pages_restored: Some(self.pages_restored),
+        };
+        ImageDir::open(work_dir)?
+            .write_one(Kind::StatsRestore, &StatsEntry { dump: None, restore: Some(restore) })
+    }
+}
+
 impl DumpReport {
     /// The report for people; empty if there is nothing to say. `survey` is a `--dry-run`, whose good end is news.
     pub fn text(&self, survey: bool) -> String {
@@ -217,27 +254,6 @@ impl NotKept {
 }
 
 impl DumpStats {
-    /// Writes `stats-dump` into the work directory.
-    pub fn write(&self, work_dir: &Path) -> Result<()> {
-        let dump = DumpStatsEntry {
-            freezing_time: self.freezing_time,
-            frozen_time: self.frozen_time,
-            memdump_time: self.memdump_time,
-            memwrite_time: self.memwrite_time,
-            pages_scanned: self.pages_scanned,
-            pages_skipped_parent: self.pages_skipped_parent,
-            pages_written: self.pages_written,
-            irmap_resolve: Some(self.irmap_resolve),
-            pages_lazy: self.pages_lazy,
-            page_pipes: Some(0),
-            page_pipe_bufs: Some(0),
-            shpages_scanned: Some(self.shpages_scanned),
-            shpages_skipped_parent: Some(self.shpages_skipped_parent),
-            shpages_written: Some(self.shpages_written),
-        };
-        ImageDir::open(work_dir)?.write_one(Kind::StatsDump, &StatsEntry { dump: Some(dump), restore: None })
-    }
-
     /// What `--display-stats` prints, line for line as CRIU's tools expect it.
     pub fn text(&self) -> String {
         let mut out = String::from("Displaying dump stats:\n");
@@ -255,19 +271,6 @@ impl DumpStats {
 }
 
 impl RestoreStats {
-    /// Writes `stats-restore` into the work directory.
-    pub fn write(&self, work_dir: &Path) -> Result<()> {
-        let restore = RestoreStatsEntry {
-            pages_compared: self.pages_compared,
-            pages_skipped_cow: self.pages_skipped_cow,
-            forking_time: self.forking_time,
-            restore_time: self.restore_time,
-            pages_restored: Some(self.pages_restored),
-        };
-        ImageDir::open(work_dir)?
-            .write_one(Kind::StatsRestore, &StatsEntry { dump: None, restore: Some(restore) })
-    }
-
     /// What `--display-stats` prints, line for line as CRIU's tools expect it.
     pub fn text(&self) -> String {
         let mut out = String::from("Displaying restore stats:\n");

@@ -11,13 +11,15 @@ mod departed;
 mod plan;
 mod transport;
 
+use std::path::PathBuf;
 use std::time::Instant;
 
 use self::construction::Construction;
 use self::plan::Plan;
 use crate::error::{OsContext, Result};
+use crate::fault;
 use crate::hooks::{Hooks, Point};
-use crate::log_error;
+use crate::log_warn;
 use crate::options::{FinalState, RestoreOptions};
 use crate::report::RestoreReport;
 
@@ -28,17 +30,22 @@ pub fn restore(options: &RestoreOptions) -> Result<RestoreReport> {
     hooks.run(Point::PreRestore, None)?;
     let mut plan = Plan::load(options)?;
     plan.check()?;
+    fault::point("plan-loaded")?;
     let mut tree = Construction::begin(plan, options)?;
     tree.populate()?;
+    fault::point("tree-populated")?;
     let forking_time = micros(started);
     tree.group()?;
     tree.open_files()?;
+    fault::point("files-opened")?;
     tree.complete()?;
     let root = tree.root();
-    write_pidfile(options, root)?;
+    let pidfile = Pidfile::write(options, root)?;
+    fault::point("pidfile-written")?;
     hooks.run(Point::PostRestore, Some(root))?;
     only_log(hooks.run(Point::PreResume, Some(root)));
     let mut report = tree.let_go(options.final_state == FinalState::Stopped)?;
+    pidfile.keep();
     report.stats.forking_time = forking_time;
     report.stats.restore_time = micros(started);
     only_log(report.stats.write(options.places.work_dir()));
@@ -49,7 +56,7 @@ pub fn restore(options: &RestoreOptions) -> Result<RestoreReport> {
 /// For what comes too late to take anything back.
 fn only_log(done: Result<()>) {
     if let Err(error) = done {
-        log_error!("{error}");
+        log_warn!("{error}");
     }
 }
 
@@ -57,8 +64,28 @@ fn micros(since: Instant) -> u32 {
     u32::try_from(since.elapsed().as_micros()).unwrap_or(u32::MAX)
 }
 
-fn write_pidfile(options: &RestoreOptions, root: i32) -> Result<()> {
-    let Some(name) = &options.pidfile else { return Ok(()) };
-    let path = options.places.work_dir().join(name);
-    std::fs::write(&path, root.to_string()).os(|| format!("write {}", path.display()))
+/// The file of `--pidfile`; dropped, it is removed.
+struct Pidfile(Option<PathBuf>);
+
+impl Pidfile {
+    fn write(options: &RestoreOptions, root: i32) -> Result<Self> {
+        let Some(name) = &options.pidfile else { return Ok(Pidfile(None)) };
+        let path = options.places.work_dir().join(name);
+        let written = std::fs::write(&path, root.to_string()).os(|| format!("write {}", path.display()));
+        let pidfile = Pidfile(Some(path));
+        written.map(|()| pidfile)
+    }
+
+    fn keep(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Pidfile {
+    fn drop(&mut self) {
+        if let Some(path) = &self.0 {
+            // The failure that brought us here is the one to report.
+            let _ = std::fs::remove_file(path);
+        }
+    }
 }

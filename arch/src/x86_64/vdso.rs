@@ -1,8 +1,15 @@
 //! The vdso: the kernel's own code in every process. arch/x86/entry/vdso/vdso.lds.S names its symbols.
 
 /// Functions that programs call in the vdso; glibc keeps their addresses.
-pub const VDSO_SYMBOLS: &[&str] =
-    &["__vdso_clock_gettime", "__vdso_gettimeofday", "__vdso_time", "__vdso_getcpu", "__vdso_clock_getres", "__vdso_getrandom", "__vdso_sgx_enter_enclave"];
+pub const VDSO_SYMBOLS: &[&str] = &[
+    "__vdso_clock_gettime",
+    "__vdso_gettimeofday",
+    "__vdso_time",
+    "__vdso_getcpu",
+    "__vdso_clock_getres",
+    "__vdso_getrandom",
+    "__vdso_sgx_enter_enclave",
+];
 
 /// Bytes of [`vdso_jump`].
 pub const VDSO_JUMP_LEN: usize = 12;

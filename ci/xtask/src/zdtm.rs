@@ -1,18 +1,20 @@
 //! `cargo xtask zdtm`: the C tests through dump and restore. The runner is the crate `zdtm`.
-//!
-//! At the merge of the runner this file becomes `pub(crate) use ::zdtm::{Options, run};`.
 
+use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::{Result, bail};
-use clap::Args;
+use anyhow::Result;
 
-#[derive(Args)]
-pub(crate) struct Options {
-    /// Only tests whose name contains one of these
-    filter: Vec<String>,
-}
+pub(crate) use ::zdtm::Options;
 
-pub(crate) fn run(options: Options) -> Result<ExitCode> {
-    bail!("the runner is not merged yet, so no test matches {:?}", options.filter)
+use crate::build;
+use crate::setup::{self, Need};
+
+/// Runs the selected tests with the release build of `crio`, unless another engine was named.
+pub(crate) fn run(mut options: Options) -> Result<ExitCode> {
+    setup::ensure(&[Need::Compiler, Need::CLibrary])?;
+    if options.engine == Path::new("target/debug/crio") {
+        options.engine = build::crio()?;
+    }
+    ::zdtm::run(options)
 }

@@ -73,6 +73,15 @@ const FOREIGN: &[Foreign] = &[
     foreign("mntns-compat-mode", NothingOrNo, Accepted, MOUNTS),
     foreign("weak-sysctls", NothingOrNo, Accepted, "the survey refuses namespaces with settings by name"),
     foreign("deprecated", NothingOrNo, Accepted, "nothing here is deprecated"),
+    Foreign {
+        values: &["splice", "read"],
+        ..foreign(
+            "pre-dump-mode",
+            Value,
+            Accepted,
+            "it says how a pre-dump copies pages, and pre-dump is refused",
+        )
+    },
     foreign("status-fd", Value, Accepted, "only daemons report their readiness"),
     Foreign { short: Some('L'), ..foreign("libdir", Value, Accepted, PLUGINS) },
     Foreign {
@@ -94,7 +103,6 @@ const FOREIGN: &[Foreign] = &[
     foreign("unprivileged", NothingOrNo, Refused, "working without privileges"),
     foreign("track-mem", NothingOrNo, Refused, ITERATIVE),
     foreign("prev-images-dir", Value, Refused, ITERATIVE),
-    foreign("pre-dump-mode", Value, Refused, ITERATIVE),
     foreign("auto-dedup", NothingOrNo, Refused, "punching pages out of images"),
     foreign("lazy-pages", Nothing, Refused, "fetching pages after the restore"),
     foreign("stream", NothingOrNo, Refused, "images that are a stream"),
@@ -221,7 +229,15 @@ mod tests {
 
     #[test]
     fn what_widens_or_says_the_default_is_accepted() {
-        assert_eq!(refused(&["--tcp-established=true", "--ext-unix-sk", "--network-lock=none"]), None);
+        assert_eq!(
+            refused(&[
+                "--tcp-established=true",
+                "--ext-unix-sk",
+                "--network-lock=none",
+                "--pre-dump-mode=splice"
+            ]),
+            None
+        );
         assert_eq!(refused(&["--manage-cgroups=ignore", "--cpu-cap=fpu,ins", "--tls=false"]), None);
         assert!(refused(&["--manage-cgroups=ignore", "--manage-cgroups=full"]).is_some());
     }

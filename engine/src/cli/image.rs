@@ -15,7 +15,7 @@ use crate::image::{EntryReader, ImageDir, Kind, json, show, style, verify};
 /// Arguments of `crio image`.
 #[derive(Debug, Parser)]
 #[command(name = "crio image", about = "Show, convert and check images")]
-pub struct ImageArgs {
+pub(super) struct ImageArgs {
     #[command(subcommand)]
     command: Command,
 }
@@ -59,7 +59,7 @@ enum Command {
 }
 
 /// Runs `crio image`.
-pub fn run(args: ImageArgs) -> Result<()> {
+pub(super) fn run(args: ImageArgs) -> Result<()> {
     match args.command {
         Command::Show { path } => {
             let text =

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, openat, renameat};
 use nix::sys::stat::{FileStat, Mode, fstatat};
-use nix::unistd::{UnlinkatFlags, unlinkat};
+use nix::unistd::{AccessFlags, UnlinkatFlags, faccessat, unlinkat};
 
 use super::format::Kind;
 use super::message::InventoryEntry;
@@ -46,6 +46,13 @@ impl ImageDir {
     /// Takes an open directory, as a service gets it from its client; `path` is for messages only.
     pub fn from_fd(fd: OwnedFd, path: impl Into<PathBuf>) -> ImageDir {
         ImageDir { fd: Arc::new(fd), path: path.into() }
+    }
+
+    /// Fails if no image can be written here, while it harms nobody to find out.
+    pub fn check_writable(&self) -> Result<()> {
+        // With the effective ids, unlike access(2); a file system that is mounted read-only counts, too.
+        faccessat(&*self.fd, ".", AccessFlags::W_OK, AtFlags::AT_EACCESS)
+            .os(|| format!("write to the images directory {}", self.path.display()))
     }
 
     /// The path it was opened by, for messages.

@@ -8,7 +8,9 @@ use super::plan::{Body, Plan, TaskPlan};
 use super::transport::{Parcel, Transport};
 use crate::check::{self, Feature};
 use crate::error::{Error, OsContext, Result};
-use crate::image::message::{CoreEntry, FdinfoEntry, FsEntry, TaskCoreEntry};
+use crate::fault;
+use crate::image::message::{CoreEntry, CredsEntry, FdinfoEntry, FsEntry, TaskCoreEntry};
+use crate::kernel::{ProcDir, status};
 use crate::report::{NotKept, RestoreStats};
 use crate::resource::file::fs;
 use crate::resource::memory::restore::{self as memory_restore, Blueprint, Supplies};
@@ -24,6 +26,8 @@ const THREAD_FLAGS: i32 = libc::CLONE_VM
     | libc::CLONE_SIGHAND
     | libc::CLONE_THREAD
     | libc::CLONE_SYSVSEM;
+/// Threads that one batch bears; a batch holds a few thousand calls.
+const THREADS_AT_ONCE: usize = 500;
 const RSEQ_FLAG_UNREGISTER: u64 = 1;
 const ROBUST_LIST_HEAD_LEN: u64 = 3 * size_of::<usize>() as u64;
 
@@ -56,25 +60,30 @@ pub(super) fn settle(loan: &mut Loan, transport: &Transport) -> Result<()> {
     })
 }
 
+/// What the address spaces of all tasks are built with.
+pub(super) struct Workshop<'a> {
+    pub(super) transport: &'a Transport,
+    pub(super) runtime: &'a Runtime,
+    pub(super) keep: &'a [Range<u64>],
+    pub(super) stats: &'a mut RestoreStats,
+}
+
 /// Builds the address space, on top of the parent's.
 pub(super) fn memory(
     plan: &mut Plan,
     index: usize,
     built: &mut Built,
-    transport: &Transport,
-    runtime: &Runtime,
-    keep: &[Range<u64>],
-    stats: &mut RestoreStats,
+    parent_fit: &Fit,
+    with: Workshop<'_>,
 ) -> Result<()> {
+    let Workshop { transport, runtime, keep, stats } = with;
     let Plan { tasks, files, shared, .. } = plan;
     let Some((task, body)) = tasks.get(index).and_then(|task| Some((task, task.body.as_ref()?))) else {
         return Ok(());
     };
     built.fit = runtime.fit(&body.mm, body.pages.as_ref())?;
     let parent = task.parent.and_then(|_| tasks.get(built.origin)).and_then(|parent| parent.body.as_ref());
-    let parent_fit =
-        parent.map_or(Ok(Fit::Absent), |parent| runtime.fit(&parent.mm, parent.pages.as_ref()))?;
-    let parent = parent.map(|p| Blueprint { mm: &p.mm, pages: p.pages.as_ref(), fit: &parent_fit });
+    let parent = parent.map(|p| Blueprint { mm: &p.mm, pages: p.pages.as_ref(), fit: parent_fit });
     let new = Blueprint { mm: &body.mm, pages: body.pages.as_ref(), fit: &built.fit };
     let lend = |batch: &mut Batch, fds: &[RawFd]| transport.lend(batch, fds);
     let mut with = Supplies { files, shared, lend: &lend, keep, stats };
@@ -209,10 +218,11 @@ pub(super) fn set_foreground(
 
 /// Bears the threads besides the leader.
 pub(super) fn threads(task: &TaskPlan, built: &mut Built) -> Result<()> {
-    for (tid, _) in task.threads.iter().skip(1) {
-        born(&mut built.loan, *tid, THREAD_FLAGS as u64, 0)?;
-        built.threads.push(*tid);
+    let tids: Vec<i32> = task.threads.iter().skip(1).map(|(tid, _)| *tid).collect();
+    for tids in tids.chunks(THREADS_AT_ONCE) {
+        born(&mut built.loan, tids, THREAD_FLAGS as u64, 0)?;
     }
+    built.threads = tids;
     Ok(())
 }
 
@@ -229,13 +239,15 @@ pub(super) fn complete(
     attributes::restore_by_proc(&built.proc, &process)?;
     complete_process(&process, task.pid, &mut built.loan)?;
     let last_cap = last_capability()?;
+    // Every task starts with ours; most need no others.
+    let own = credentials::dump(&status::read(&ProcDir::current()?)?, own_securebits()?);
     let loan = &mut built.loan;
     // The leader comes last: what it changes for all, no other thread may still need.
     for (tid, core) in task.threads.iter().skip(1).chain(task.threads.first()) {
         if loan.tid() != *tid {
             loan.switch(*tid)?;
         }
-        complete_thread(task.pid, *tid, core, last_cap, loan)?;
+        complete_thread((task.pid, *tid), core, &own, last_cap, loan)?;
         complete_outside(task, *tid, core, told)?;
         let (regs, fpu) = registers::load(core, "core")?;
         registers::restore_fpu(*tid, &fpu)?;
@@ -271,7 +283,13 @@ fn complete_process(process: &TaskCoreEntry, pid: i32, loan: &mut Loan) -> Resul
     batch.expect_all()
 }
 
-fn complete_thread(pid: i32, tid: i32, core: &CoreEntry, last_cap: u32, loan: &mut Loan) -> Result<()> {
+fn complete_thread(
+    (pid, tid): (i32, i32),
+    core: &CoreEntry,
+    own: &CredsEntry,
+    last_cap: u32,
+    loan: &mut Loan,
+) -> Result<()> {
     let thread = TaskPlan::thread(core);
     let mut batch = loan.batch();
     attributes::restore_thread(&mut batch, &thread, registers::clear_tid_addr(core));
@@ -281,12 +299,13 @@ fn complete_thread(pid: i32, tid: i32, core: &CoreEntry, last_cap: u32, loan: &m
     if let Some(queue) = &thread.signals_p {
         signals::restore_queue(&mut batch, pid, Some(tid), queue)?;
     }
-    if let Some(creds) = &thread.creds {
+    if let Some(creds) = thread.creds.as_ref().filter(|creds| *creds != own) {
         credentials::restore(&mut batch, creds, last_cap);
     }
     attributes::restore_pdeath(&mut batch, &thread);
     loan.run(&mut batch)?;
-    batch.expect_all()
+    batch.expect_all()?;
+    fault::point("credentials-changed")
 }
 
 /// What we set from outside, which no privilege of the thread limits.
@@ -300,6 +319,10 @@ fn complete_outside(task: &TaskPlan, tid: i32, core: &CoreEntry, told: &mut Vec<
         consequence: "it may run elsewhere than it wanted".to_owned(),
     }));
     Ok(())
+}
+
+fn own_securebits() -> Result<u32> {
+    crate::sys::attr::securebits().os(|| "prctl PR_GET_SECUREBITS")
 }
 
 /// The highest capability of this kernel.

@@ -9,14 +9,15 @@ use std::sync::Arc;
 use nix::fcntl::OFlag;
 use nix::sys::signal::{self, Signal};
 
-use super::build;
+use super::build::{self, Workshop};
 use super::departed::Midwife;
 use super::plan::{OwnTerminal, Plan, TaskPlan};
 use super::transport::Transport;
 use crate::error::{Error, OsContext, Result};
+use crate::fault;
 use crate::image::message::state;
 use crate::kernel::smaps::{self, Vma};
-use crate::kernel::{Pid, ProcDir};
+use crate::kernel::{Pid, ProcDir, tasks};
 use crate::options::RestoreOptions;
 use crate::report::{Counts, NotKept, RestoreReport, RestoreStats};
 use crate::resource::file::tty::{Foreground, TtyClaim};
@@ -92,7 +93,9 @@ impl Construction {
         let flags = if options.sibling { libc::CLONE_PARENT as u64 } else { 0 };
         fork_idle(root, flags).os(|| format!("clone3 with pid {root}"))?;
         let guard = Guard { pids: vec![root] };
+        fault::point("root-forked")?;
         adopt_root(root)?;
+        fault::point("root-adopted")?;
         let proc = ProcDir::open(root)?;
         let vmas = smaps::read_maps(&proc)?;
         let (area, parking) = places(&plan, &vmas)?;
@@ -101,6 +104,7 @@ impl Construction {
         let mut loan = Loan::take(site, root)?;
         build::settle(&mut loan, &transport)?;
         runtime.relocate(&mut loan, parking)?;
+        fault::point("root-settled")?;
         let keep = [area.start..area.start + area.len, runtime.range()];
         let built =
             BTreeMap::from([(0, Built { loan, proc, fit: Fit::Absent, threads: Vec::new(), origin: 0 })]);
@@ -156,15 +160,31 @@ impl Construction {
 
     fn bear(&mut self, index: usize) -> Result<()> {
         let task = self.plan.tasks.get(index).ok_or_else(|| Error::bug("a task beyond the plan"))?;
-        let (pid, parent, sid) = (task.pid, task.parent.unwrap_or(0), task.sid);
+        let (parent, sid) = (task.parent.unwrap_or(0), task.sid);
         match self.plan.midwife(index) {
             Some(Midwife::Departed) => return self.bear_departed(sid),
             Some(Midwife::Sibling(leader)) => return self.bear_sibling(index, leader),
             None => {}
         }
         let flags = self.sharing(index, parent);
-        let child = fork(&mut self.task(parent)?.loan, pid, flags, parent)?;
-        self.enrol(index, child);
+        self.bear_by(index, parent, flags, libc::SIGCHLD as u64)
+    }
+
+    /// Has the task of the index `mother` bear one; returns when it stands still.
+    pub(super) fn bear_by(
+        &mut self,
+        index: usize,
+        mother: usize,
+        flags: u64,
+        exit_signal: u64,
+    ) -> Result<()> {
+        let pid = self.plan.tasks.get(index).map_or(0, |task| task.pid);
+        born(&mut self.task(mother)?.loan, &[pid], flags, exit_signal)?;
+        log_debug!("Task {pid} was born");
+        self.guard_also(pid);
+        fault::point("child-born")?;
+        let child = Built::of(&self.task(mother)?.loan, pid, mother)?;
+        self.built.insert(index, child);
         Ok(())
     }
 
@@ -181,14 +201,6 @@ impl Construction {
         kinds.iter().filter(|(on, _)| *on).fold(0, |all, (_, flag)| all | *flag as u64)
     }
 
-    /// Takes in a task that was born.
-    pub(super) fn enrol(&mut self, index: usize, child: Built) {
-        let pid = child.proc.pid();
-        log_debug!("Task {pid} was born");
-        self.guard_also(pid);
-        self.built.insert(index, child);
-    }
-
     /// Has the process killed if the restore fails.
     pub(super) fn guard_also(&mut self, pid: Pid) {
         self.guard.pids.push(pid);
@@ -201,8 +213,12 @@ impl Construction {
 
     fn build_memory(&mut self, index: usize) -> Result<()> {
         let Construction { plan, transport, built, runtime, keep, stats, .. } = self;
+        let origin = built.get(&index).map(|task| task.origin);
+        let parent_fit =
+            origin.and_then(|origin| built.get(&origin)).map_or(Fit::Absent, |origin| origin.fit.clone());
         let Some(built) = built.get_mut(&index) else { return Ok(()) };
-        build::memory(plan, index, built, transport, runtime, keep, stats)
+        build::memory(plan, index, built, &parent_fit, Workshop { transport, runtime, keep, stats })?;
+        fault::point("memory-built")
     }
 
     fn lead_session(&mut self, index: usize) -> Result<()> {
@@ -270,20 +286,24 @@ impl Construction {
         Ok(())
     }
 
-    /// Opens every description once and installs it in the tables that have it.
+    /// Places every task in the file system, then opens every description once and installs it in the tables that have
+    /// it. A task borrows descriptors for its place, so no table, which tasks may share, can be filled before.
     pub(super) fn open_files(&mut self) -> Result<()> {
-        let mut done = HashSet::new();
         for index in 0..self.plan.tasks.len() {
-            let Some(body) = self.plan.tasks.get(index).and_then(|t| t.body.as_ref()) else { continue };
-            let (files_id, fs) = (body.ids.files_id, body.fs.clone());
             self.named(index, |this| {
                 let Construction { plan, transport, built, .. } = this;
-                let Some(built) = built.get_mut(&index) else { return Ok(()) };
-                build::place_in_file_system(built, &fs, plan, transport)?;
-                if done.insert(files_id) {
-                    build::install_table(built, files_id, plan, transport)?;
-                }
-                Ok(())
+                let (Some(built), Some(fs)) = (built.get_mut(&index), plan.fs(index)) else { return Ok(()) };
+                build::place_in_file_system(built, &fs, plan, transport)
+            })?;
+        }
+        let mut done = HashSet::new();
+        for index in 0..self.plan.tasks.len() {
+            self.named(index, |this| {
+                let Construction { plan, transport, built, .. } = this;
+                let (Some(built), Some(table)) = (built.get_mut(&index), plan.table(index)) else {
+                    return Ok(());
+                };
+                if done.insert(table) { build::install_table(built, table, plan, transport) } else { Ok(()) }
             })?;
         }
         Ok(())
@@ -301,6 +321,7 @@ impl Construction {
                 build::threads(task, built)
             })?;
         }
+        fault::point("threads-born")?;
         self.plan.files.set_owners()?;
         self.plan.files.seal()?;
         let mut left = HashSet::new();
@@ -314,7 +335,8 @@ impl Construction {
                 if left.insert(body.ids.files_id) {
                     build::run(&mut built.loan, |batch| transport.leave(batch))?;
                 }
-                build::complete(task, body, built, runtime, told)
+                build::complete(task, body, built, runtime, told)?;
+                fault::point("task-completed")
             })?;
         }
         Ok(())
@@ -381,6 +403,7 @@ impl Construction {
                     .os(|| "kill with a stop signal")?;
             }
         }
+        fault::point("before-letting-go")?;
         // From here on nothing is taken back: a task that cannot be detached has died by itself.
         self.guard.pids.clear();
         if let Some(foreground) = self.foreground.take() {
@@ -404,7 +427,12 @@ impl Construction {
 
 /// Ends a process that we trace, and waits until it is gone.
 fn kill(pid: Pid) {
+    let threads = ProcDir::open(pid).and_then(|proc| tasks::read(&proc)).unwrap_or_default();
     let _ = signal::kill(nix::unistd::Pid::from_raw(pid), Signal::SIGKILL);
+    // The leader can be reaped only after the others.
+    for tid in threads.into_iter().filter(|tid| *tid != pid) {
+        while !matches!(ptrace::wait(tid), Ok(Stop::Exited(_)) | Err(_)) {}
+    }
     while !matches!(ptrace::wait(pid), Ok(Stop::Exited(_)) | Err(_)) {}
 }
 
@@ -426,25 +454,18 @@ fn places(plan: &Plan, vmas: &[Vma]) -> Result<(Area, u64)> {
     Ok((area, parking.start))
 }
 
-/// Makes a child of the task on loan, the one of index `origin`.
-pub(super) fn fork(parent: &mut Loan, pid: Pid, flags: u64, origin: usize) -> Result<Built> {
-    born(parent, pid, flags, libc::SIGCHLD as u64)?;
-    Built::of(parent, pid, origin)
-}
-
-/// Has the task on loan call clone3 with a wanted id; returns when the newborn stands still.
-pub(super) fn born(parent: &mut Loan, pid: Pid, flags: u64, exit_signal: u64) -> Result<()> {
+/// Has the task on loan call clone3 for each of the wanted ids; returns when all newborns stand still.
+pub(super) fn born(parent: &mut Loan, ids: &[Pid], flags: u64, exit_signal: u64) -> Result<()> {
     let mut batch = parent.batch();
-    let wanted = batch.put(&pid.to_ne_bytes());
-    let args =
-        CloneArgs { flags, exit_signal, set_tid: wanted, set_tid_size: 1, ..CloneArgs::default() }.to_bytes();
-    let len = args.len() as u64;
-    let args = batch.put(&args);
-    let call = batch.call(format!("clone3 with id {pid}"), libc::SYS_clone3, &[args, len]);
+    for id in ids {
+        let wanted = batch.put(&id.to_ne_bytes());
+        let args = CloneArgs { flags, exit_signal, set_tid: wanted, set_tid_size: 1, ..CloneArgs::default() };
+        let (args, len) = (batch.put(&args.to_bytes()), size_of::<CloneArgs>() as u64);
+        batch.call(format!("clone3 with id {id}"), libc::SYS_clone3, &[args, len]);
+    }
     parent.run(&mut batch)?;
-    batch.expect(call)?;
     for tid in parent.take_born() {
         await_newborn(tid)?;
     }
-    Ok(())
+    batch.expect_all()
 }

@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::build;
-use super::construction::{Built, Construction, born, fork};
+use super::construction::{Built, Construction, born};
 use super::plan::Plan;
 use crate::error::{Blame, Error, OsContext, Result};
 use crate::kernel::Pid;
@@ -107,9 +107,10 @@ impl Construction {
         for index in members {
             let Some(pid) = self.plan.tasks.get(index).map(|task| task.pid) else { continue };
             let flags = self.sharing(index, parent) | libc::CLONE_PARENT as u64;
-            born(&mut helper.loan, pid, flags, 0)?;
+            born(&mut helper.loan, &[pid], flags, 0)?;
+            self.guard_also(pid);
             let child = Built::of(&helper.loan, pid, parent)?;
-            self.enrol(index, child);
+            self.built.insert(index, child);
         }
         self.dismiss(parent, helper)
     }
@@ -117,17 +118,13 @@ impl Construction {
     /// Has the leader of a session bear a task that is its sibling.
     pub(super) fn bear_sibling(&mut self, index: usize, leader: usize) -> Result<()> {
         let task = self.plan.tasks.get(index).ok_or_else(|| Error::bug("a task beyond the plan"))?;
-        let (pid, parent) = (task.pid, task.parent.unwrap_or(0));
+        let parent = task.parent.unwrap_or(0);
         let flags = self.sharing(index, leader);
         if self.sharing(index, parent) != flags {
             let reason = "shares files with its parent, which is in another session";
             return Err(Error::new("E-SESSION", Blame::Program, reason));
         }
-        let loan = &mut self.task(leader)?.loan;
-        born(loan, pid, flags | libc::CLONE_PARENT as u64, 0)?;
-        let child = Built::of(loan, pid, leader)?;
-        self.enrol(index, child);
-        Ok(())
+        self.bear_by(index, leader, flags | libc::CLONE_PARENT as u64, 0)
     }
 
     /// Makes the process groups whose leader is gone: each by a helper, which a member bears. Returns the helpers.
@@ -156,9 +153,10 @@ impl Construction {
     /// A child of the task that does nothing but have a pid.
     fn helper(&mut self, parent: usize, pid: Pid) -> Result<Built> {
         let help = "restore where the number is free, such as a new pid namespace (unshare -p)";
-        let helper = fork(&mut self.task(parent)?.loan, pid, SHARED, parent).map_err(|e| e.help(help))?;
+        let loan = &mut self.task(parent)?.loan;
+        born(loan, &[pid], SHARED, libc::SIGCHLD as u64).map_err(|e| e.help(help))?;
         self.guard_also(pid);
-        Ok(helper)
+        Built::of(&self.task(parent)?.loan, pid, parent)
     }
 
     /// Ends a helper and has its parent wait for it.

@@ -1,7 +1,10 @@
 //! The plan: all images, read and checked, before any process exists.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ops::Range;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use crate::error::{Blame, Error, Result};
 use crate::image::message::{
@@ -10,6 +13,7 @@ use crate::image::message::{
 };
 use crate::image::{ImageDir, Kind, PageReader};
 use crate::kernel::pagemap::page_size;
+use crate::kernel::stat::{self, State};
 use crate::kernel::{Pid, ProcDir, attr};
 use crate::options::RestoreOptions;
 use crate::resource::file::FileRestore;
@@ -19,6 +23,9 @@ use crate::resource::task::{credentials, registers};
 
 /// Most tasks a tree can have: PID_MAX_LIMIT of linux/threads.h.
 const MOST_TASKS: usize = 4 << 20;
+
+/// How long tasks that have ended may take to be waited for by their parents.
+const REAPING_TIME: Duration = Duration::from_secs(5);
 
 /// One process to be built.
 #[derive(Debug)]
@@ -90,6 +97,16 @@ impl TaskPlan {
 }
 
 impl Plan {
+    /// Working directory, root and umask of a living task.
+    pub(super) fn fs(&self, index: usize) -> Option<FsEntry> {
+        self.tasks.get(index)?.body.as_ref().map(|body| body.fs.clone())
+    }
+
+    /// The number of a living task's descriptor table.
+    pub(super) fn table(&self, index: usize) -> Option<u32> {
+        self.tasks.get(index)?.body.as_ref().map(|body| body.ids.files_id)
+    }
+
     /// Reads all images of the directory.
     pub(super) fn load(options: &RestoreOptions) -> Result<Self> {
         let images = ImageDir::open(&options.places.images_dir)?;
@@ -121,10 +138,9 @@ impl Plan {
     /// Finds everything that stands in the way; one error that names them all.
     pub(super) fn check(&mut self) -> Result<()> {
         let mut problems = self.files.check();
-        problems.extend(
-            self.tasks.iter().flat_map(|task| task.threads.iter()).filter_map(|(tid, _)| in_use(*tid)),
-        );
-        problems.extend(self.departed().into_iter().filter_map(in_use));
+        let threads = self.tasks.iter().flat_map(|task| task.threads.iter()).map(|(tid, _)| *tid);
+        let until = Instant::now() + REAPING_TIME;
+        problems.extend(threads.chain(self.departed()).filter_map(|tid| in_use(tid, until)));
         problems.extend(self.check_departed());
         let mut problems = problems.into_iter();
         let Some(first) = problems.next() else { return Ok(()) };
@@ -196,17 +212,29 @@ impl Plan {
     }
 }
 
-fn in_use(tid: Pid) -> Option<Error> {
-    let owner = ProcDir::open(tid).ok()?;
+/// The task that has this id. One that has ended has it until its parent waits for it, which takes init a moment after
+/// a dump has killed a tree: `until` then we are patient.
+fn in_use(tid: Pid, until: Instant) -> Option<Error> {
+    let mut owner = ProcDir::open(tid).ok()?;
+    while stat::read(&owner).is_ok_and(|stat| stat.state == State::Zombie) && Instant::now() < until {
+        sleep(Duration::from_millis(5));
+        owner = ProcDir::open(tid).ok()?;
+    }
     let comm = attr::comm(&owner).unwrap_or_default();
+    let comm = String::from_utf8_lossy(&comm).escape_debug().to_string();
+    let reason = match stat::read(&owner) {
+        Ok(stat) if stat.state == State::Zombie => {
+            format!(
+                "belongs to a task that has ended ({comm}), but whose parent {} has not waited for it",
+                stat.ppid
+            )
+        }
+        _ => format!("belongs to a running task ({comm})"),
+    };
     Some(
-        Error::new(
-            "E-PID-IN-USE",
-            Blame::Environment,
-            format!("belongs to a running task ({})", String::from_utf8_lossy(&comm).escape_debug()),
-        )
-        .on(format!("pid {tid}"))
-        .help("end that task, or restore where the pid is free, such as a new pid namespace (unshare -p)"),
+        Error::new("E-PID-IN-USE", Blame::Environment, reason).on(format!("pid {tid}")).help(
+            "end that task, or restore where the pid is free, such as a new pid namespace (unshare -p)",
+        ),
     )
 }
 
@@ -219,14 +247,16 @@ fn load_task(images: &ImageDir, entry: &PstreeEntry, index: &HashMap<u32, usize>
             entry.pid, entry.ppid
         )));
     }
-    if entry.threads.first() != Some(&entry.pid) || entry.pid == 0 || entry.threads.len() > MOST_TASKS {
+    let leader = images.require::<CoreEntry>(Kind::Core(entry.pid))?;
+    let tids = entry.threads_of(&leader);
+    if tids.first() != Some(&entry.pid) || entry.pid == 0 || tids.len() > MOST_TASKS {
         return Err(bad(format!("task {} does not lead its threads", entry.pid)));
     }
     let mut threads = Vec::new();
-    for tid in &entry.threads {
+    for tid in tids {
         let name = Kind::Core(*tid).file_name();
         let core = images.require::<CoreEntry>(Kind::Core(*tid))?;
-        if core.tc.as_ref().is_none_or(|tc| tc.task_state != state::ZOMBIE && tc.task_state != state::DEAD) {
+        if core.tc.as_ref().is_none_or(|tc| !tc.is_dead()) {
             registers::load(&core, &name)?;
             let creds = core.thread_core.as_ref().and_then(|thread| thread.creds.as_ref());
             creds.map_or(Ok(()), |creds| credentials::check(creds, &name))?;
@@ -269,10 +299,10 @@ fn load_tables(images: &ImageDir, tasks: &[TaskPlan]) -> Result<HashMap<u32, Vec
     let mut tables = HashMap::new();
     for body in tasks.iter().filter_map(|task| task.body.as_ref()) {
         let id = body.ids.files_id;
-        if !tables.contains_key(&id) {
+        if let Entry::Vacant(new) = tables.entry(id) {
             let mut entries = images.read_all::<FdinfoEntry>(Kind::Fdinfo(id))?;
             entries.sort_by_key(|entry| entry.fd);
-            tables.insert(id, entries);
+            new.insert(entries);
         }
     }
     Ok(tables)

@@ -92,7 +92,8 @@ impl Transport {
         let control_len = control_len(fds.len());
         let control = batch.reserve(control_len);
         // struct msghdr: name, namelen, iov, iovlen, control, controllen, flags; a word each.
-        let header = [0, 0, iov as usize, 1, control as usize, control_len, 0].map(usize::to_ne_bytes).concat();
+        let header =
+            [0, 0, iov as usize, 1, control as usize, control_len, 0].map(usize::to_ne_bytes).concat();
         debug_assert_eq!(header.len(), 7 * WORD);
         let header = batch.put(&header);
         let args = [self.number as u64, header, libc::MSG_CMSG_CLOEXEC as u64];

@@ -94,3 +94,9 @@ pub fn prlimit(pid: i32, resource: u32, new: Option<(u64, u64)>) -> io::Result<(
     check(unsafe { libc::syscall(libc::SYS_prlimit64, pid, resource, new_ptr, &raw mut old) })?;
     Ok((old.rlim_cur, old.rlim_max))
 }
+
+/// The securebits of the calling thread, capabilities(7).
+pub fn securebits() -> io::Result<u32> {
+    // SAFETY: no memory is passed.
+    check(unsafe { libc::prctl(libc::PR_GET_SECUREBITS) }.into()).map(|bits| bits as u32)
+}

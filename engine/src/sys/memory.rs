@@ -12,7 +12,8 @@ use nix::sys::stat::Mode;
 /// reading and writing. Needs CAP_CHECKPOINT_RESTORE, for /proc/self/map_files.
 pub fn shared_memory(len: u64) -> io::Result<OwnedFd> {
     let len = usize::try_from(len).map_err(io::Error::other)?;
-    let (prot, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE);
+    let (prot, flags) =
+        (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE);
     // SAFETY: a new mapping at an address of the kernel's choice, unmapped below and never read or written.
     let address = unsafe { libc::mmap(std::ptr::null_mut(), len, prot, flags, -1, 0) };
     if address == libc::MAP_FAILED {

@@ -60,11 +60,12 @@ impl CloneArgs {
     }
 }
 
-/// Forks a child with the process id `pid` that does nothing but wait in pause(2), and dies with its parent.
+/// Forks a child with the process id `pid` that does nothing, and ends when we do.
 ///
 /// `flags` are `CLONE_*` bits (`CLONE_PARENT` makes it a sibling).
 pub fn fork_idle(pid: i32, flags: u64) -> io::Result<()> {
     let wanted = [pid];
+    let ours = pidfd_open(std::process::id() as i32)?;
     let args = CloneArgs {
         flags,
         // With CLONE_PARENT the kernel takes the caller's own exit signal and refuses another one.
@@ -76,18 +77,19 @@ pub fn fork_idle(pid: i32, flags: u64) -> io::Result<()> {
     // SAFETY: the child shares nothing with us and calls only async-signal-safe functions; the buffers are alive.
     let ret = unsafe { libc::syscall(libc::SYS_clone3, &raw const args, size_of::<CloneArgs>()) };
     if check(ret)? == 0 {
-        idle();
+        idle(ours.as_raw_fd());
     }
     Ok(())
 }
 
-fn idle() -> ! {
-    // SAFETY: no memory is passed. The parent-death signal covers the time until the tracer has seized us.
+/// Waits for the end of the process that `pidfd` refers to, which covers the time until a tracer has seized us. A
+/// parent-death signal would not: the parent may have died before it is asked for, and a sibling has another parent.
+fn idle(pidfd: i32) -> ! {
+    let mut fds = libc::pollfd { fd: pidfd, events: libc::POLLIN, revents: 0 };
+    // SAFETY: `fds` outlives the calls, which are async-signal-safe.
     unsafe {
-        libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
-        loop {
-            libc::pause();
-        }
+        while libc::poll(&raw mut fds, 1, -1) != 1 {}
+        libc::_exit(0)
     }
 }
 

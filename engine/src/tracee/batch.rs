@@ -41,7 +41,14 @@ pub struct Batch {
 impl Batch {
     /// An empty batch for a tracee that lends `area`.
     pub fn new(area: Area) -> Self {
-        Batch { area, data: Vec::new(), calls: Vec::new(), names: Vec::new(), optional: Vec::new(), answers: false }
+        Batch {
+            area,
+            data: Vec::new(),
+            calls: Vec::new(),
+            names: Vec::new(),
+            optional: Vec::new(),
+            answers: false,
+        }
     }
 
     /// Adds bytes for calls to read; 16-byte aligned.
@@ -133,7 +140,9 @@ impl Batch {
     }
 
     fn room(&self) -> u64 {
-        self.area.len.saturating_sub(self.data.len() as u64 + 16 + self.calls.len() as u64 * size_of::<Call>() as u64)
+        self.area
+            .len
+            .saturating_sub(self.data.len() as u64 + 16 + self.calls.len() as u64 * size_of::<Call>() as u64)
     }
 
     /// Address of the first call, and one past the last.

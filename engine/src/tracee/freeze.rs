@@ -188,7 +188,9 @@ impl FrozenTask {
                     self.threads.retain(|t| *t != tid);
                     return Ok(());
                 }
-                Some(Stop::Syscall | Stop::Birth) => ptrace::cont(tid, 0).os(|| format!("PTRACE_CONT {tid}"))?,
+                Some(Stop::Syscall | Stop::Birth) => {
+                    ptrace::cont(tid, 0).os(|| format!("PTRACE_CONT {tid}"))?
+                }
                 None if Instant::now() > deadline => return Err(self.unstoppable(tid)),
                 None => {
                     std::thread::sleep(pause);
@@ -237,7 +239,12 @@ pub fn await_newborn(tid: Pid) -> Result<()> {
     loop {
         match ptrace::wait(tid).os(|| format!("wait for {tid}"))? {
             Stop::Trap => return Ok(()),
-            Stop::Exited(_) => return Err(Error::os(format!("wait for {tid}"), std::io::Error::from_raw_os_error(libc::ESRCH))),
+            Stop::Exited(_) => {
+                return Err(Error::os(
+                    format!("wait for {tid}"),
+                    std::io::Error::from_raw_os_error(libc::ESRCH),
+                ));
+            }
             _ => ptrace::cont(tid, 0).os(|| format!("PTRACE_CONT {tid}"))?,
         }
     }

@@ -12,6 +12,7 @@ use arch::{Regs, Saved};
 
 use super::batch::{Area, Batch};
 use crate::error::{Blame, Error, OsContext, Result};
+use crate::fault;
 use crate::sys::process::{read_memory, write_memory};
 use crate::sys::ptrace::{self, Rseq, Stop};
 
@@ -75,21 +76,18 @@ impl Loan {
         let mut tail = vec![0; arch::stub_len()];
         site.mem.read_exact_at(&mut tail, site.stub).os(|| format!("read the vdso of {}", site.pid))?;
         let (regs, rseq) = departure(site.pid, tid)?;
-        let mut loan = Loan {
-            site,
-            tid,
-            regs,
-            rseq,
-            mask: 0,
-            tail,
-            born: Vec::new(),
-            state: State::Home,
-        };
-        loan.site.mem.write_all_at(arch::stub(), loan.site.stub).os(|| format!("write the vdso of {}", loan.site.pid))?;
+        let mut loan = Loan { site, tid, regs, rseq, mask: 0, tail, born: Vec::new(), state: State::Home };
+        loan.site
+            .mem
+            .write_all_at(arch::stub(), loan.site.stub)
+            .os(|| format!("write the vdso of {}", loan.site.pid))?;
+        fault::point("stub-written")?;
         loan.send_out(tid)?;
         let Area { start, len } = loan.site.area;
-        let (prot, flags) =
-            (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED_NOREPLACE);
+        let (prot, flags) = (
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED_NOREPLACE,
+        );
         let (nr, args) = arch::syscall::mmap(start, len, prot as u64, flags as u64, -1, 0);
         let mapped = loan.run_one(nr, args)?;
         if mapped != start as i64 {
@@ -98,6 +96,7 @@ impl Loan {
                 std::io::Error::from_raw_os_error(-mapped as i32),
             ));
         }
+        fault::point("area-mapped")?;
         Ok(loan)
     }
 
@@ -123,7 +122,15 @@ impl Loan {
     pub fn move_stub(&mut self, from: u64, len: u64, to: u64) -> Result<()> {
         let flags = (libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED) as u64;
         let delta = to.wrapping_sub(from);
-        set_registers(self.tid, &arch::enter_one(&self.regs, self.site.stub, libc::SYS_mremap as u64, [from, len, len, flags, to, 0]))?;
+        set_registers(
+            self.tid,
+            &arch::enter_one(
+                &self.regs,
+                self.site.stub,
+                libc::SYS_mremap as u64,
+                [from, len, len, flags, to, 0],
+            ),
+        )?;
         for _ in ["entry", "exit"] {
             ptrace::cont_to_syscall(self.tid).os(|| format!("PTRACE_SYSCALL {}", self.tid))?;
             match ptrace::wait(self.tid).os(|| format!("wait for {}", self.tid))? {
@@ -184,13 +191,17 @@ impl Loan {
     pub fn switch(&mut self, tid: i32) -> Result<()> {
         self.call_home()?;
         (self.regs, self.rseq) = departure(self.site.pid, tid)?;
-        self.send_out(tid)
+        self.send_out(tid)?;
+        fault::point("thread-switched")
     }
 
     /// Runs the batch in the borrowed thread; results are then in the batch. A failed call does not stop the others.
     pub fn run(&mut self, batch: &mut Batch) -> Result<()> {
         self.start(batch)?;
-        self.finish(batch)
+        // A failure waits for the end of the batch, because the thread must stand still to be given back.
+        let passed = fault::point("batch-started");
+        self.finish(batch)?;
+        passed
     }
 
     /// The first half of [`Loan::run`]: sets the thread going and returns while it works.
@@ -258,14 +269,20 @@ impl Loan {
         let len = buffer.len();
         match read_memory(self.site.pid, address, buffer) {
             Ok(n) if n == len => Ok(()),
-            _ => self.site.mem.read_exact_at(buffer, address).os(|| format!("read memory of {}", self.site.pid)),
+            _ => self
+                .site
+                .mem
+                .read_exact_at(buffer, address)
+                .os(|| format!("read memory of {}", self.site.pid)),
         }
     }
 
     fn write(&self, address: u64, bytes: &[u8]) -> Result<()> {
         match write_memory(self.site.pid, address, bytes) {
             Ok(n) if n == bytes.len() => Ok(()),
-            _ => self.site.mem.write_all_at(bytes, address).os(|| format!("write memory of {}", self.site.pid)),
+            _ => {
+                self.site.mem.write_all_at(bytes, address).os(|| format!("write memory of {}", self.site.pid))
+            }
         }
     }
 
@@ -283,22 +300,29 @@ impl Loan {
             reserved: 0,
         };
         let at = self.site.stub + arch::stub().len() as u64;
-        self.site.mem.write_all_at(&saved.to_bytes(), at).os(|| format!("write the vdso of {}", self.site.pid))?;
+        self.site
+            .mem
+            .write_all_at(&saved.to_bytes(), at)
+            .os(|| format!("write the vdso of {}", self.site.pid))?;
         self.state = State::Out;
         // The stub with nothing to do: the rescue works from here on.
         set_registers(tid, &arch::enter(&self.regs, self.site.stub, 0, 0))?;
+        fault::point("registers-changed")?;
         let mask = match self.site.wake {
             0 => ALL_SIGNALS,
             wake => ALL_SIGNALS & !(1 << (wake - 1)),
         };
-        ptrace::set_sigmask(tid, mask).os(|| format!("PTRACE_SETSIGMASK {tid}"))
+        ptrace::set_sigmask(tid, mask).os(|| format!("PTRACE_SETSIGMASK {tid}"))?;
+        fault::point("mask-changed")
     }
 
     fn call_home(&mut self) -> Result<()> {
         if self.state == State::Out {
             ptrace::set_sigmask(self.tid, self.mask).os(|| format!("PTRACE_SETSIGMASK {}", self.tid))?;
+            let passed = fault::point("mask-restored");
             set_registers(self.tid, &self.regs)?;
             self.state = State::Home;
+            return passed.and_then(|()| fault::point("registers-restored"));
         }
         Ok(())
     }
@@ -310,10 +334,14 @@ impl Loan {
         if self.state == State::Out {
             let Area { start, len } = self.site.area;
             self.run_one(libc::SYS_munmap as u64, [start, len, 0, 0, 0, 0])?;
+            fault::point("area-unmapped")?;
         }
         self.call_home()?;
         self.state = State::Gone;
-        self.site.mem.write_all_at(&self.tail, self.site.stub).os(|| format!("write the vdso of {}", self.site.pid))
+        self.site
+            .mem
+            .write_all_at(&self.tail, self.site.stub)
+            .os(|| format!("write the vdso of {}", self.site.pid))
     }
 
     fn go(&mut self, regs: &Regs) -> Result<()> {
@@ -352,7 +380,8 @@ impl Loan {
                 Stop::Trap if leaving => return Ok(()),
                 Stop::Trap | Stop::Group(_) | Stop::Syscall => {}
                 Stop::Birth => {
-                    let child = ptrace::event_message(self.tid).os(|| format!("PTRACE_GETEVENTMSG {}", self.tid))?;
+                    let child =
+                        ptrace::event_message(self.tid).os(|| format!("PTRACE_GETEVENTMSG {}", self.tid))?;
                     self.born.push(child as i32);
                 }
                 Stop::Signal(libc::SIGSTOP) => {
@@ -416,7 +445,8 @@ pub(super) fn registers(tid: i32) -> Result<Regs> {
     let mut bytes = [0; arch::REGS_LEN];
     let len = ptrace::get_regset(tid, NT_PRSTATUS, &mut bytes).os(|| format!("PTRACE_GETREGSET {tid}"))?;
     bytes.get(..len).and_then(Regs::from_bytes).ok_or_else(|| {
-        Error::new("E-TASK-MODE", Blame::Program, "runs in another mode of the CPU (32-bit)").on(format!("thread {tid}"))
+        Error::new("E-TASK-MODE", Blame::Program, "runs in another mode of the CPU (32-bit)")
+            .on(format!("thread {tid}"))
     })
 }
 

@@ -41,7 +41,11 @@ impl Site {
 fn wake_of(status: &Status) -> u32 {
     let low = |set: u128| set as u64;
     let signals = &status.signals;
-    Site::wake_signal(low(signals.caught), low(signals.ignored), low(signals.pending | signals.shared_pending))
+    Site::wake_signal(
+        low(signals.caught),
+        low(signals.ignored),
+        low(signals.pending | signals.shared_pending),
+    )
 }
 
 /// Address of the vdso's unused tail.
@@ -70,7 +74,11 @@ pub fn hole(taken: &[Range<u64>], len: u64) -> Result<Area> {
     let gaps = lows.zip(taken.iter().map(|range| range.start));
     let fits = |(low, high): &(u64, u64)| high.saturating_sub(*low) > len + 2 * MARGIN;
     let (_, high) = gaps.filter(fits).last().ok_or_else(|| {
-        Error::new("E-ADDRESS-SPACE", Blame::Program, format!("has no free range of {} MiB", (len + 2 * MARGIN) >> 20))
+        Error::new(
+            "E-ADDRESS-SPACE",
+            Blame::Program,
+            format!("has no free range of {} MiB", (len + 2 * MARGIN) >> 20),
+        )
     })?;
     Ok(Area { start: high - MARGIN - len, len })
 }
@@ -81,10 +89,15 @@ mod tests {
 
     #[test]
     fn the_highest_gap_that_fits_is_taken_with_margins() -> Result<()> {
-        let taken = [0x1000_0000..0x1000_1000, 0x7000_0000_0000..0x7000_0000_1000, 0x7000_0010_0000..0x7000_0020_0000];
+        let taken = [
+            0x1000_0000..0x1000_1000,
+            0x7000_0000_0000..0x7000_0000_1000,
+            0x7000_0010_0000..0x7000_0020_0000,
+        ];
         let area = hole(&taken, 4096)?;
         assert_eq!(area.start, 0x7000_0000_0000 - MARGIN - 4096);
-        assert_eq!(hole(&[0..u64::MAX], 4096).map_err(|e| e.code()), Err("E-ADDRESS-SPACE"));
+        let everything = std::iter::once(0..u64::MAX).collect::<Vec<_>>();
+        assert_eq!(hole(&everything, 4096).map_err(|e| e.code()), Err("E-ADDRESS-SPACE"));
         Ok(())
     }
 }

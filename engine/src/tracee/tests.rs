@@ -12,7 +12,8 @@ struct Victim(Child);
 
 impl Victim {
     fn start(program: &str, args: &[&str]) -> Self {
-        let child = Command::new(program).args(args).stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
+        let child =
+            Command::new(program).args(args).stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
         std::thread::sleep(Duration::from_millis(100));
         Victim(child)
     }

@@ -120,6 +120,9 @@ impl Terminal {
 
 impl Drop for Terminal {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("The screen:\n{}", self.screen());
+        }
         let _ = self.shell.kill();
         let _ = self.shell.wait();
     }

@@ -22,23 +22,29 @@ use crate::visible::Picture;
 pub(crate) struct Plan {
     /// Does the work, and knows the features.
     pub(crate) engine: Option<Engine>,
+    /// Restores in its place.
+    pub(crate) restore_engine: Option<Engine>,
     /// The programs run without checkpoint and restore.
     pub(crate) undisturbed: bool,
     pub(crate) iterations: u32,
     pub(crate) leave_running: bool,
     pub(crate) keep_images: bool,
     pub(crate) verify_images: bool,
+    /// A program and its arguments that every image directory must please; empty for none.
+    pub(crate) inspect: Vec<PathBuf>,
     pub(crate) compare: bool,
 }
 
 impl Plan {
-    /// The first of these features that the engine does not find here.
+    /// The first of these features that no engine finds here: of two, one may not know the name.
     pub(crate) fn missing_feature<'a>(&self, needs: &'a [String]) -> Result<Option<&'a str>> {
-        let Some(engine) = &self.engine else {
+        let engines = || self.engine.iter().chain(&self.restore_engine);
+        if engines().next().is_none() {
             return Ok(None);
-        };
+        }
         for feature in needs {
-            if !engine.has_feature(feature)? {
+            let answers = engines().map(|engine| engine.has_feature(feature)).collect::<Result<Vec<_>>>()?;
+            if !answers.contains(&true) {
                 return Ok(Some(feature));
             }
         }
@@ -119,7 +125,8 @@ impl Case<'_> {
                 bail!("step dump: tasks {left:?} are still there");
             }
             task::wait_session_gone(root);
-            self.drive(&mut engine.restore(&images, options), "restore", &images)?;
+            let restorer = self.plan.restore_engine.as_ref().unwrap_or(engine);
+            self.drive(&mut restorer.restore(&images, options), "restore", &images)?;
         }
         if self.plan.compare { self.compare(root, &before) } else { Ok(()) }
     }
@@ -171,6 +178,13 @@ impl Case<'_> {
             if !status.success() {
                 bail!("step verify: the engine ended with {status}\n{}", self.output_of("verify"));
             }
+        }
+        let Some((program, arguments)) = self.plan.inspect.split_first() else {
+            return Ok(());
+        };
+        let status = self.execute(Command::new(program).args(arguments).arg(images), "inspect")?;
+        if !status.success() {
+            bail!("step inspect: {} ended with {status}\n{}", program.display(), self.output_of("inspect"));
         }
         Ok(())
     }

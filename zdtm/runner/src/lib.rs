@@ -59,6 +59,9 @@ pub struct Options {
     /// The engine under test: crio, or any program with criu's command line
     #[arg(long, value_name = "PATH", default_value = "target/debug/crio")]
     pub engine: PathBuf,
+    /// Restore with this engine instead: either side of the image format is proved against the other
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["no_cr", "leave_running"])]
+    pub restore_engine: Option<PathBuf>,
     /// Only start, end and verify the programs
     #[arg(long, conflicts_with_all = ["leave_running", "iters"])]
     pub no_cr: bool,
@@ -68,6 +71,10 @@ pub struct Options {
     /// Ask the engine to verify each image directory (`crio image verify`)
     #[arg(long)]
     pub verify_images: bool,
+    /// A program, then its arguments (one --inspect each); it gets each image directory as its last argument and the
+    /// test fails when it fails
+    #[arg(long, value_name = "WORD", allow_hyphen_values = true)]
+    pub inspect: Vec<PathBuf>,
     /// Do not compare what /proc shows before and after
     #[arg(long)]
     pub no_compare: bool,
@@ -152,11 +159,13 @@ fn runnable(options: &Options, suite: &Path, tests: Vec<Test>) -> Result<Vec<Tri
         } else {
             Some(Engine::find(&options.engine)?)
         },
+        restore_engine: options.restore_engine.as_deref().map(Engine::find).transpose()?,
         undisturbed: options.no_cr,
         iterations: options.iters,
         leave_running: options.leave_running,
         keep_images: options.keep_images,
         verify_images: options.verify_images,
+        inspect: options.inspect.clone(),
         compare: !options.no_compare,
     });
     Ok(tests.into_iter().map(|test| trial(test, &compiler, &plan)).collect())

@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::task::TaskKobjIdsEntry;
+use super::task::{CoreEntry, TaskCoreEntry, TaskKobjIdsEntry};
 use crate::image::style::{As, Named};
 
 /// The security module of the host.
@@ -81,6 +81,17 @@ pub struct PstreeEntry {
     /// Thread ids, the leader first.
     #[prost(uint32, repeated, tag = "5", packed = "false")]
     pub threads: Vec<u32>,
+}
+
+impl PstreeEntry {
+    /// The thread ids that count; `leader` is the core of the task. A zombie is one thread, whatever the entry says:
+    /// CRIU writes a word that it never set there.
+    pub fn threads_of(&self, leader: &CoreEntry) -> &[u32] {
+        match leader.tc.as_ref().is_some_and(TaskCoreEntry::is_dead) {
+            true => std::slice::from_ref(&self.pid),
+            false => &self.threads,
+        }
+    }
 }
 
 /// Statistics of a dump; times in microseconds.

@@ -335,6 +335,13 @@ pub struct CredsEntry {
     pub cap_amb: Vec<u32>,
 }
 
+impl TaskCoreEntry {
+    /// Whether the task is a zombie, which has an exit code and little else. CRIU writes [`state::DEAD`].
+    pub fn is_dead(&self) -> bool {
+        matches!(self.task_state, state::DEAD | state::ZOMBIE)
+    }
+}
+
 /// Values of [`TaskCoreEntry::task_state`].
 pub mod state {
     pub const ALIVE: u32 = 1;

@@ -79,6 +79,17 @@ fn a_task_of_criu_is_read() {
 }
 
 #[test]
+fn a_zombie_of_criu_leads_its_only_thread() {
+    let entry = PstreeEntry { pid: 7, threads: vec![0x648e_0c10], ..PstreeEntry::default() };
+    let core = |task_state| CoreEntry {
+        tc: Some(TaskCoreEntry { task_state, ..TaskCoreEntry::default() }),
+        ..CoreEntry::default()
+    };
+    assert_eq!(entry.threads_of(&core(state::DEAD)), [7]);
+    assert_eq!(entry.threads_of(&core(state::ALIVE)), entry.threads);
+}
+
+#[test]
 fn pretty_json_is_what_crit_shows() {
     let (json, _) = decode(&fixtures("task").join(format!("mm-{PID}.img")), true);
     let vma = json.pointer("/entries/0/vmas/0").unwrap();

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use super::super::message::{
-    CgroupEntry, CoreEntry, FdType, FdinfoEntry, FsEntry, Machine, MmEntry, PstreeEntry, SeccompEntry, state,
-    status,
+    CgroupEntry, CoreEntry, FdType, FdinfoEntry, FsEntry, Machine, MmEntry, PstreeEntry, SeccompEntry,
+    TaskCoreEntry, state, status,
 };
 use super::super::show::{ids_of, page_size};
 use super::super::{Kind, PageReader};
@@ -54,7 +54,9 @@ impl Check<'_> {
     fn task(&mut self, task: &PstreeEntry, known: &Known) {
         let pid = task.pid;
         let mut alive = false;
-        for tid in task.threads.iter().copied().chain((!task.threads.contains(&pid)).then_some(pid)) {
+        let leader = self.dir.read_one::<CoreEntry>(Kind::Core(pid)).ok().flatten();
+        let threads = leader.as_ref().map_or(&*task.threads, |leader| task.threads_of(leader));
+        for tid in threads.iter().copied().chain((!threads.contains(&pid)).then_some(pid)) {
             let kind = Kind::Core(tid);
             if !self.require(kind, &format!("task {pid}")) {
                 continue;
@@ -78,7 +80,7 @@ impl Check<'_> {
     }
 
     fn core(&mut self, kind: Kind, core: &CoreEntry, known: &Known) {
-        let dead = core.tc.as_ref().is_some_and(|tc| matches!(tc.task_state, state::DEAD | state::ZOMBIE));
+        let dead = core.tc.as_ref().is_some_and(TaskCoreEntry::is_dead);
         if !dead && !has_registers(core) {
             self.report(kind.file_name(), format!("there are no registers of machine {}", core.mtype));
         }

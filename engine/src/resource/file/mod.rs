@@ -39,9 +39,9 @@ mod reopen;
 pub mod restore;
 #[cfg(test)]
 mod round_trip;
+pub mod table;
 #[cfg(test)]
 mod testing;
-pub mod table;
 pub mod tty;
 mod validate;
 

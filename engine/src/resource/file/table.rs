@@ -39,7 +39,13 @@ impl Tables {
     }
 
     /// Dumps the table of a frozen task, with those of its files that are new.
-    pub fn add(&mut self, task: &FrozenTask, files_id: u32, images: &ImageDir, files: &mut FileDump<'_>) -> Result<()> {
+    pub fn add(
+        &mut self,
+        task: &FrozenTask,
+        files_id: u32,
+        images: &ImageDir,
+        files: &mut FileDump<'_>,
+    ) -> Result<()> {
         let pidfd = pidfd_open(task.pid).os(|| format!("pidfd_open {}", task.pid))?;
         let mut image = images.writer(Kind::Fdinfo(files_id));
         for number in fdinfo::list(&task.proc)? {

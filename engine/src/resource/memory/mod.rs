@@ -68,7 +68,12 @@ impl<'a> MemoryDump<'a> {
     }
 
     /// Writes the mm image of a frozen task and plans the copies of its pages.
-    pub fn add(&mut self, task: &FrozenTask, attributes: MemoryAttributes, files: &mut FileDump<'_>) -> Result<()> {
+    pub fn add(
+        &mut self,
+        task: &FrozenTask,
+        attributes: MemoryAttributes,
+        files: &mut FileDump<'_>,
+    ) -> Result<()> {
         let vmas = smaps::read(&task.proc)?;
         let mut mm = mm_entry(task, attributes)?;
         mm.exe_file_id = files.add_link(&task.proc, &task.comm, "exe", false)?;
@@ -94,7 +99,13 @@ impl<'a> MemoryDump<'a> {
         self.images.write_one(Kind::Mm(task.pid as u32), &mm)
     }
 
-    fn mapped_file(&mut self, task: &FrozenTask, vma: &Vma, writable: bool, files: &mut FileDump<'_>) -> Result<u32> {
+    fn mapped_file(
+        &mut self,
+        task: &FrozenTask,
+        vma: &Vma,
+        writable: bool,
+        files: &mut FileDump<'_>,
+    ) -> Result<u32> {
         let key = (vma.dev, vma.ino, vma.backing.clone(), writable);
         if let Some(id) = self.mapped.get(&key) {
             return Ok(*id);

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use crate::error::{Error, OsContext, Result};
+use crate::fault;
 use crate::sys::process::gather_memory;
 
 /// Bytes of one transfer: large enough to keep system calls rare, small enough for the cache.
@@ -81,27 +82,37 @@ impl Planner {
 /// Does all transfers. The first failure stops the others.
 pub fn copy_all(transfers: &[Transfer]) -> Result<()> {
     let workers = std::thread::available_parallelism().map_or(1, usize::from).min(transfers.len());
-    if workers <= 1 {
-        let mut buffer = Vec::new();
-        return transfers.iter().try_for_each(|transfer| copy(transfer, &mut buffer));
-    }
     let (next, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
     let work = || {
         let mut buffer = Vec::new();
-        while let Some(transfer) = transfers.get(next.fetch_add(1, Ordering::Relaxed)) {
+        while let Some((index, transfer)) = next_of(transfers, &next) {
             if stop.load(Ordering::Relaxed) {
                 break;
             }
-            copy(transfer, &mut buffer).inspect_err(|_| stop.store(true, Ordering::Relaxed))?;
+            let halfway = index == transfers.len() / 2;
+            let passed = if halfway { fault::point("pages-half-copied") } else { Ok(()) };
+            passed
+                .and_then(|()| copy(transfer, &mut buffer))
+                .inspect_err(|_| stop.store(true, Ordering::Relaxed))?;
         }
         Ok(())
     };
+    if workers <= 1 {
+        return work();
+    }
     std::thread::scope(|scope| {
         let handles: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
-        handles.into_iter().fold(Ok(()), |result, handle| {
-            result.and(handle.join().unwrap_or_else(|_| Err(Error::bug("a page copier panicked"))))
-        })
+        let mut result = Ok(());
+        for handle in handles {
+            result = result.and(handle.join().unwrap_or_else(|_| Err(Error::bug("a page copier panicked"))));
+        }
+        result
     })
+}
+
+fn next_of<'a>(transfers: &'a [Transfer], next: &AtomicUsize) -> Option<(usize, &'a Transfer)> {
+    let index = next.fetch_add(1, Ordering::Relaxed);
+    transfers.get(index).map(|transfer| (index, transfer))
 }
 
 fn copy(transfer: &Transfer, buffer: &mut Vec<u8>) -> Result<()> {
@@ -111,7 +122,10 @@ fn copy(transfer: &Transfer, buffer: &mut Vec<u8>) -> Result<()> {
         let mut rest = buffer.as_mut_slice();
         for (address, len) in &transfer.ranges {
             let Some((part, after)) = rest.split_at_mut_checked(*len) else { break };
-            transfer.mem.read_exact_at(part, *address).os(|| format!("read memory of {} at {address:x}", transfer.pid))?;
+            transfer
+                .mem
+                .read_exact_at(part, *address)
+                .os(|| format!("read memory of {} at {address:x}", transfer.pid))?;
             rest = after;
         }
     }

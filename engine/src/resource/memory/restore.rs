@@ -15,8 +15,8 @@ use nix::fcntl::OFlag;
 use super::shared::SharedRestore;
 use super::vdso::{self, Fit};
 use crate::error::{Error, OsContext, Result};
-use crate::image::message::{MmEntry, VmaEntry, status};
 use crate::image::PageReader;
+use crate::image::message::{MmEntry, VmaEntry, status};
 use crate::image::pages::{Segment, Source};
 use crate::report::RestoreStats;
 use crate::resource::file::FileRestore;
@@ -60,14 +60,20 @@ pub struct Supplies<'a> {
 }
 
 /// Builds the address space of the task on loan, which has that of `parent`, or of our own process.
-pub fn build(loan: &mut Loan, new: &Blueprint<'_>, parent: Option<&Blueprint<'_>>, with: &mut Supplies<'_>) -> Result<()> {
+pub fn build(
+    loan: &mut Loan,
+    new: &Blueprint<'_>,
+    parent: Option<&Blueprint<'_>>,
+    with: &mut Supplies<'_>,
+) -> Result<()> {
     // The kernel changes the executable only while no mapping of the old one is left (kernel/fork.c, replace_mm_exe_file).
     let parent = parent.filter(|parent| parent.mm.exe_file_id == new.mm.exe_file_id);
     let kept = parent.map_or_else(Vec::new, |parent| common(new, parent));
     strip(loan, &kept, with.keep)?;
     set_fields(loan, new.mm, parent.is_some(), with)?;
     let is_kept = |vma: &VmaEntry| kept.iter().any(|range| range.start <= vma.start && vma.end <= range.end);
-    let missing: Vec<&VmaEntry> = new.mm.vmas.iter().filter(|vma| is_mapped(vma, new.fit) && !is_kept(vma)).collect();
+    let missing: Vec<&VmaEntry> =
+        new.mm.vmas.iter().filter(|vma| is_mapped(vma, new.fit) && !is_kept(vma)).collect();
     for group in missing.chunks(FILES_AT_ONCE) {
         map_group(loan, group, with)?;
     }
@@ -79,7 +85,9 @@ pub fn build(loan: &mut Loan, new: &Blueprint<'_>, parent: Option<&Blueprint<'_>
         wanted = unshare(loan, &kept, pages, parent, wanted, with.stats)?;
     }
     fill(loan, new, wanted, with)?;
-    if let (Fit::Proxy(content), Some(vma)) = (new.fit, new.mm.vmas.iter().find(|vma| vma.status & status::VDSO != 0)) {
+    if let (Fit::Proxy(content), Some(vma)) =
+        (new.fit, new.mm.vmas.iter().find(|vma| vma.status & status::VDSO != 0))
+    {
         loan.memory().write_all_at(content, vma.start).os(|| "write the proxy of the vdso")?;
     }
     Ok(())
@@ -93,13 +101,17 @@ fn is_mapped(vma: &VmaEntry, fit: &Fit) -> bool {
 fn common(new: &Blueprint<'_>, parent: &Blueprint<'_>) -> Vec<Range<u64>> {
     let theirs: BTreeMap<u64, &VmaEntry> = parent.mm.vmas.iter().map(|vma| (vma.start, vma)).collect();
     let same = |vma: &&VmaEntry| {
-        is_mapped(vma, new.fit) && is_mapped(vma, parent.fit) && theirs.get(&vma.start).is_some_and(|their| alike(their, vma))
+        is_mapped(vma, new.fit)
+            && is_mapped(vma, parent.fit)
+            && theirs.get(&vma.start).is_some_and(|their| alike(their, vma))
     };
     new.mm.vmas.iter().filter(same).map(|vma| vma.start..vma.end).collect()
 }
 
 fn alike(one: &VmaEntry, other: &VmaEntry) -> bool {
-    let key = |vma: &VmaEntry| (vma.start, vma.end, vma.pgoff, vma.shmid, vma.prot, vma.flags, vma.status, vma.fdflags);
+    let key = |vma: &VmaEntry| {
+        (vma.start, vma.end, vma.pgoff, vma.shmid, vma.prot, vma.flags, vma.status, vma.fdflags)
+    };
     key(one) == key(other)
 }
 
@@ -111,7 +123,11 @@ fn strip(loan: &mut Loan, kept: &[Range<u64>], keep: &[Range<u64>]) -> Result<()
     let (mut from, mut batch) = (0, loan.batch());
     for range in stays {
         if range.start > from {
-            batch.call(format!("munmap {from:x}-{:x}", range.start), libc::SYS_munmap, &[from, range.start - from]);
+            batch.call(
+                format!("munmap {from:x}-{:x}", range.start),
+                libc::SYS_munmap,
+                &[from, range.start - from],
+            );
         }
         from = from.max(range.end);
         run_if_full(loan, &mut batch)?;
@@ -174,13 +190,16 @@ fn map_group(loan: &mut Loan, group: &[&VmaEntry], with: &mut Supplies<'_>) -> R
     let mut fds: Vec<(u64, u32, OwnedFd)> = Vec::new();
     for vma in group {
         let key = (vma.shmid, vma.fdflags.unwrap_or(0));
-        if vma.status & (status::FILE_PRIVATE | status::FILE_SHARED) != 0 && !fds.iter().any(|fd| (fd.0, fd.1) == key) {
+        if vma.status & (status::FILE_PRIVATE | status::FILE_SHARED) != 0
+            && !fds.iter().any(|fd| (fd.0, fd.1) == key)
+        {
             fds.push((key.0, key.1, with.files.open_with(vma.shmid as u32, open_flags(key.1))?));
         }
     }
     let mut raw: Vec<RawFd> = fds.iter().map(|fd| fd.2.as_raw_fd()).collect();
     let shared_from = raw.len();
-    let mut shmids: Vec<u64> = group.iter().filter(|vma| vma.status & status::ANON_SHARED != 0).map(|vma| vma.shmid).collect();
+    let mut shmids: Vec<u64> =
+        group.iter().filter(|vma| vma.status & status::ANON_SHARED != 0).map(|vma| vma.shmid).collect();
     shmids.sort_unstable();
     shmids.dedup();
     for shmid in &shmids {
@@ -243,7 +262,11 @@ fn unshare(
     let mut batch = loan.batch();
     for hole in subtract(&theirs, &wanted) {
         for range in intersect(&hole, kept) {
-            batch.call("madvise MADV_DONTNEED", libc::SYS_madvise, &[range.start, range.end - range.start, libc::MADV_DONTNEED as u64]);
+            batch.call(
+                "madvise MADV_DONTNEED",
+                libc::SYS_madvise,
+                &[range.start, range.end - range.start, libc::MADV_DONTNEED as u64],
+            );
             run_if_full(loan, &mut batch)?;
         }
     }
@@ -345,8 +368,15 @@ fn fill(loan: &mut Loan, new: &Blueprint<'_>, wanted: Vec<Segment>, with: &mut S
     let mut own = Vec::new();
     for segment in &wanted {
         let end = segment.vaddr + segment.len;
-        let first = new.mm.vmas.partition_point(|vma| vma.status & status::GUARD == 0 && vma.end <= segment.vaddr);
-        for vma in new.mm.vmas.iter().skip(first).take_while(|vma| vma.start < end && vma.status & status::GUARD == 0) {
+        let first =
+            new.mm.vmas.partition_point(|vma| vma.status & status::GUARD == 0 && vma.end <= segment.vaddr);
+        for vma in new
+            .mm
+            .vmas
+            .iter()
+            .skip(first)
+            .take_while(|vma| vma.start < end && vma.status & status::GUARD == 0)
+        {
             if !is_mapped(vma, new.fit) || vma.status & status::VDSO != 0 {
                 continue;
             }
@@ -402,7 +432,10 @@ fn read_parts(loan: &mut Loan, parts: &[Segment], lend: Lend<'_>) -> Result<()> 
         for (call, len) in expected {
             let got = batch.expect(call)?;
             if got != len {
-                return Err(Error::image("pages", format!("only {got} of {len} bytes could be read into the task")));
+                return Err(Error::image(
+                    "pages",
+                    format!("only {got} of {len} bytes could be read into the task"),
+                ));
             }
         }
     }
@@ -434,10 +467,15 @@ fn next_vector(parts: &[Segment], file: &Arc<std::fs::File>) -> Option<(u64, u64
 /// Adds the calls for what mappings remember: advice, locks, names, guards. After all children were born.
 pub fn finish(loan: &mut Loan, mm: &MmEntry, fit: &Fit) -> Result<()> {
     let mut batch = loan.batch();
-    for vma in mm.vmas.iter().filter(|vma| !vdso::is_kernels(vma, fit) && vma.status & status::VSYSCALL == 0) {
+    for vma in mm.vmas.iter().filter(|vma| !vdso::is_kernels(vma, fit) && vma.status & status::VSYSCALL == 0)
+    {
         let (start, len) = (vma.start, vma.end - vma.start);
         if vma.status & status::GUARD != 0 {
-            batch.call(format!("madvise guard {start:x}"), libc::SYS_madvise, &[start, len, MADV_GUARD_INSTALL]);
+            batch.call(
+                format!("madvise guard {start:x}"),
+                libc::SYS_madvise,
+                &[start, len, MADV_GUARD_INSTALL],
+            );
         }
         for advice in (0..64).filter(|bit| vma.madv.unwrap_or(0) & (1 << bit) != 0) {
             batch.call(format!("madvise {advice} {start:x}"), libc::SYS_madvise, &[start, len, advice]);

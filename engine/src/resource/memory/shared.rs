@@ -32,9 +32,8 @@ pub struct SharedDump {
 impl SharedDump {
     /// The number of the object behind a mapping.
     pub fn add(&mut self, proc: &ProcDir, vma: &Vma) -> Result<u64> {
-        if !self.objects.contains_key(&vma.ino) {
-            let file = File::from(proc.open_file(&vma.map_file(), OFlag::O_RDONLY)?);
-            self.objects.insert(vma.ino, file);
+        if let Entry::Vacant(new) = self.objects.entry(vma.ino) {
+            new.insert(File::from(proc.open_file(&vma.map_file(), OFlag::O_RDONLY)?));
         }
         Ok(vma.ino)
     }
@@ -123,7 +122,10 @@ impl SharedRestore {
 
     /// A descriptor of ours for the object, which is made and filled when it is first asked for.
     pub fn descriptor(&mut self, shmid: u64) -> Result<RawFd> {
-        let object = self.objects.get_mut(&shmid).ok_or_else(|| Error::bug(format!("shared memory {shmid} is unknown")))?;
+        let object = self
+            .objects
+            .get_mut(&shmid)
+            .ok_or_else(|| Error::bug(format!("shared memory {shmid} is unknown")))?;
         if object.file.is_none() {
             object.file = Some(object.make()?);
         }
@@ -133,7 +135,8 @@ impl SharedRestore {
 
 impl SharedObject {
     fn make(&self) -> Result<File> {
-        let file = File::from(shared_memory(self.len).os(|| format!("map {} bytes of shared memory", self.len))?);
+        let file =
+            File::from(shared_memory(self.len).os(|| format!("map {} bytes of shared memory", self.len))?);
         let segments = self.pages.as_ref().map_or_else(|| Ok(Vec::new()), PageReader::segments)?;
         let mut buffer = vec![0; CHUNK];
         for segment in segments {

@@ -24,6 +24,7 @@ pub struct Runtime {
     parts: Vec<Range<u64>>,
     vdso: Range<u64>,
     image: Vec<u8>,
+    layout: elf::Vdso,
 }
 
 /// What becomes of an image's vdso.
@@ -49,12 +50,8 @@ impl Runtime {
         let vdso = vdso.ok_or_else(|| Error::bug("a child of ours has no vdso"))?;
         let mut image = vec![0; (vdso.end - vdso.start) as usize];
         mem.read_exact_at(&mut image, vdso.start).os(|| "read our vdso")?;
-        Ok(Runtime { parts, vdso, image })
-    }
-
-    /// Bytes from the first part to the last.
-    pub fn len(&self) -> u64 {
-        self.range().end - self.range().start
+        let layout = elf::vdso(&image)?;
+        Ok(Runtime { parts, vdso, image, layout })
     }
 
     /// From the first part to the last.
@@ -76,7 +73,8 @@ impl Runtime {
                 loan.move_stub(part.start, len, target)?;
             } else {
                 let flags = (libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED) as u64;
-                let moved = loan.run_one(libc::SYS_mremap as u64, [part.start, len, len, flags, target, 0])?;
+                let moved =
+                    loan.run_one(libc::SYS_mremap as u64, [part.start, len, len, flags, target, 0])?;
                 if moved != target as i64 {
                     let errno = std::io::Error::from_raw_os_error(-moved as i32);
                     return Err(Error::os(format!("mremap the vvar to {target:x}"), errno));
@@ -100,13 +98,20 @@ impl Runtime {
         let (Some(vdso), Some(pages)) = (find(status::VDSO), pages) else { return Ok(Fit::Absent) };
         let mut image = vec![0; (vdso.end - vdso.start) as usize];
         pages.read(vdso.start, &mut image)?;
-        let (old, new) = (elf::vdso(&image)?, elf::vdso(&self.image)?);
+        let used = self.layout.tail.start as usize;
+        let identical = image.len() == self.image.len() && image.get(..used) == self.image.get(..used);
         let ahead = self.vdso.start - self.range().start;
         let behind = self.range().end - self.vdso.end;
         let data_fits = match find(status::VVAR) {
-            Some(vvar) => vvar.end - vvar.start == ahead + behind && (vvar.end == vdso.start || vvar.start == vdso.end),
+            Some(vvar) => {
+                vvar.end - vvar.start == ahead + behind && (vvar.end == vdso.start || vvar.start == vdso.end)
+            }
             None => false,
         };
+        if identical && data_fits {
+            return Ok(Fit::Same(vdso.start));
+        }
+        let (old, new) = (elf::vdso(&image)?, &self.layout);
         if old.symbols == new.symbols && image.len() == self.image.len() && data_fits {
             return Ok(Fit::Same(vdso.start));
         }

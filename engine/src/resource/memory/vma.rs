@@ -64,13 +64,19 @@ impl Mapping {
             (VmFlags::NO_RESERVE, libc::MAP_NORESERVE),
         ];
         flags |= extra.iter().filter(|(flag, _)| has(*flag)).fold(0, |all, (_, bit)| all | bit);
-        let madv = ADVICE.iter().filter(|(flag, _)| has(*flag)).fold(0, |all, (_, advice)| all | 1u64 << advice);
-        let protection = [(vma.read, libc::PROT_READ), (vma.write, libc::PROT_WRITE), (vma.exec, libc::PROT_EXEC)];
+        let madv =
+            ADVICE.iter().filter(|(flag, _)| has(*flag)).fold(0, |all, (_, advice)| all | 1u64 << advice);
+        let protection =
+            [(vma.read, libc::PROT_READ), (vma.write, libc::PROT_WRITE), (vma.exec, libc::PROT_EXEC)];
         let prot = protection.iter().filter(|(on, _)| *on).fold(0, |all, (_, bit)| all | bit);
         let entry = VmaEntry {
             start: vma.start,
             end: vma.end,
-            pgoff: if flags & libc::MAP_ANONYMOUS == 0 || content == Content::SharedMemory { vma.offset } else { 0 },
+            pgoff: if flags & libc::MAP_ANONYMOUS == 0 || content == Content::SharedMemory {
+                vma.offset
+            } else {
+                0
+            },
             shmid: 0,
             prot: prot as u32,
             flags: flags as u32,
@@ -79,14 +85,14 @@ impl Mapping {
             madv: (madv != 0).then_some(madv),
             fdflags: None,
             anon_name: anon_name(vma),
-            ..VmaEntry::default()
         };
         Ok(Mapping { entry, content })
     }
 
     /// Whether private pages of this mapping are to be stored.
     pub fn has_private_pages(&self) -> bool {
-        matches!(self.content, Content::Private | Content::PrivateFile) && self.entry.flags as i32 & MAP_DROPPABLE == 0
+        matches!(self.content, Content::Private | Content::PrivateFile)
+            && self.entry.flags as i32 & MAP_DROPPABLE == 0
     }
 }
 
@@ -101,7 +107,9 @@ pub fn name(vma: &Vma) -> String {
 
 fn anon_name(vma: &Vma) -> Option<String> {
     match &vma.backing {
-        Backing::AnonymousNamed(name) | Backing::SharedNamed(name) => Some(String::from_utf8_lossy(name).into()),
+        Backing::AnonymousNamed(name) | Backing::SharedNamed(name) => {
+            Some(String::from_utf8_lossy(name).into())
+        }
         _ => None,
     }
 }
@@ -117,7 +125,10 @@ fn classify(vma: &Vma, usage: &Usage) -> Result<(u32, Content)> {
         Backing::Vdso => return Ok((anonymous | status::VDSO, Content::Private)),
         Backing::Vvar | Backing::VvarVclock => return Ok((anonymous | status::VVAR, Content::Kernel)),
         Backing::Vsyscall => return Ok((status::VSYSCALL, Content::Kernel)),
-        Backing::Uprobes => return Err(refuse("E-VMA-UPROBES", "holds probes that the kernel has set").help("remove the uprobes from the program")),
+        Backing::Uprobes => {
+            return Err(refuse("E-VMA-UPROBES", "holds probes that the kernel has set")
+                .help("remove the uprobes from the program"));
+        }
         _ => {}
     }
     let refused = [
@@ -174,21 +185,27 @@ mod tests {
 
     #[test]
     fn kinds_flags_and_advice() -> Result<()> {
-        let stack = judge("7ffe0000-7fff0000 rw-p 00000000 00:00 0    [stack]\nVmFlags: rd wr mr mw me gd ac\n")?;
+        let stack =
+            judge("7ffe0000-7fff0000 rw-p 00000000 00:00 0    [stack]\nVmFlags: rd wr mr mw me gd ac\n")?;
         assert_eq!(stack.entry.status, status::REGULAR | status::STACK | status::ANON_PRIVATE);
         assert_ne!(stack.entry.flags as i32 & libc::MAP_GROWSDOWN, 0);
         let advised = judge("1000-2000 ---p 00000000 00:00 0 \nVmFlags: mr mw me dc hg\n")?;
         assert_eq!(advised.entry.madv, Some(1 << 10 | 1 << 14));
         assert_eq!((advised.entry.prot, advised.content), (0, Content::Private));
-        let shared = judge("1000-2000 rw-s 00003000 00:01 5    /dev/zero (deleted)\nVmFlags: rd wr sh mr mw me ms\n")?;
+        let shared =
+            judge("1000-2000 rw-s 00003000 00:01 5    /dev/zero (deleted)\nVmFlags: rd wr sh mr mw me ms\n")?;
         assert_eq!((shared.content, shared.entry.pgoff), (Content::SharedMemory, 0x3000));
         Ok(())
     }
 
     #[test]
     fn what_cannot_be_kept_is_named() {
-        let device = judge("1000-2000 rw-s 00000000 00:05 9    /dev/dri/card0\nVmFlags: rd wr sh mr mw me ms pf io\n");
-        assert_eq!(device.err().map(|e| (e.code(), e.headline())), Some(("E-VMA-DEVICE", "vma 1000-2000 (/dev/dri/card0): maps the memory of a device".into())));
+        let device =
+            judge("1000-2000 rw-s 00000000 00:05 9    /dev/dri/card0\nVmFlags: rd wr sh mr mw me ms pf io\n");
+        assert_eq!(
+            device.err().map(|e| (e.code(), e.headline())),
+            Some(("E-VMA-DEVICE", "vma 1000-2000 (/dev/dri/card0): maps the memory of a device".into()))
+        );
         let sysv = judge("1000-2000 rw-s 00000000 00:01 0    /SYSV00000000 (deleted)\nVmFlags: rd wr sh\n");
         assert_eq!(sysv.err().map(|e| e.code()), Some("E-VMA-SYSVIPC"));
     }

@@ -57,7 +57,8 @@ impl ProcessQuestion {
     pub fn answer(&self, batch: &Batch, core: &mut TaskCoreEntry) -> Result<MemoryAttributes> {
         core.child_subreaper = Some(batch.u32_at(self.subreaper) != 0);
         // Absent before Linux 6.3, and where membarrier(2) is.
-        core.membarrier_registration_mask = batch.ret(self.membarrier).ok().map(|mask| mask as u32).filter(|m| *m != 0);
+        core.membarrier_registration_mask =
+            batch.ret(self.membarrier).ok().map(|mask| mask as u32).filter(|m| *m != 0);
         Ok(MemoryAttributes {
             brk: batch.expect(self.brk)?,
             dumpable: batch.expect(self.dumpable)? as i32,
@@ -83,7 +84,9 @@ pub fn restore_privileged(batch: &mut Batch, core: &TaskCoreEntry) {
     if core.child_subreaper == Some(true) {
         prctl(batch, "prctl PR_SET_CHILD_SUBREAPER", libc::PR_SET_CHILD_SUBREAPER, 1);
     }
-    for bit in (0..31).map(|n| 1u32 << n).filter(|bit| core.membarrier_registration_mask.unwrap_or(0) & bit != 0) {
+    for bit in
+        (0..31).map(|n| 1u32 << n).filter(|bit| core.membarrier_registration_mask.unwrap_or(0) & bit != 0)
+    {
         batch.call(format!("membarrier {bit:#x}"), libc::SYS_membarrier, &[bit.into()]);
     }
 }
@@ -125,6 +128,7 @@ pub fn restore_memory(batch: &mut Batch, dumpable: Option<i32>, thp_disabled: bo
 pub struct ThreadQuestion {
     tid_address: u64,
     pdeath: u64,
+    timerslack: CallId,
 }
 
 impl ThreadQuestion {
@@ -133,12 +137,14 @@ impl ThreadQuestion {
         let (tid_address, pdeath) = (batch.reserve(8), batch.reserve(4));
         prctl(batch, "prctl PR_GET_TID_ADDRESS", libc::PR_GET_TID_ADDRESS, tid_address);
         prctl(batch, "prctl PR_GET_PDEATHSIG", libc::PR_GET_PDEATHSIG, pdeath);
-        ThreadQuestion { tid_address, pdeath }
+        let timerslack = prctl(batch, "prctl PR_GET_TIMERSLACK", libc::PR_GET_TIMERSLACK, 0);
+        ThreadQuestion { tid_address, pdeath, timerslack }
     }
 
     /// Reads the results; returns the address that the kernel clears at exit.
     pub fn answer(&self, batch: &Batch, core: &mut ThreadCoreEntry) -> u64 {
         core.pdeath_sig = Some(batch.u32_at(self.pdeath)).filter(|signal| *signal != 0);
+        core.timerslack_ns = batch.ret(self.timerslack).ok();
         batch.u64_at(self.tid_address)
     }
 }
@@ -167,6 +173,10 @@ pub fn restore_thread(batch: &mut Batch, core: &ThreadCoreEntry, clear_tid_addr:
         name.push(0);
         let name = batch.put(&name);
         prctl(batch, "prctl PR_SET_NAME", libc::PR_SET_NAME, name);
+    }
+    // 0 would mean the default; a real-time thread has none.
+    if let Some(ns) = core.timerslack_ns.filter(|ns| *ns != 0) {
+        prctl(batch, "prctl PR_SET_TIMERSLACK", libc::PR_SET_TIMERSLACK, ns);
     }
     batch.call("set_tid_address", libc::SYS_set_tid_address, &[clear_tid_addr]);
     if core.futex_rla != 0 {

@@ -70,7 +70,12 @@ pub fn restore(batch: &mut Batch, creds: &CredsEntry, last_cap: u32) {
         let args = [libc::PR_CAPBSET_DROP as u64, cap.into()];
         batch.call(format!("prctl PR_CAPBSET_DROP {cap}"), libc::SYS_prctl, &args);
     }
-    set_capabilities(batch, creds, whole(&creds.cap_eff) | 1 << CAP_SETPCAP, whole(&creds.cap_prm) | 1 << CAP_SETPCAP);
+    set_capabilities(
+        batch,
+        creds,
+        whole(&creds.cap_eff) | 1 << CAP_SETPCAP,
+        whole(&creds.cap_prm) | 1 << CAP_SETPCAP,
+    );
     let ambient = whole(&creds.cap_amb);
     for cap in (0..=last_cap).filter(|cap| ambient & (1 << cap) != 0) {
         let args = [libc::PR_CAP_AMBIENT as u64, libc::PR_CAP_AMBIENT_RAISE as u64, cap.into()];

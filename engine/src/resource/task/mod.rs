@@ -89,7 +89,7 @@ fn dump_thread(task: &FrozenTask, tid: Pid, loan: &mut Loan) -> Result<CoreEntry
 pub fn dump_zombie(task: &FrozenTask) -> Result<CoreEntry> {
     let stat = stat::read(&task.proc)?;
     let tc = TaskCoreEntry {
-        task_state: state::ZOMBIE,
+        task_state: state::DEAD,
         exit_code: stat.exit_code as u32,
         flags: stat.flags,
         comm: stat.comm,

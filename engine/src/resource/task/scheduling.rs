@@ -1,24 +1,28 @@
 //! How a thread is scheduled: policy, nice, priority, CPU affinity, I/O priority, timer slack.
 //!
-//! All of it is read and set from outside: sched_setattr(2), sched_setaffinity(2), ioprio_set(2), and
-//! /proc/TID/timerslack_ns. CRIU keeps policy and nice only; the rest is in fields of ours.
+//! All of it is read and set from outside (sched_setattr(2), sched_setaffinity(2), ioprio_set(2)), but for the timer
+//! slack, which the thread itself is asked with the other prctl(2) attributes. CRIU keeps policy and nice only; the
+//! rest is in fields of ours.
 //!
 //! Not kept: utilisation clamps, NUMA memory policy, core scheduling cookies.
 
 use crate::error::{OsContext, Result};
 use crate::image::message::ThreadCoreEntry;
-use crate::kernel::{Pid, ProcDir, attr};
+use crate::kernel::Pid;
 use crate::sys::attr as sched;
 use crate::sys::attr::SchedAttr;
 
 const SCHED_DEADLINE: u32 = 6;
 /// SCHED_FLAG_RESET_ON_FORK, RECLAIM and DL_OVERRUN: those that sched_setattr(2) takes back as they are.
 const KEPT_FLAGS: u64 = 0b111;
+/// sched_setscheduler(2) has the first of these flags as a bit of the policy, and so has CRIU's image.
+const FLAG_RESET_ON_FORK: u64 = 1;
+const POLICY_RESET_ON_FORK: u32 = libc::SCHED_RESET_ON_FORK as u32;
 
 /// Fills in the thread's scheduling.
 pub fn dump(tid: Pid, core: &mut ThreadCoreEntry) -> Result<()> {
     let attr = sched::sched_getattr(tid).os(|| format!("sched_getattr {tid}"))?;
-    core.sched_policy = Some(attr.policy);
+    core.sched_policy = Some(policy_to_image(attr.policy, attr.flags));
     core.sched_nice = Some(attr.nice);
     core.sched_prio = Some(attr.priority);
     core.sched_flags = (attr.flags & KEPT_FLAGS != 0).then_some(attr.flags & KEPT_FLAGS);
@@ -29,16 +33,26 @@ pub fn dump(tid: Pid, core: &mut ThreadCoreEntry) -> Result<()> {
     }
     core.cpu_affinity = sched::affinity(tid).os(|| format!("sched_getaffinity {tid}"))?;
     core.ioprio = Some(sched::ioprio(tid).os(|| format!("ioprio_get {tid}"))?);
-    core.timerslack_ns = Some(attr::timerslack_ns(&ProcDir::open(tid)?)?);
     Ok(())
+}
+
+fn policy_to_image(policy: u32, flags: u64) -> u32 {
+    policy | if flags & FLAG_RESET_ON_FORK != 0 { POLICY_RESET_ON_FORK } else { 0 }
+}
+
+/// Policy and flags as sched_setattr(2) takes them.
+fn policy_from_image(policy: u32, flags: Option<u64>) -> (u32, u64) {
+    let reset = if policy & POLICY_RESET_ON_FORK != 0 { FLAG_RESET_ON_FORK } else { 0 };
+    (policy & !POLICY_RESET_ON_FORK, flags.unwrap_or(0) | reset)
 }
 
 /// Gives the thread its scheduling. A CPU set that this machine cannot give at all is left out and told.
 pub fn restore(tid: Pid, core: &ThreadCoreEntry, told: &mut Vec<String>) -> Result<()> {
     if let Some(policy) = core.sched_policy {
+        let (policy, flags) = policy_from_image(policy, core.sched_flags);
         let wanted = SchedAttr {
             policy,
-            flags: core.sched_flags.unwrap_or(0),
+            flags,
             nice: core.sched_nice.unwrap_or(0),
             priority: core.sched_prio.unwrap_or(0),
             runtime: core.sched_runtime.unwrap_or(0),
@@ -63,15 +77,19 @@ pub fn restore(tid: Pid, core: &ThreadCoreEntry, told: &mut Vec<String>) -> Resu
             sched::set_ioprio(tid, prio).os(|| format!("ioprio_set {tid}"))?;
         }
     }
-    core.timerslack_ns.map_or(Ok(()), |ns| restore_timerslack(tid, ns))
+    Ok(())
 }
 
-/// Sets the timer slack. /proc/TID has the file, /proc/PID/task/TID has not (fs/proc/base.c, tgid_base_stuff).
-fn restore_timerslack(tid: Pid, ns: u64) -> Result<()> {
-    let path = format!("/proc/{tid}/timerslack_ns");
-    let now = std::fs::read_to_string(&path).os(|| format!("read {path}"))?;
-    if now.trim() == ns.to_string() {
-        return Ok(());
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reset_on_fork_is_a_bit_of_the_policy_in_the_image() {
+        let batch = libc::SCHED_BATCH as u32;
+        // As sched_getscheduler(2) returns it, which is what CRIU stores.
+        assert_eq!(policy_to_image(batch, FLAG_RESET_ON_FORK), 0x4000_0003);
+        assert_eq!(policy_from_image(0x4000_0003, None), (batch, FLAG_RESET_ON_FORK));
+        assert_eq!(policy_from_image(batch, Some(2)), (batch, 2));
     }
-    std::fs::write(&path, ns.to_string()).os(|| format!("write {path}"))
 }

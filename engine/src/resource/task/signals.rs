@@ -83,7 +83,12 @@ pub fn dump_queue(tid: i32, shared: bool) -> Result<SignalQueueEntry> {
 }
 
 /// Adds the calls by which the thread queues the signals again; to its process when `thread` is `None`.
-pub fn restore_queue(batch: &mut Batch, pid: i32, thread: Option<i32>, queue: &SignalQueueEntry) -> Result<()> {
+pub fn restore_queue(
+    batch: &mut Batch,
+    pid: i32,
+    thread: Option<i32>,
+    queue: &SignalQueueEntry,
+) -> Result<()> {
     for entry in &queue.signals {
         let siginfo: &[u8; SIGINFO_LEN] = entry.siginfo.as_slice().try_into().map_err(|_| {
             Error::image("core", format!("a queued signal of {} bytes instead of 128", entry.siginfo.len()))

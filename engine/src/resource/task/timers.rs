@@ -137,11 +137,22 @@ fn create_one(batch: &mut Batch, timer: &PosixTimerEntry, id: u32) {
     batch.call(format!("timer_create {id}"), libc::SYS_timer_create, &[timer.clock_id.into(), event, at]);
 }
 
+/// What setitimer(2) is to be given, if the timer runs. One with an interval but nothing left has expired, and its signal
+/// was not taken yet: the kernel starts it again when that happens (kernel/signal.c, dequeue_signal), which a value
+/// of 0 would prevent.
+fn interval_timer(t: &ItimerEntry) -> Option<[u64; 4]> {
+    match (t.isec, t.iusec, t.vsec, t.vusec) {
+        (0, 0, 0, 0) => None,
+        (isec, iusec, 0, 0) => Some([isec, iusec, isec, iusec]),
+        (isec, iusec, vsec, vusec) => Some([isec, iusec, vsec, vusec]),
+    }
+}
+
 /// Adds the calls that arm all timers with what remained: the last thing before the task runs.
 pub fn arm(batch: &mut Batch, timers: &TaskTimersEntry) {
     for ((kind, name), t) in KINDS.into_iter().zip([&timers.real, &timers.virt, &timers.prof]) {
-        if t.vsec != 0 || t.vusec != 0 || t.isec != 0 || t.iusec != 0 {
-            let value = batch.put(&four_words([t.isec, t.iusec, t.vsec, t.vusec]));
+        if let Some(words) = interval_timer(t) {
+            let value = batch.put(&four_words(words));
             batch.call(format!("setitimer {name}"), libc::SYS_setitimer, &[kind, value, 0]);
         }
     }
@@ -151,5 +162,19 @@ pub fn arm(batch: &mut Batch, timers: &TaskTimersEntry) {
             let args = [t.it_id.into(), 0, value, 0];
             batch.call(format!("timer_settime {}", t.it_id), libc::SYS_timer_settime, &args);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_timer_that_has_just_expired_goes_on() {
+        let timer = |isec, iusec, vsec, vusec| interval_timer(&ItimerEntry { isec, iusec, vsec, vusec });
+        assert_eq!(timer(0, 5000, 0, 0), Some([0, 5000, 0, 5000]));
+        assert_eq!(timer(0, 5000, 0, 7), Some([0, 5000, 0, 7]));
+        assert_eq!(timer(0, 0, 1, 0), Some([0, 0, 1, 0]));
+        assert_eq!(timer(0, 0, 0, 0), None);
     }
 }

@@ -43,12 +43,11 @@ impl Area {
     }
 }
 
-/// Shared anonymous memory is a nameless file, which can only be made again under another name.
+/// Shared anonymous memory is a nameless file, which can only be made again under another name; engines differ in it.
 fn name_of(name: &str) -> String {
-    if name == "/dev/zero (deleted)" || name == "/memfd:/dev/zero (deleted)" {
-        "[shared]".to_owned()
-    } else {
-        name.to_owned()
+    match name {
+        "/dev/zero (deleted)" | "/memfd:/dev/zero (deleted)" | "/memfd: (deleted)" => "[shared]".to_owned(),
+        _ => name.to_owned(),
     }
 }
 

@@ -26,7 +26,8 @@ pub const fn machine() -> Machine {
 pub fn dump(tid: i32, regs: &Regs, clear_tid_addr: u64, core: &mut CoreEntry) -> Result<()> {
     core.mtype = machine() as i32;
     let mut fpu = vec![0; arch::FPU_CAPACITY];
-    let len = ptrace::get_regset(tid, arch::FPU_REGSET, &mut fpu).os(|| format!("PTRACE_GETREGSET {tid} fpu"))?;
+    let len =
+        ptrace::get_regset(tid, arch::FPU_REGSET, &mut fpu).os(|| format!("PTRACE_GETREGSET {tid} fpu"))?;
     fpu.truncate(len);
     x86::to_image(regs.restarted().words(), fpu, clear_tid_addr, core);
     Ok(())
@@ -35,7 +36,8 @@ pub fn dump(tid: i32, regs: &Regs, clear_tid_addr: u64, core: &mut CoreEntry) ->
 /// General and floating point registers of a core entry, as [`ptrace::set_regset`] takes them.
 pub fn load(core: &CoreEntry, file: &str) -> Result<(Regs, Vec<u8>)> {
     if core.mtype != machine() as i32 {
-        let other = Machine::try_from(core.mtype).map_or_else(|_| "an unknown machine".into(), |m| format!("{m:?}"));
+        let other =
+            Machine::try_from(core.mtype).map_or_else(|_| "an unknown machine".into(), |m| format!("{m:?}"));
         return Err(Error::image(file, format!("was dumped on {other}, this is {:?}", machine()))
             .help("restore on a machine of the same kind"));
     }

@@ -5,7 +5,9 @@
 //! and for images of CRIU, the area is put together from the parts. Intel SDM vol. 1, 13.4: legacy area 512 bytes,
 //! header 64, then the components at the offsets that CPUID tells.
 
-use crate::image::message::{CoreEntry, ThreadInfoX86, UserX86FpregsEntry, UserX86RegsEntry, UserX86XsaveEntry};
+use crate::image::message::{
+    CoreEntry, ThreadInfoX86, UserX86FpregsEntry, UserX86RegsEntry, UserX86XsaveEntry,
+};
 
 const LEGACY: usize = 512;
 const HEADER: usize = 576;
@@ -30,7 +32,8 @@ type Layout = fn(u32) -> Option<(usize, usize)>;
 /// Fills the register fields of a core entry. `words` are those of `struct user_regs_struct`, `fpu` the XSAVE area.
 pub fn to_image(words: &[u64], fpu: Vec<u8>, clear_tid_addr: u64, core: &mut CoreEntry) {
     let fpregs = fpregs_to_image(&fpu, arch::fpu_component);
-    core.thread_info = Some(ThreadInfoX86 { clear_tid_addr, gpregs: gpregs_to_image(words), fpregs, tls: Vec::new() });
+    core.thread_info =
+        Some(ThreadInfoX86 { clear_tid_addr, gpregs: gpregs_to_image(words), fpregs, tls: Vec::new() });
     core.thread_core.get_or_insert_default().xstate = Some(fpu);
 }
 
@@ -86,8 +89,8 @@ fn gpregs_to_image(words: &[u64]) -> UserX86RegsEntry {
 
 fn gpregs_from_image(r: &UserX86RegsEntry) -> Vec<u64> {
     vec![
-        r.r15, r.r14, r.r13, r.r12, r.bp, r.bx, r.r11, r.r10, r.r9, r.r8, r.ax, r.cx, r.dx, r.si, r.di, r.orig_ax,
-        r.ip, r.cs, r.flags, r.sp, r.ss, r.fs_base, r.gs_base, r.ds, r.es, r.fs, r.gs,
+        r.r15, r.r14, r.r13, r.r12, r.bp, r.bx, r.r11, r.r10, r.r9, r.r8, r.ax, r.cx, r.dx, r.si, r.di,
+        r.orig_ax, r.ip, r.cs, r.flags, r.sp, r.ss, r.fs_base, r.gs_base, r.ds, r.es, r.fs, r.gs,
     ]
 }
 

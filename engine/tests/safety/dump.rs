@@ -1,0 +1,159 @@
+//! A dump that fails or is killed at any of its points leaves the victim as it was.
+
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+
+use nix::sys::signal::{SIGCONT, SIGKILL, SIGSTOP, SIGUSR2};
+
+use crate::command::{Outcome, dump, run, start, with_fault};
+use crate::victim::{Victim, await_gone, await_state, send, state};
+
+fn at(point: &str, effect: &str, pid: i32, dir: &Path) -> Outcome {
+    run(with_fault(dump(pid, "", dir), &format!("{point}{effect}")))
+}
+
+fn killed_at(point: &str, victim: &Victim, dir: &Path) {
+    let outcome = at(point, ":kill", victim.pid(), dir);
+    assert_eq!(outcome.status.signal(), Some(SIGKILL as i32), "{point}: {outcome:?}");
+}
+
+#[test]
+fn a_dump_that_fails_at_any_point_changes_nothing() {
+    let mut victim = Victim::start("");
+    let images = tempfile::tempdir().unwrap();
+    let before = victim.look();
+    for point in engine::fault::DUMP {
+        let outcome = at(point, "", victim.pid(), images.path());
+        outcome.refused("E-FAULT", point);
+        assert!(outcome.stderr.contains(point), "{point}: {}", outcome.stderr);
+        assert!(!images.path().join("inventory.img").exists(), "{point} leaves an inventory");
+        assert_eq!(victim.look(), before, "{point}");
+        victim.check(point);
+    }
+}
+
+#[test]
+fn a_dump_killed_at_any_point_changes_nothing() {
+    let mut victim = Victim::start("");
+    let images = tempfile::tempdir().unwrap();
+    let before = victim.look();
+    for point in engine::fault::DUMP {
+        killed_at(point, &victim, images.path());
+        victim.looks_like(&before, point);
+        victim.check(point);
+    }
+}
+
+/// A victim that handles every signal leaves none to report the end of a batch.
+#[test]
+fn a_victim_of_all_signals_survives_too() {
+    let mut victim = Victim::start("catch-all");
+    let images = tempfile::tempdir().unwrap();
+    let before = victim.look();
+    for point in engine::fault::DUMP {
+        at(point, "", victim.pid(), images.path()).refused("E-FAULT", point);
+        assert_eq!(victim.look(), before, "{point}");
+        killed_at(point, &victim, images.path());
+        victim.looks_like(&before, point);
+        victim.check(point);
+    }
+}
+
+/// It cannot clean up before it is continued, but stays stopped until then, and can be dumped again meanwhile.
+#[test]
+fn a_stopped_victim_stays_stopped() {
+    let mut victim = Victim::start("");
+    let images = tempfile::tempdir().unwrap();
+    let before = victim.look();
+    let pids = victim.pids();
+    for point in engine::fault::DUMP {
+        pids.iter().for_each(|pid| send(*pid, SIGSTOP));
+        pids.iter().for_each(|pid| await_state(*pid, 'T', point));
+        at(point, "", victim.pid(), images.path()).refused("E-FAULT", point);
+        pids.iter().for_each(|pid| await_state(*pid, 'T', point));
+        assert_eq!(victim.look(), before, "{point}");
+        killed_at(point, &victim, images.path());
+        pids.iter().for_each(|pid| await_state(*pid, 'T', point));
+        run(dump(victim.pid(), "--leave-running", images.path())).succeeded(point);
+        pids.iter().for_each(|pid| await_state(*pid, 'T', point));
+        assert_eq!(victim.look(), before, "{point}: a second dump sees what the first has left");
+        pids.iter().for_each(|pid| send(*pid, SIGCONT));
+        victim.looks_like(&before, point);
+        victim.check(point);
+    }
+}
+
+/// Points at which the victim stands still, and what is in it of ours.
+const HELD: [&str; 6] =
+    ["frozen", "registers-changed", "area-mapped", "thread-switched", "loan-ended", "collected"];
+
+#[test]
+fn a_victim_that_is_killed_midway_is_an_error() {
+    for (point, root) in HELD.into_iter().flat_map(|point| [(point, true), (point, false)]) {
+        let mut victim = Victim::start("");
+        let images = tempfile::tempdir().unwrap();
+        let pids = victim.pids();
+        let mut crio = start(with_fault(dump(victim.pid(), "", images.path()), &format!("{point}:wait")));
+        crio.await_point();
+        let killed = if root { pids.first() } else { pids.last() };
+        send(*killed.unwrap(), SIGKILL);
+        crio.go_on();
+        let outcome = crio.finish();
+        assert_eq!(outcome.status.code(), Some(1), "{point}, root {root}: {outcome:?}");
+        assert!(outcome.stderr.contains("error[E-TASK-GONE]"), "{point}, root {root}: {}", outcome.stderr);
+        assert!(!images.path().join("inventory.img").exists(), "{point}");
+        if root {
+            victim.reap();
+        } else {
+            assert!(
+                matches!(state(victim.pid()), Some('S' | 'R' | 'D')),
+                "{point}: {:?}",
+                state(victim.pid())
+            );
+        }
+    }
+}
+
+/// Between survey and freeze it may become anything; what is then dumped is what is then there.
+#[test]
+fn a_victim_that_executes_midway_is_dumped_as_what_it_is() {
+    let victim = Victim::start("alone");
+    let images = tempfile::tempdir().unwrap();
+    let command = dump(victim.pid(), "--leave-running", images.path());
+    let mut crio = start(with_fault(command, "surveyed:wait"));
+    crio.await_point();
+    send(victim.pid(), SIGUSR2);
+    let comm = format!("/proc/{}/comm", victim.pid());
+    let deadline = std::time::Instant::now() + crate::command::LIMIT;
+    while std::fs::read_to_string(&comm).unwrap() != "sleep\n" {
+        assert!(std::time::Instant::now() < deadline, "the victim does not execute");
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+    crio.go_on();
+    crio.finish().succeeded("exec");
+    let core = std::fs::read(images.path().join(format!("core-{}.img", victim.pid()))).unwrap();
+    assert!(core.windows(5).any(|bytes| bytes == b"sleep"));
+    assert_eq!(victim.look(), victim.look());
+}
+
+/// Executing all the time, at whatever moment of the dump: an answer, in time, and the program goes on.
+#[test]
+fn a_victim_that_keeps_executing_is_dumped_or_refused() {
+    let place = tempfile::tempdir().unwrap();
+    let script = place.path().join("again");
+    std::fs::write(&script, "#!/bin/sh\nexec setsid \"$0\"\n").unwrap();
+    let mut shell = std::process::Command::new("setsid").arg("sh").arg(&script).spawn().unwrap();
+    let pid = shell.id() as i32;
+    for round in 0..15 {
+        let images = tempfile::tempdir().unwrap();
+        let outcome = run(dump(pid, "--leave-running", images.path()));
+        let answered = outcome.status.success()
+            || outcome.status.code() == Some(1) && outcome.stderr.contains("error[E-");
+        assert!(answered && !outcome.stderr.contains("E-BUG"), "round {round}: {outcome:?}");
+        assert_eq!(outcome.status.success(), images.path().join("inventory.img").exists());
+        assert!(shell.try_wait().unwrap().is_none(), "round {round}: the victim has ended");
+    }
+    shell.kill().unwrap();
+    shell.wait().unwrap();
+    await_gone(&[pid], "at the end");
+}

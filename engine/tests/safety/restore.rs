@@ -1,0 +1,139 @@
+//! A restore that fails or is killed leaves no process and no file, and can be repeated.
+
+use std::fs;
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::process::Command;
+use std::time::Instant;
+
+use nix::sys::signal::SIGKILL;
+
+use crate::command::{LIMIT, Outcome, crio, dump, run, with_fault};
+use crate::victim::{Victim, await_gone, names, state};
+
+fn restore(dir: &Path) -> Command {
+    crio("restore -d --pidfile pid", dir)
+}
+
+/// Runs `command` again while a stranger has one of the pids, as happens on a busy machine.
+fn run_when_free(command: impl Fn() -> Command) -> Outcome {
+    let started = Instant::now();
+    loop {
+        let outcome = run(command());
+        if !outcome.stderr.contains("E-PID-IN-USE") || started.elapsed() > LIMIT {
+            return outcome;
+        }
+    }
+}
+
+/// A victim that was dumped and is gone, with its pids.
+fn dumped(images: &Path) -> (Victim, Vec<i32>) {
+    let mut victim = Victim::start("");
+    let pids = victim.pids();
+    // A file whose name is gone while another stays, so that the dump makes a link that the restore removes.
+    run(dump(victim.pid(), "", images)).succeeded("dump");
+    victim.reap();
+    await_gone(&pids, "after the dump");
+    (victim, pids)
+}
+
+#[test]
+fn a_restore_that_fails_at_any_point_leaves_nothing_and_can_be_repeated() {
+    let images = tempfile::tempdir().unwrap();
+    let (mut victim, pids) = dumped(images.path());
+    let (files, before) = (victim.files(), names(images.path()));
+    for point in engine::fault::RESTORE {
+        let outcome = run_when_free(|| with_fault(restore(images.path()), point));
+        outcome.refused("E-FAULT", point);
+        assert!(outcome.stderr.contains(point), "{}", outcome.stderr);
+        await_gone(&pids, point);
+        assert_eq!((victim.files(), names(images.path())), (files.clone(), before.clone()), "{point}");
+    }
+    run_when_free(|| restore(images.path())).succeeded("the restore after all the failures");
+    assert_eq!(fs::read_to_string(images.path().join("pid")).unwrap(), victim.pid().to_string());
+    victim.check("restored");
+}
+
+#[test]
+fn a_restore_killed_at_any_point_leaves_no_process_and_can_be_repeated() {
+    let images = tempfile::tempdir().unwrap();
+    let (mut victim, pids) = dumped(images.path());
+    let files = victim.files();
+    for point in engine::fault::RESTORE {
+        let outcome = run_when_free(|| with_fault(restore(images.path()), &format!("{point}:kill")));
+        assert_eq!(outcome.status.signal(), Some(SIGKILL as i32), "{point}: {outcome:?}");
+        await_gone(&pids, point);
+        assert_eq!(victim.files(), files, "{point}");
+    }
+    run_when_free(|| restore(images.path())).succeeded("the restore after all the kills");
+    victim.check("restored");
+}
+
+/// A sibling has another parent, whose death is not ours.
+#[test]
+fn a_killed_restore_leaves_no_sibling() {
+    let images = tempfile::tempdir().unwrap();
+    let (_victim, pids) = dumped(images.path());
+    for point in ["root-forked", "tree-populated", "before-letting-go"] {
+        let command =
+            || with_fault(crio("restore -d --restore-sibling", images.path()), &format!("{point}:kill"));
+        let outcome = run_when_free(command);
+        assert_eq!(outcome.status.signal(), Some(SIGKILL as i32), "{point}: {outcome:?}");
+        await_gone(&pids, point);
+        // It is a child of ours now, and nobody else can fetch it.
+        let _ = nix::sys::wait::waitpid(nix::unistd::Pid::from_raw(pids[0]), None);
+    }
+}
+
+#[test]
+fn a_pid_in_use_is_named_with_its_owner_before_anything_is_made() {
+    let mut victim = Victim::start("");
+    let images = tempfile::tempdir().unwrap();
+    run(dump(victim.pid(), "--leave-running", images.path())).succeeded("dump");
+    let (before, files) = (victim.look(), names(images.path()));
+    let comm = fs::read_to_string(format!("/proc/{}/comm", victim.pid())).unwrap();
+    let outcome = run(restore(images.path()));
+    outcome.refused("E-PID-IN-USE", "all pids");
+    for pid in victim.pids() {
+        assert!(outcome.stderr.contains(&format!("pid {pid}")), "{}", outcome.stderr);
+    }
+    assert!(outcome.stderr.contains(comm.trim()), "{}", outcome.stderr);
+    assert_eq!((victim.look(), names(images.path())), (before, files));
+    victim.check("after the refusal");
+}
+
+/// A link that the dump has made for a file with a hidden name is there until a restore succeeds.
+#[test]
+fn links_of_a_dump_stay_until_a_restore_succeeds() {
+    let place = tempfile::tempdir().unwrap();
+    let (file, other) = (place.path().join("file"), place.path().join("other"));
+    fs::write(&file, "text").unwrap();
+    fs::hard_link(&file, &other).unwrap();
+    let mut child = Command::new("setsid");
+    child.args(["sleep", "1000"]).stdin(fs::File::open(&file).unwrap());
+    child.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
+    let mut child = child.spawn().unwrap();
+    let pid = child.id() as i32;
+    let deadline = Instant::now() + LIMIT;
+    while fs::read_to_string(format!("/proc/{pid}/comm")).unwrap() != "sleep\n" {
+        assert!(Instant::now() < deadline, "setsid does not execute");
+    }
+    fs::remove_file(&file).unwrap();
+    let images = tempfile::tempdir().unwrap();
+    let failing = with_fault(dump(pid, "--link-remap", images.path()), "before-inventory");
+    run(failing).refused("E-FAULT", "a failing dump");
+    assert_eq!(names(place.path()), ["other"], "a failing dump removes its link");
+    run(dump(pid, "--link-remap", images.path())).succeeded("dump");
+    child.wait().unwrap();
+    assert_eq!(names(place.path()).len(), 2);
+    for point in ["files-opened", "before-letting-go"] {
+        run_when_free(|| with_fault(restore(images.path()), point)).refused("E-FAULT", point);
+        assert_eq!(names(place.path()).len(), 2, "{point}");
+        await_gone(&[pid], point);
+    }
+    run_when_free(|| restore(images.path())).succeeded("restore");
+    assert_eq!(names(place.path()), ["other"]);
+    assert!(state(pid).is_some());
+    crate::victim::send(pid, SIGKILL);
+    await_gone(&[pid], "at the end");
+}
