@@ -7,6 +7,7 @@
 
 mod counter;
 mod options;
+mod own_terminal;
 mod running;
 mod script;
 mod self_verifying;

@@ -3,10 +3,12 @@
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::OpenOptionsExt;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 
-use nix::pty::openpty;
+use nix::fcntl::OFlag;
+use nix::pty::{posix_openpt, ptsname_r, unlockpt};
 
 use crate::running::{CRIO, Running, wait_until};
 
@@ -23,16 +25,23 @@ pub(crate) struct Terminal {
 impl Terminal {
     /// A new one, with the directory that its shell starts in.
     pub(crate) fn open(directory: &std::path::Path) -> Self {
-        let pair = openpty(None, None).unwrap();
-        let end = || Stdio::from(pair.slave.try_clone().unwrap());
+        // openpty(3) would leave the master open in every program that is started: it would be part of the dump.
+        let master = posix_openpt(OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC).unwrap();
+        unlockpt(&master).unwrap();
+        let path = ptsname_r(&master).unwrap();
+        let slave = File::options().read(true).write(true).custom_flags(libc::O_NOCTTY).open(path).unwrap();
+        let end = || Stdio::from(slave.try_clone().unwrap());
         let mut command = Command::new("setsid");
         command.args(["--ctty", "bash", "--norc", "--noprofile", "-i"]).current_dir(directory);
         command.env("PS1", "").env("TERM", "dumb").env("CRIO", CRIO).env("HOME", "/nonexistent");
         command.env_remove("CRIU_CONFIG_FILE").stdin(end()).stdout(end()).stderr(end());
         let shell = command.spawn().unwrap();
         let screen = Arc::new(Mutex::new(String::new()));
-        let terminal = Terminal { keyboard: File::from(pair.master), screen, shell };
+        let terminal = Terminal { keyboard: File::from(OwnedFd::from(master)), screen, shell };
         terminal.watch(terminal.keyboard.try_clone().unwrap().into());
+        // Without it ^Z and ^C throw away what is still to be shown (termios(3)), which would be a gap.
+        terminal.run("stty noflsh");
+        terminal.wait_for_prompt("ready");
         terminal
     }
 
