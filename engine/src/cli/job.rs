@@ -8,6 +8,8 @@
 
 use std::fs::File;
 use std::os::fd::OwnedFd;
+use std::thread::sleep;
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, killpg, raise};
@@ -16,6 +18,9 @@ use nix::unistd::{Pid, getpgid, getpgrp};
 
 use crate::log;
 use crate::resource::file::tty::Foreground;
+
+/// How often a job in the background looks for the foreground.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 /// A restored tree that we wait for.
 pub(super) struct Job {
@@ -29,42 +34,47 @@ impl Job {
     pub(super) fn of(root: i32, shell_job: bool) -> Self {
         let root = Pid::from_raw(root);
         let group = getpgid(Some(root)).ok().filter(|group| shell_job && *group != getpgrp());
-        Job { root, group }
+        Job { root, group: group.filter(|_| terminal().is_some()) }
     }
 
     /// Stays until no child is left. As with CRIU, the status of the tree is not passed on.
     pub(super) fn wait(&self) {
-        let foreground = self.group.and_then(|group| self.lent(group));
+        let mut foreground = self.group.and_then(|group| Foreground::lent(terminal()?, group.as_raw()));
         loop {
-            match waitpid(None, Some(WaitPidFlag::WUNTRACED)) {
-                Ok(WaitStatus::Stopped(pid, signal)) if pid == self.root => self.stopped(signal),
+            // Nothing tells a process that `fg` has brought it to the foreground, so that one in the background looks.
+            let looks = self.group.is_some() && foreground.is_none();
+            let flags =
+                WaitPidFlag::WUNTRACED | if looks { WaitPidFlag::WNOHANG } else { WaitPidFlag::empty() };
+            match waitpid(None, Some(flags)) {
+                Ok(WaitStatus::Stopped(pid, signal)) if pid == self.root => {
+                    self.stop(signal, &mut foreground);
+                }
+                Ok(WaitStatus::StillAlive) => {
+                    sleep(LOOK_AGAIN);
+                    foreground = self.lend();
+                }
                 Ok(_) | Err(Errno::EINTR) => {}
                 Err(_) => break,
             }
         }
-        drop(foreground);
     }
 
-    /// The foreground, if the job has it.
-    fn lent(&self, group: Pid) -> Option<Foreground> {
-        Foreground::lent(terminal()?, group.as_raw())
+    /// Gives the job the foreground if we have it.
+    fn lend(&self) -> Option<Foreground> {
+        Foreground::lend(terminal()?, self.group?.as_raw()).ok().flatten()
     }
 
     /// The terminal has stopped the job: so are we, until the shell goes on with us.
-    fn stopped(&self, signal: Signal) {
+    fn stop(&self, signal: Signal, foreground: &mut Option<Foreground>) {
         let Some(group) = self.group else { return };
         if !matches!(signal, Signal::SIGTSTP | Signal::SIGTTIN | Signal::SIGTTOU) {
             return;
         }
-        drop(self.lent(group));
+        drop(foreground.take());
         log::debug!("The job was stopped by {signal}");
         // In a group that no shell looks after, SIGTSTP is ignored by the kernel, and the job goes on at once.
         let _ = raise(if signal == Signal::SIGTSTP { signal } else { Signal::SIGSTOP });
-        if let Some(Ok(Some(foreground))) =
-            terminal().map(|terminal| Foreground::lend(terminal, group.as_raw()))
-        {
-            foreground.leave();
-        }
+        *foreground = self.lend();
         let _ = killpg(group, Signal::SIGCONT);
     }
 }

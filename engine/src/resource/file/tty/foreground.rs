@@ -15,6 +15,8 @@ use crate::sys::tty;
 #[derive(Debug)]
 pub struct Foreground {
     terminal: Option<OwnedFd>,
+    /// Who has it.
+    group: Pid,
 }
 
 impl Foreground {
@@ -26,13 +28,13 @@ impl Foreground {
             return Ok(None);
         }
         tty::set_foreground(terminal.as_fd(), group).os(|| format!("ioctl TIOCSPGRP {group}"))?;
-        Ok(Some(Foreground { terminal: Some(terminal) }))
+        Ok(Some(Foreground { terminal: Some(terminal), group }))
     }
 
     /// The loan of before, if `group` has the foreground still; dropped, it ends.
     pub fn lent(terminal: OwnedFd, group: Pid) -> Option<Self> {
         let has = matches!(tty::foreground(terminal.as_fd()), Ok(now) if now == group);
-        has.then_some(Foreground { terminal: Some(terminal) })
+        has.then_some(Foreground { terminal: Some(terminal), group })
     }
 
     /// The loan goes on without us.
@@ -47,8 +49,10 @@ impl Drop for Foreground {
         // Without the signal blocked a background group that does this is stopped.
         let signals = SigSet::from_iter([Signal::SIGTTOU]);
         let blocked = signals.thread_block();
-        // A terminal that was hung up meanwhile has no foreground.
-        let _ = tty::set_foreground(terminal.as_fd(), nix::unistd::getpgrp().as_raw());
+        // Who else has the foreground by now was given it by the shell; a terminal that was hung up has none.
+        if tty::foreground(terminal.as_fd()).is_ok_and(|now| now == self.group) {
+            let _ = tty::set_foreground(terminal.as_fd(), nix::unistd::getpgrp().as_raw());
+        }
         if blocked.is_ok() {
             let _ = signals.thread_unblock();
         }
