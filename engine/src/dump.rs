@@ -44,9 +44,9 @@ pub fn dump(options: &DumpOptions) -> Result<DumpReport> {
     fault::point("frozen")?;
     // That of an earlier dump: with our images beside it, it would be a lie.
     images.remove(&Kind::Inventory.file_name())?;
-    let collected = Collection::of(&frozen, &images, options)?;
+    let collected = Collection::of(&frozen, &images, options).map_err(|e| frozen.explain(e))?;
     fault::point("collected")?;
-    collected.write_pages(&mut report)?;
+    collected.write_pages(&mut report).map_err(|e| frozen.explain(e))?;
     fault::point("pages-copied")?;
     report.counts = collected.counts;
     report.not_kept.extend(collected.files.one_ended.iter().map(one_ended));
@@ -169,7 +169,7 @@ impl<'a> Collector<'a> {
             vmas: self.memory.vmas,
         };
         log_debug!("{} page transfers planned", self.memory.transfers.len());
-        let pages = (self.memory.scanned, self.memory.written, shared);
+        let pages = (self.memory.scanned, self.memory.written, shared + files.pages);
         Ok(Collection { transfers: self.memory.transfers, counts, pages, files })
     }
 }

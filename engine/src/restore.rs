@@ -7,7 +7,7 @@
 
 mod build;
 mod construction;
-mod departed;
+mod dead_leader;
 mod plan;
 mod transport;
 

@@ -47,7 +47,7 @@ pub fn survey(options: &DumpOptions) -> Result<Survey> {
         }
         members.push((proc, stat));
     }
-    let tree = Lineage::of(options.tree, members.iter().map(|(_, stat)| stat));
+    let tree = Tree::of(options.tree, members.iter().map(|(_, stat)| stat));
     for (proc, stat) in &members {
         survey.counts.tasks += 1;
         let mut task = TaskSurvey { proc, comm: comm(stat), survey: &mut survey };
@@ -78,46 +78,51 @@ fn own_tree(stat: &Stat) -> Error {
         .help("start crio outside of the tree, for example with setsid from another shell")
 }
 
-/// Who is in which session, and who has brought them there.
-struct Lineage {
-    /// Session and process group of the root.
-    root: (Pid, Pid),
-    /// The parent of each task.
-    parents: HashMap<Pid, Pid>,
-    /// Parents in another session, by session.
-    adoptions: HashMap<Pid, HashSet<Pid>>,
+/// How the tasks of a tree are related.
+#[derive(Default)]
+struct Tree {
+    pids: HashSet<Pid>,
+    root: Leaders,
+    /// Tasks that are in another session than their parent, by that session: its pid and its parent.
+    entered: HashMap<Pid, Vec<(Pid, Pid)>>,
 }
 
-impl Lineage {
-    fn of<'a>(root: Pid, tasks: impl Iterator<Item = &'a Stat>) -> Self {
-        let tasks: HashMap<Pid, &Stat> = tasks.map(|stat| (stat.pid, stat)).collect();
-        let birth = |task: &Stat| {
-            if task.sid != task.pid { Some(task.sid) } else { tasks.get(&task.ppid).map(|parent| parent.sid) }
-        };
-        let mut adoptions: HashMap<Pid, HashSet<Pid>> = HashMap::new();
-        for task in tasks.values().filter(|task| task.sid != task.pid) {
-            let inherits = |parent: &&Stat| parent.sid == task.sid || birth(parent) == Some(task.sid);
-            if tasks.get(&task.ppid).is_some_and(|parent| !inherits(parent)) {
-                adoptions.entry(task.sid).or_default().insert(task.ppid);
+#[derive(Default)]
+struct Leaders {
+    sid: Pid,
+    pgid: Pid,
+}
+
+impl Tree {
+    fn of<'s>(root: Pid, members: impl Iterator<Item = &'s Stat> + Clone) -> Self {
+        let sessions: HashMap<Pid, Pid> = members.clone().map(|stat| (stat.pid, stat.sid)).collect();
+        let mut tree = Tree { pids: sessions.keys().copied().collect(), ..Tree::default() };
+        for stat in members {
+            if stat.pid == root {
+                tree.root = Leaders { sid: stat.sid, pgid: stat.pgid };
+            } else if sessions.get(&stat.ppid) != Some(&stat.sid) {
+                tree.entered.entry(stat.sid).or_default().push((stat.pid, stat.ppid));
             }
         }
-        let root = tasks.get(&root).map_or((0, 0), |root| (root.sid, root.pgid));
-        Lineage { root, parents: tasks.values().map(|task| (task.pid, task.ppid)).collect(), adoptions }
+        tree
     }
 
-    /// Whether a process outside of the tree has this number. One that is gone can be stood in for.
-    fn has_foreign_leader(&self, id: Pid) -> bool {
-        !self.parents.contains_key(&id) && ProcDir::open(id).is_ok()
+    /// Whether a process outside of the tree leads this session or group.
+    fn is_led_outside(&self, id: Pid) -> bool {
+        !self.pids.contains(&id) && ProcDir::open(id).is_ok()
     }
 
-    /// Whether somebody in the session has a parent from which a restore cannot bring them there: the session's leader
-    /// can bear its own siblings, and one helper the children of one parent.
-    fn is_scattered(&self, sid: Pid) -> bool {
-        let Some(adopters) = self.adoptions.get(&sid) else { return false };
-        match self.parents.get(&sid) {
-            Some(parent) => adopters.iter().any(|adopter| adopter != parent),
-            None => adopters.len() > 1,
-        }
+    /// From how many parents the members of a session without leader come.
+    fn branches(&self, sid: Pid) -> usize {
+        let entered = self.entered.get(&sid).filter(|_| !self.pids.contains(&sid) && sid != self.root.sid);
+        entered.map_or(0, |entered| entered.iter().map(|(_, parent)| parent).collect::<HashSet<_>>().len())
+    }
+
+    fn is_first_of(&self, stat: &Stat) -> bool {
+        self.entered
+            .get(&stat.sid)
+            .and_then(|entered| entered.first())
+            .is_some_and(|first| first.0 == stat.pid)
     }
 }
 
@@ -132,38 +137,31 @@ impl TaskSurvey<'_> {
         self.survey.blockers.push(error.task(self.proc.pid(), &self.comm));
     }
 
-    /// Sessions and process groups must have their leaders in the tree, unless it is a shell's job, or have lost them.
-    fn place(&mut self, stat: &Stat, options: &DumpOptions, tree: &Lineage) {
+    /// Session and process group must have their leaders in the tree, unless it is a shell's job, or they are dead.
+    fn place(&mut self, stat: &Stat, options: &DumpOptions, tree: &Tree) {
         let root = self.proc.pid() == options.tree;
-        if root && stat.sid != stat.pid {
-            if !options.shell_job {
-                let reason = format!("belongs to session {}, whose leader is not in the tree", stat.sid);
-                self.block(Error::new("E-SHELL-JOB", Blame::Usage, reason).help(
-                    "add --shell-job to dump it as a job of a shell, or dump the tree from its session leader",
-                ));
-            }
-            return;
-        }
-        if options.shell_job && stat.sid == tree.root.0 {
-            if stat.pgid != tree.root.1 && tree.has_foreign_leader(stat.pgid) {
-                let reason =
-                    format!("belongs to process group {}, whose leader is not in the tree", stat.pgid);
-                self.block(Error::new("E-GROUP", Blame::Program, reason).help("dump the whole job"));
-            }
-        } else if tree.is_scattered(stat.sid) {
-            let reason = format!("is in session {}, other than its parent, which has adopted it", stat.sid);
-            self.block(
-                Error::new("E-SESSION", Blame::Program, reason).detail("a restore could not bring it there"),
-            );
-        } else if tree.has_foreign_leader(stat.sid) {
+        if root && !options.shell_job && stat.sid != stat.pid {
+            let reason = format!("belongs to session {}, whose leader is not in the tree", stat.sid);
+            self.block(Error::new("E-SHELL-JOB", Blame::Usage, reason).help(
+                "add --shell-job to dump it as a job of a shell, or dump the tree from its session leader",
+            ));
+        } else if !root && stat.sid != tree.root.sid && tree.is_led_outside(stat.sid) {
             let reason = format!("belongs to session {}, whose leader is not in the tree", stat.sid);
             self.block(
                 Error::new("E-SESSION", Blame::Program, reason).help("dump the tree from its session leader"),
             );
-        } else if tree.has_foreign_leader(stat.pgid) {
+        } else if stat.pgid != tree.root.pgid && tree.is_led_outside(stat.pgid) {
             let reason = format!("belongs to process group {}, whose leader is not in the tree", stat.pgid);
             self.block(
-                Error::new("E-GROUP", Blame::Program, reason).help("dump a tree that has all of the group"),
+                Error::new("E-GROUP", Blame::Program, reason).help("dump a tree that has the leader, too"),
+            );
+        }
+        if tree.branches(stat.sid) > 1 && tree.is_first_of(stat) {
+            let reason =
+                format!("session {} has no leader any more and members with several parents", stat.sid);
+            self.block(
+                Error::new("E-SESSION", Blame::Program, reason)
+                    .help("dump it in a pid namespace of its own, or end the other members"),
             );
         }
     }

@@ -119,7 +119,7 @@ const _: () = assert!(size_of::<Call>() == 64);
 
 /// What the stub needs to give a thread back by itself; stands right behind the stub's code.
 #[repr(C)]
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Saved {
     /// The registers to continue with. First, because the stub loads them by their ptrace offsets.
     pub regs: Regs,
@@ -146,6 +146,27 @@ impl Saved {
         let mut bytes: Vec<u8> = words.flat_map(u64::to_ne_bytes).collect();
         bytes.extend([self.tgid, self.tid, self.wake, self.reserved].into_iter().flat_map(u32::to_ne_bytes));
         bytes
+    }
+}
+
+impl Saved {
+    /// What [`to_bytes`](Saved::to_bytes) has written; `None` of fewer bytes.
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let regs = Regs::from_bytes(bytes.get(..super::regs::REGS_LEN)?)?;
+        let rest = bytes.get(super::regs::REGS_LEN..size_of::<Self>())?;
+        let (words, ids) = rest.split_at_checked(3 * 8)?;
+        let [mask, area, area_len] = words.as_chunks::<8>().0 else { return None };
+        let [tgid, tid, wake, reserved] = ids.as_chunks::<4>().0 else { return None };
+        Some(Saved {
+            regs,
+            mask: u64::from_ne_bytes(*mask),
+            area: u64::from_ne_bytes(*area),
+            area_len: u64::from_ne_bytes(*area_len),
+            tgid: u32::from_ne_bytes(*tgid),
+            tid: u32::from_ne_bytes(*tid),
+            wake: u32::from_ne_bytes(*wake),
+            reserved: u32::from_ne_bytes(*reserved),
+        })
     }
 }
 
@@ -202,5 +223,15 @@ mod tests {
         assert!(0 < one && one < told && told < stub().len() as u64);
         assert_eq!(stub().len() % 8, 0);
         assert!(stub_len() < 640, "must fit the vdso's tail: {}", stub_len());
+    }
+
+    #[test]
+    fn what_was_saved_is_found_again() {
+        let regs = Regs(core::array::from_fn(|i| i as u64 + 1));
+        let saved =
+            Saved { regs, mask: 40, area: 41, area_len: 42, tgid: 43, tid: 44, wake: 45, reserved: 0 };
+        let bytes = saved.to_bytes();
+        assert_eq!(Saved::from_bytes(&bytes), Some(saved));
+        assert_eq!(Saved::from_bytes(&bytes[1..]), None);
     }
 }

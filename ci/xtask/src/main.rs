@@ -10,6 +10,7 @@ use clap::{Parser, Subcommand};
 mod bench;
 mod build;
 mod check;
+mod interop;
 mod peer;
 mod setup;
 mod test;
@@ -36,6 +37,8 @@ enum Verb {
     Test,
     /// Run C tests through dump and restore
     Zdtm(zdtm::Options),
+    /// Let Debian sid's criu restore what we dump, and us what it dumps
+    Interop(interop::Options),
     /// Compare the time and memory of our `crio` with CRIU's
     Bench(bench::Options),
 }
@@ -47,6 +50,7 @@ fn main() -> ExitCode {
         Verb::Check => check::run(),
         Verb::Test => test::run(),
         Verb::Zdtm(options) => zdtm::run(options),
+        Verb::Interop(options) => interop::run(&options),
         Verb::Bench(options) => bench::run(&options),
     };
     result.unwrap_or_else(|error| {

@@ -36,6 +36,8 @@ pub(crate) enum Need {
     Git,
     /// dpkg-deb: unpacks the peer.
     Dpkg,
+    /// crit: CRIU's decoder of images.
+    Crit,
     /// rustfmt, of the toolchain in use.
     Rustfmt,
     /// clippy, of the toolchain in use.
@@ -43,7 +45,7 @@ pub(crate) enum Need {
 }
 
 impl Need {
-    const ALL: [Need; 9] = [
+    const ALL: [Need; 10] = [
         Need::Compiler,
         Need::CLibrary,
         Need::Bash,
@@ -51,6 +53,7 @@ impl Need {
         Need::Tar,
         Need::Git,
         Need::Dpkg,
+        Need::Crit,
         Need::Rustfmt,
         Need::Clippy,
     ];
@@ -64,6 +67,7 @@ impl Need {
             Need::Tar => which("tar").is_some(),
             Need::Git => which("git").is_some(),
             Need::Dpkg => which("dpkg-deb").is_some(),
+            Need::Crit => which("crit").is_some(),
             Need::Rustfmt => cargo_has("fmt"),
             Need::Clippy => cargo_has("clippy"),
         }
@@ -78,6 +82,7 @@ impl Need {
             Need::Tar => Source::Package("tar"),
             Need::Git => Source::Package("git"),
             Need::Dpkg => Source::Package("dpkg"),
+            Need::Crit => Source::Package("criu"),
             Need::Rustfmt => Source::Component("rustfmt"),
             Need::Clippy => Source::Component("clippy"),
         }

@@ -16,6 +16,14 @@ pub fn loginuid(proc: &ProcDir) -> Result<Option<u32>> {
         .map_err(|e| e.on(proc.path_of("loginuid")))
 }
 
+/// Which mappings a core dump has, core(5); `None` without CONFIG_ELF_CORE.
+pub fn coredump_filter(proc: &ProcDir) -> Result<Option<u32>> {
+    let Some(bytes) = proc.read_optional("coredump_filter")? else { return Ok(None) };
+    text::field("coredump_filter", text::chomp(&bytes), |digits| u32::try_from(text::hex(digits)?).ok())
+        .map(Some)
+        .map_err(|e| e.on(proc.path_of("coredump_filter")))
+}
+
 /// How gladly the out-of-memory killer takes it, -1000 to 1000.
 pub fn oom_score_adj(proc: &ProcDir) -> Result<i16> {
     value(proc, "oom_score_adj", text::dec)

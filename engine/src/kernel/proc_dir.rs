@@ -41,10 +41,15 @@ impl ProcDir {
         Self::open(nix::unistd::getpid().as_raw())
     }
 
-    /// Opens thread `tid` of this process: `/proc/PID/task/TID`, which has most files of `/proc/PID`.
+    /// Opens thread `tid` of this process: `/proc/PID/task/TID`, which has most files of `/proc/PID`. `E-TASK-GONE` if
+    /// there is no such thread.
     pub fn thread(&self, tid: Pid) -> Result<Self> {
         let name = format!("task/{tid}");
-        Ok(ProcDir { fd: self.open_file(&name, DIRECTORY)?, pid: tid, path: self.path_of(&name) })
+        // As for a process: a number that is not there is a thread that has ended.
+        let gone = |e| if e == Errno::ENOENT { Errno::ESRCH } else { e };
+        let fd =
+            self.open_raw(&name, DIRECTORY).map_err(gone).os(|| format!("open {}", self.path_of(&name)))?;
+        Ok(ProcDir { fd, pid: tid, path: self.path_of(&name) })
     }
 
     fn open_path(at: BorrowedFd<'_>, pid: Pid, path: String) -> Result<Self> {
@@ -199,6 +204,7 @@ mod tests {
         let tid = nix::unistd::gettid().as_raw();
         assert!(proc.list_numbers("task")?.contains(&tid));
         assert_eq!(proc.thread(tid)?.path_of("stat"), format!("/proc/{}/task/{tid}/stat", proc.pid()));
+        assert_eq!(proc.thread(1 << 29).map(|_| ()).map_err(|e| e.code()), Err("E-TASK-GONE"));
         Ok(())
     }
 }

@@ -1,7 +1,10 @@
 //! One task under construction: the steps that `construction` takes with each, in their order.
 
+use std::collections::HashSet;
 use std::ops::Range;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+
+use nix::fcntl::OFlag;
 
 use super::construction::{Built, born};
 use super::plan::{Body, Plan, TaskPlan};
@@ -10,10 +13,11 @@ use crate::check::{self, Feature};
 use crate::error::{Error, OsContext, Result};
 use crate::fault;
 use crate::image::message::{CoreEntry, CredsEntry, FdinfoEntry, FsEntry, TaskCoreEntry};
-use crate::kernel::{ProcDir, status};
+use crate::kernel::{ProcDir, attr, status};
 use crate::report::{NotKept, RestoreStats};
 use crate::resource::file::fs;
 use crate::resource::memory::restore::{self as memory_restore, Blueprint, Supplies};
+use crate::resource::memory::shared::SharedRestore;
 use crate::resource::memory::vdso::{Fit, Runtime};
 use crate::resource::task::{attributes, credentials, registers, scheduling, signals, timers};
 use crate::sys::process;
@@ -82,7 +86,7 @@ pub(super) fn memory(
         return Ok(());
     };
     built.fit = runtime.fit(&body.mm, body.pages.as_ref())?;
-    let parent = task.parent.and_then(|_| tasks.get(built.origin)).and_then(|parent| parent.body.as_ref());
+    let parent = task.parent.and_then(|parent| tasks.get(parent)).and_then(|parent| parent.body.as_ref());
     let parent = parent.map(|p| Blueprint { mm: &p.mm, pages: p.pages.as_ref(), fit: parent_fit });
     let new = Blueprint { mm: &body.mm, pages: body.pages.as_ref(), fit: &built.fit };
     let lend = |batch: &mut Batch, fds: &[RawFd]| transport.lend(batch, fds);
@@ -120,6 +124,41 @@ pub(super) fn name_and_exit(loan: &mut Loan, status: u32, process: Option<TaskCo
     }
 }
 
+/// Sets the audit login uid, which only the task itself can write (proc_loginuid_write in fs/proc/base.c). One that is
+/// set can be changed by CAP_AUDIT_CONTROL alone, and not at all if the kernel was told so: then it is told.
+pub(super) fn log_in(
+    task: &TaskPlan,
+    built: &mut Built,
+    transport: &Transport,
+    told: &mut Vec<NotKept>,
+) -> Result<()> {
+    let (Some(wanted), Some(now)) = (task.process().loginuid, attr::loginuid(&built.proc)?) else {
+        return Ok(());
+    };
+    if wanted == now {
+        return Ok(());
+    }
+    let file = built.proc.open_file("loginuid", OFlag::O_WRONLY)?;
+    let loan = &mut built.loan;
+    let mut batch = loan.batch();
+    let number = transport.lend(&mut batch, &[file.as_raw_fd()])?.first().copied().unwrap_or(-1) as u64;
+    let text = wanted.to_string();
+    let bytes = batch.put(text.as_bytes());
+    let write = batch.attempt("write of the login uid", libc::SYS_write, &[number, bytes, text.len() as u64]);
+    batch.call("close", libc::SYS_close, &[number]);
+    loan.run(&mut batch)?;
+    batch.expect_all()?;
+    if let Err(e) = batch.ret(write) {
+        told.push(NotKept {
+            pid: task.pid,
+            comm: task.comm(),
+            what: format!("audit login uid {wanted}: {e}"),
+            consequence: format!("the audit log says {now}"),
+        });
+    }
+    Ok(())
+}
+
 /// Sets working directory, root and umask.
 pub(super) fn place_in_file_system(
     built: &mut Built,
@@ -146,12 +185,14 @@ pub(super) fn place_in_file_system(
     batch.expect_all()
 }
 
-/// Installs the descriptors of a table.
+/// Installs the descriptors of a table. `asynchronous` are the descriptions for which a task has switched on O_ASYNC:
+/// the signals tell the number by which it was done, so that no other way leads to it.
 pub(super) fn install_table(
     built: &mut Built,
     files_id: u32,
     plan: &mut Plan,
     transport: &Transport,
+    asynchronous: &mut HashSet<u32>,
 ) -> Result<()> {
     let Plan { tables, files, .. } = plan;
     let entries: &[FdinfoEntry] = tables.get(&files_id).map_or(&[], Vec::as_slice);
@@ -168,7 +209,18 @@ pub(super) fn install_table(
             close_on_exec: entry.flags & libc::FD_CLOEXEC as u32 != 0,
         })
         .collect();
-    transport.install(&mut built.loan, &parcels)
+    transport.install(&mut built.loan, &parcels)?;
+    let mut batch = built.loan.batch();
+    for entry in entries {
+        if let Some(flags) = files.asynchronous(entry.id)
+            && asynchronous.insert(entry.id)
+        {
+            let args = [entry.fd.into(), libc::F_SETFL as u64, flags as u64];
+            batch.call(format!("fcntl {} F_SETFL {flags:#o}", entry.fd), libc::SYS_fcntl, &args);
+        }
+    }
+    built.loan.run(&mut batch)?;
+    batch.expect_all()
 }
 
 /// Makes a terminal the controlling one of the session that the task leads.
@@ -181,22 +233,23 @@ pub(super) fn claim_terminal(built: &mut Built, terminal: &OwnedFd, transport: &
     batch.expect_all()
 }
 
-/// Has a session leader open its own terminal by the name /dev/tty; the description is then ours.
-pub(super) fn open_own_terminal(built: &mut Built, flags: u32) -> Result<OwnedFd> {
-    let pid = built.proc.pid();
+/// Opens the controlling terminal of the task's session; `flags` are those of open(2). The path leads every opener to
+/// its own terminal, so the task opens it, and we take the description from there.
+pub(super) fn open_controlling(built: &mut Built, flags: u32) -> Result<OwnedFd> {
     let mut batch = built.loan.batch();
     let path = batch.put(b"/dev/tty\0");
-    let how = flags as i32 & !libc::O_ASYNC | libc::O_NOCTTY | libc::O_CLOEXEC;
-    let call = batch.call("open /dev/tty", libc::SYS_openat, &[libc::AT_FDCWD as u64, path, how as u64]);
+    let flags = flags as i32 & !libc::O_ASYNC | libc::O_NOCTTY | libc::O_CLOEXEC;
+    let args = [libc::AT_FDCWD as u64, path, flags as u64, 0];
+    let opened = batch.call("open /dev/tty", libc::SYS_openat, &args);
     built.loan.run(&mut batch)?;
-    let number = batch.expect(call)?;
-    let process = process::pidfd_open(pid).os(|| format!("pidfd_open {pid}"))?;
-    let fd =
-        process::pidfd_getfd(process.as_fd(), number as RawFd).os(|| format!("pidfd_getfd {pid}, {number}"));
+    let number = batch.expect(opened)?;
+    let pid = built.proc.pid();
+    let pidfd = process::pidfd_open(pid).os(|| format!("pidfd_open {pid}"))?;
+    let terminal = process::pidfd_getfd(pidfd.as_fd(), number as i32).os(|| "pidfd_getfd of /dev/tty")?;
     run(&mut built.loan, |batch| {
         batch.call("close", libc::SYS_close, &[number]);
     })?;
-    fd
+    Ok(terminal)
 }
 
 /// Sets the foreground group of the controlling terminal. A group that nobody is in any more cannot be set; the terminal
@@ -232,11 +285,12 @@ pub(super) fn complete(
     body: &Body,
     built: &mut Built,
     runtime: &Runtime,
+    shared: &SharedRestore,
     told: &mut Vec<NotKept>,
 ) -> Result<()> {
     let process = task.process();
-    memory_restore::finish(&mut built.loan, &body.mm, &built.fit)?;
-    attributes::restore_by_proc(&built.proc, &process)?;
+    memory_restore::finish(&mut built.loan, &body.mm, &built.fit, shared)?;
+    attributes::restore_by_proc(&built.proc, &process, body.mm.coredump_filter)?;
     complete_process(&process, task.pid, &mut built.loan)?;
     let last_cap = last_capability()?;
     // Every task starts with ours; most need no others.
@@ -254,7 +308,7 @@ pub(super) fn complete(
         loan.set_departure(regs, TaskPlan::thread(core).blk_sigset.unwrap_or(process.blk_sigset));
     }
     run(loan, |batch| {
-        attributes::restore_memory(batch, body.mm.dumpable, body.mm.thp_disabled == Some(true));
+        attributes::restore_memory(batch, &body.mm);
         process.timers.iter().for_each(|timers| timers::arm(batch, timers));
     })?;
     if let Fit::Same(vdso) = built.fit {

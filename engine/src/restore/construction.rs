@@ -1,7 +1,8 @@
 //! The tree under construction. Dropping it kills every task and removes what was made; [`Construction::let_go`] is the
 //! only other way out.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fs::File;
 use std::ops::Range;
 use std::sync::Arc;
@@ -10,8 +11,8 @@ use nix::fcntl::OFlag;
 use nix::sys::signal::{self, Signal};
 
 use super::build::{self, Workshop};
-use super::departed::Midwife;
-use super::plan::{OwnTerminal, Plan, TaskPlan};
+use super::dead_leader::Helper;
+use super::plan::{Body, Plan, TaskPlan};
 use super::transport::Transport;
 use crate::error::{Error, OsContext, Result};
 use crate::fault;
@@ -37,18 +38,6 @@ pub(super) struct Built {
     pub(super) fit: Fit,
     /// Its threads besides the leader.
     pub(super) threads: Vec<Pid>,
-    /// Index of the task that bore it, whose memory it has until its own is built.
-    pub(super) origin: usize,
-}
-
-impl Built {
-    /// The child that the task on loan, the one of this index, has just borne.
-    pub(super) fn of(parent: &Loan, pid: Pid, origin: usize) -> Result<Self> {
-        let proc = ProcDir::open(pid)?;
-        let mem = Arc::new(File::from(proc.open_file("mem", OFlag::O_RDWR)?));
-        let loan = parent.adopt(pid, mem)?;
-        Ok(Built { loan, proc, fit: Fit::Absent, threads: Vec::new(), origin })
-    }
 }
 
 /// The processes that were made; dropped, it kills them.
@@ -59,6 +48,21 @@ struct Guard {
 impl Drop for Guard {
     fn drop(&mut self) {
         self.pids.iter().rev().for_each(|pid| kill(*pid));
+    }
+}
+
+/// Children of ours with the pids of dead processes, whose files in /proc can be opened as long as this exists.
+struct StandIns(#[expect(dead_code, reason = "kept for its drop")] Guard);
+
+impl StandIns {
+    fn for_dead(pids: &BTreeSet<Pid>) -> Result<Self> {
+        let mut guard = Guard { pids: Vec::new() };
+        for pid in pids {
+            fork_idle(*pid, 0)
+                .os(|| format!("clone3 with pid {pid}, whose files in /proc are to be opened"))?;
+            guard.pids.push(*pid);
+        }
+        Ok(StandIns(guard))
     }
 }
 
@@ -76,19 +80,19 @@ pub(super) struct Construction {
     pub(super) told: Vec<NotKept>,
     /// Terminals that are to control sessions of the tree.
     claims: Vec<TtyClaim>,
-    /// Descriptions of /dev/tty, which only the leader of a session can open: id, session, flags.
-    own_terminals: Vec<OwnTerminal>,
-    /// Whether somebody stays to take our own terminal back.
+    /// Whether we stay to take our own terminal back.
     lends_terminal: bool,
     /// Of our own terminal, lent to the tree.
     foreground: Option<Foreground>,
+    /// Ids of sessions and groups that no task of the tree leads.
+    dead_leaders: BTreeSet<Pid>,
 }
 
 impl Construction {
     /// Makes the root: a child of ours, traced, stripped of our mappings and descriptors.
     pub(super) fn begin(mut plan: Plan, options: &RestoreOptions) -> Result<Self> {
         let transport = Transport::new(plan.free_descriptor())?;
-        let (claims, own_terminals) = plan.open_terminals()?;
+        let claims = plan.open_terminals()?;
         let root = plan.tasks.first().map_or(0, |task| task.pid);
         let flags = if options.sibling { libc::CLONE_PARENT as u64 } else { 0 };
         fork_idle(root, flags).os(|| format!("clone3 with pid {root}"))?;
@@ -106,10 +110,11 @@ impl Construction {
         runtime.relocate(&mut loan, parking)?;
         fault::point("root-settled")?;
         let keep = [area.start..area.start + area.len, runtime.range()];
-        let built =
-            BTreeMap::from([(0, Built { loan, proc, fit: Fit::Absent, threads: Vec::new(), origin: 0 })]);
+        let built = BTreeMap::from([(0, Built { loan, proc, fit: Fit::Absent, threads: Vec::new() })]);
         let (stats, told) = (RestoreStats::default(), Vec::new());
+        let dead_leaders = plan.dead_leaders();
         Ok(Construction {
+            dead_leaders,
             guard,
             plan,
             transport,
@@ -119,7 +124,6 @@ impl Construction {
             stats,
             told,
             claims,
-            own_terminals,
             lends_terminal: !options.detached,
             foreground: None,
         })
@@ -160,39 +164,23 @@ impl Construction {
 
     fn bear(&mut self, index: usize) -> Result<()> {
         let task = self.plan.tasks.get(index).ok_or_else(|| Error::bug("a task beyond the plan"))?;
-        let (parent, sid) = (task.parent.unwrap_or(0), task.sid);
-        match self.plan.midwife(index) {
-            Some(Midwife::Departed) => return self.bear_departed(sid),
-            Some(Midwife::Sibling(leader)) => return self.bear_sibling(index, leader),
-            None => {}
+        let (pid, sid, parent) = (task.pid, task.sid, task.parent.unwrap_or(0));
+        let inherits = self.plan.tasks.get(parent).is_some_and(|parent| parent.sid == sid);
+        if !inherits && self.dead_leaders.contains(&sid) {
+            return self.bear_in_dead_session(index);
         }
-        let flags = self.sharing(index, parent);
-        self.bear_by(index, parent, flags, libc::SIGCHLD as u64)
-    }
-
-    /// Has the task of the index `mother` bear one; returns when it stands still.
-    pub(super) fn bear_by(
-        &mut self,
-        index: usize,
-        mother: usize,
-        flags: u64,
-        exit_signal: u64,
-    ) -> Result<()> {
-        let pid = self.plan.tasks.get(index).map_or(0, |task| task.pid);
-        born(&mut self.task(mother)?.loan, &[pid], flags, exit_signal)?;
-        log_debug!("Task {pid} was born");
-        self.guard_also(pid);
-        fault::point("child-born")?;
-        let child = Built::of(&self.task(mother)?.loan, pid, mother)?;
-        self.built.insert(index, child);
+        let flags = self.shared_with_parent(index);
+        let child = fork(&mut self.task(parent)?.loan, pid, flags)?;
+        self.enter(index, pid, child);
         Ok(())
     }
 
-    /// What a task shares with the one that bears it, as CLONE_*.
-    pub(super) fn sharing(&self, index: usize, with: usize) -> u64 {
-        let shares = |of: fn(&super::plan::Body) -> u32| {
+    /// `CLONE_*` flags for what a task shares with its parent.
+    pub(super) fn shared_with_parent(&self, index: usize) -> u64 {
+        let parent = self.plan.tasks.get(index).and_then(|task| task.parent).unwrap_or(0);
+        let shares = |of: fn(&Body) -> u32| {
             let id = |i: usize| self.plan.tasks.get(i).and_then(|t| t.body.as_ref()).map(of);
-            id(index).is_some() && id(index) == id(with)
+            id(index).is_some() && id(index) == id(parent)
         };
         let kinds: [(bool, i32); 2] = [
             (shares(|body| body.ids.files_id), libc::CLONE_FILES),
@@ -201,21 +189,28 @@ impl Construction {
         kinds.iter().filter(|(on, _)| *on).fold(0, |all, (_, flag)| all | *flag as u64)
     }
 
-    /// Has the process killed if the restore fails.
-    pub(super) fn guard_also(&mut self, pid: Pid) {
+    /// A task of the plan exists.
+    pub(super) fn enter(&mut self, index: usize, pid: Pid, child: Built) {
+        log_debug!("Task {pid} was born");
+        self.guard.pids.push(pid);
+        self.built.insert(index, child);
+    }
+
+    /// This process, too, must not outlive a failure.
+    pub(super) fn guard_too(&mut self, pid: Pid) {
         self.guard.pids.push(pid);
     }
 
-    /// For a process that is gone.
-    pub(super) fn guard_no_longer(&mut self, pid: Pid) {
+    /// This process is gone.
+    pub(super) fn unguard(&mut self, pid: Pid) {
         self.guard.pids.retain(|p| *p != pid);
     }
 
     fn build_memory(&mut self, index: usize) -> Result<()> {
         let Construction { plan, transport, built, runtime, keep, stats, .. } = self;
-        let origin = built.get(&index).map(|task| task.origin);
+        let parent = plan.tasks.get(index).and_then(|task| task.parent);
         let parent_fit =
-            origin.and_then(|origin| built.get(&origin)).map_or(Fit::Absent, |origin| origin.fit.clone());
+            parent.and_then(|parent| built.get(&parent)).map_or(Fit::Absent, |parent| parent.fit.clone());
         let Some(built) = built.get_mut(&index) else { return Ok(()) };
         build::memory(plan, index, built, &parent_fit, Workshop { transport, runtime, keep, stats })?;
         fault::point("memory-built")
@@ -228,8 +223,7 @@ impl Construction {
         }
         let pid = task.pid;
         let stays = |t: &TaskPlan| t.parent == Some(index) && t.sid != pid && t.sid != t.pid;
-        let early = self.plan.tasks.iter().enumerate();
-        let early = early.filter(|(i, t)| stays(t) && self.plan.midwife(*i).is_none()).map(|(i, _)| i);
+        let early = self.plan.tasks.iter().enumerate().filter(|(_, t)| stays(t)).map(|(i, _)| i);
         // Children that are in the session of before can only be born before.
         for child in early.collect::<Vec<_>>() {
             self.bear(child)?;
@@ -243,6 +237,8 @@ impl Construction {
 
     /// Puts tasks into their process groups, lets zombies exit.
     pub(super) fn group(&mut self) -> Result<()> {
+        let leaders: HashSet<Pid> = self.plan.tasks.iter().map(|task| task.pid).collect();
+        let own = nix::unistd::getpgrp().as_raw();
         let order = |leads: bool| {
             let tasks = self.plan.tasks.iter().enumerate();
             tasks
@@ -250,12 +246,19 @@ impl Construction {
                 .map(|(i, t)| (i, t.pgid, t.sid == t.pid))
                 .collect::<Vec<_>>()
         };
-        let order = [order(true), order(false)].concat();
-        let helpers = self.lead_groups()?;
-        for (index, pgid, session_leader) in order {
+        let mut helpers: BTreeMap<Pid, Helper> = BTreeMap::new();
+        for (index, pgid, session_leader) in order(true).into_iter().chain(order(false)) {
             // A session leader leads its group already; our own group is inherited.
-            if session_leader || self.plan.is_callers(pgid) {
+            if session_leader || (pgid == own && !leaders.contains(&pgid)) {
                 continue;
+            }
+            if self.dead_leaders.contains(&pgid) {
+                if self.is_in_group(index, pgid)? {
+                    continue;
+                }
+                if let Entry::Vacant(helper) = helpers.entry(pgid) {
+                    helper.insert(self.named(index, |this| this.lead_dead_group(index, pgid))?);
+                }
             }
             self.named(index, |this| {
                 build::run(&mut this.task(index)?.loan, |batch| {
@@ -263,9 +266,8 @@ impl Construction {
                 })
             })?;
         }
-        for (parent, helper) in helpers {
-            self.dismiss(parent, helper)?;
-        }
+        helpers.into_values().try_for_each(|helper| self.dismiss(helper))?;
+        self.open_controlling_terminals()?;
         self.set_foreground()?;
         for index in (0..self.plan.tasks.len()).rev() {
             let zombie = self.plan.tasks.get(index).is_some_and(|task| task.body.is_none());
@@ -276,34 +278,87 @@ impl Construction {
         Ok(())
     }
 
+    fn is_in_group(&mut self, index: usize, pgid: Pid) -> Result<bool> {
+        let pid = nix::unistd::Pid::from_raw(self.task(index)?.proc.pid());
+        let group = nix::unistd::getpgid(Some(pid)).os(|| format!("getpgid {pid}"))?;
+        Ok(group.as_raw() == pgid)
+    }
+
     fn exit(&mut self, index: usize) -> Result<()> {
         let status = self.plan.tasks.get(index).map_or(0, |task| task.process().exit_code);
         let Some(mut built) = self.built.remove(&index) else { return Ok(()) };
         let pid = built.proc.pid();
         build::name_and_exit(&mut built.loan, status, self.plan.tasks.get(index).map(TaskPlan::process))?;
         built.loan.forget();
-        self.guard_no_longer(pid);
+        self.guard.pids.retain(|p| *p != pid);
         Ok(())
     }
 
     /// Places every task in the file system, then opens every description once and installs it in the tables that have
     /// it. A task borrows descriptors for its place, so no table, which tasks may share, can be filled before.
     pub(super) fn open_files(&mut self) -> Result<()> {
+        self.log_in()?;
+        let stand_ins = StandIns::for_dead(&self.plan.files.dead_processes())?;
+        // Before any table is filled: descriptors are lent to tasks that have nothing open, and tables may be shared.
+        self.with_bodies(|plan, transport, built, body| {
+            build::place_in_file_system(built, &body.fs, plan, transport)
+        })?;
+        let (mut done, mut asynchronous) = (HashSet::new(), HashSet::new());
+        self.with_bodies(|plan, transport, built, body| match done.insert(body.ids.files_id) {
+            true => build::install_table(built, body.ids.files_id, plan, transport, &mut asynchronous),
+            false => Ok(()),
+        })?;
+        drop(stand_ins);
+        Ok(())
+    }
+
+    /// Gives tasks their audit login uid, before they have anything open or lose a privilege.
+    fn log_in(&mut self) -> Result<()> {
         for index in 0..self.plan.tasks.len() {
             self.named(index, |this| {
-                let Construction { plan, transport, built, .. } = this;
-                let (Some(built), Some(fs)) = (built.get_mut(&index), plan.fs(index)) else { return Ok(()) };
-                build::place_in_file_system(built, &fs, plan, transport)
+                let Construction { plan, transport, built, told, .. } = this;
+                match (plan.tasks.get(index), built.get_mut(&index)) {
+                    (Some(task), Some(built)) => build::log_in(task, built, transport, told),
+                    _ => Ok(()),
+                }
             })?;
         }
-        let mut done = HashSet::new();
+        Ok(())
+    }
+
+    /// Does something with every task that is no zombie.
+    fn with_bodies(
+        &mut self,
+        mut work: impl FnMut(&mut Plan, &Transport, &mut Built, &Body) -> Result<()>,
+    ) -> Result<()> {
         for index in 0..self.plan.tasks.len() {
             self.named(index, |this| {
                 let Construction { plan, transport, built, .. } = this;
-                let (Some(built), Some(table)) = (built.get_mut(&index), plan.table(index)) else {
-                    return Ok(());
-                };
-                if done.insert(table) { build::install_table(built, table, plan, transport) } else { Ok(()) }
+                let Some(built) = built.get_mut(&index) else { return Ok(()) };
+                // Taken out, because the files of the plan change while they are opened.
+                let body = plan.tasks.get_mut(index).and_then(|task| task.body.take());
+                let Some(body) = body else { return Ok(()) };
+                let done = work(plan, transport, built, &body);
+                if let Some(task) = plan.tasks.get_mut(index) {
+                    task.body = Some(body);
+                }
+                done
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Opens /dev/tty in the sessions that have it open, where only their members can. While the claims last: a terminal
+    /// that nothing else holds open is taken from its session.
+    fn open_controlling_terminals(&mut self) -> Result<()> {
+        for (id, sid, flags) in self.plan.files.opened_in_sessions()? {
+            let member = |index: &usize| self.plan.tasks.get(*index).is_some_and(|task| task.sid == sid);
+            let index = self.built.keys().copied().find(member).ok_or_else(|| {
+                Error::image("files.img", format!("/dev/tty is open in session {sid}, where no task is left"))
+            })?;
+            self.named(index, |this| {
+                let terminal = build::open_controlling(this.task(index)?, flags)?;
+                this.plan.files.provide(id, terminal)
             })?;
         }
         Ok(())
@@ -335,24 +390,21 @@ impl Construction {
                 if left.insert(body.ids.files_id) {
                     build::run(&mut built.loan, |batch| transport.leave(batch))?;
                 }
-                build::complete(task, body, built, runtime, told)?;
+                build::complete(task, body, built, runtime, &plan.shared, told)?;
                 fault::point("task-completed")
             })?;
         }
         Ok(())
     }
 
-    /// Makes the session's terminal the controlling one, before children inherit that. Only now can it be opened by its
-    /// other name, /dev/tty.
+    /// Makes the session's terminal the controlling one, before children inherit that.
     fn claim_terminal(&mut self, index: usize, sid: Pid) -> Result<()> {
-        let Construction { plan, transport, built, claims, own_terminals, .. } = self;
+        let Construction { transport, built, claims, .. } = self;
         let Some(built) = built.get_mut(&index) else { return Ok(()) };
-        let Some(claim) = claims.iter().find(|claim| claim.sid == sid) else { return Ok(()) };
-        build::claim_terminal(built, &claim.terminal, transport)?;
-        for own in own_terminals.iter().filter(|own| own.sid == sid) {
-            plan.files.provide(own.id, build::open_own_terminal(built, own.flags)?, own.flags)?;
+        match claims.iter().find(|claim| claim.sid == sid) {
+            Some(claim) => build::claim_terminal(built, &claim.terminal, transport),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     /// Sets the foreground groups of terminals, now that the groups exist.
@@ -452,6 +504,23 @@ fn places(plan: &Plan, vmas: &[Vma]) -> Result<(Area, u64)> {
     taken.push(area.start..area.start + area.len);
     let parking = hole(&taken, 1 << 20)?;
     Ok((area, parking.start))
+}
+
+/// Makes a child of the task on loan; a sibling with CLONE_PARENT, which takes the exit signal of the caller.
+pub(super) fn fork(parent: &mut Loan, pid: Pid, flags: u64) -> Result<Built> {
+    let exit_signal = if flags & libc::CLONE_PARENT as u64 != 0 { 0 } else { libc::SIGCHLD as u64 };
+    born(parent, &[pid], flags, exit_signal)?;
+    // Until the construction knows it, a failure must not leave it behind.
+    adopt(parent, pid).inspect_err(|_| kill(pid))
+}
+
+/// Borrows the child that the task on loan has just forked.
+fn adopt(parent: &Loan, pid: Pid) -> Result<Built> {
+    fault::point("child-born")?;
+    let proc = ProcDir::open(pid)?;
+    let mem = Arc::new(File::from(proc.open_file("mem", OFlag::O_RDWR)?));
+    let loan = parent.adopt(pid, mem)?;
+    Ok(Built { loan, proc, fit: Fit::Absent, threads: Vec::new() })
 }
 
 /// Has the task on loan call clone3 for each of the wanted ids; returns when all newborns stand still.

@@ -58,18 +58,6 @@ pub(super) struct Plan {
     pub(super) tables: HashMap<u32, Vec<FdinfoEntry>>,
     pub(super) files: FileRestore,
     pub(super) shared: SharedRestore,
-    /// Session and process group of ours that the tree joins.
-    callers: Option<(Pid, Pid)>,
-}
-
-/// A description of /dev/tty.
-#[derive(Debug)]
-pub(super) struct OwnTerminal {
-    pub(super) id: u32,
-    /// The session whose leader has to open it.
-    pub(super) sid: Pid,
-    /// For open(2).
-    pub(super) flags: u32,
 }
 
 impl TaskPlan {
@@ -97,16 +85,6 @@ impl TaskPlan {
 }
 
 impl Plan {
-    /// Working directory, root and umask of a living task.
-    pub(super) fn fs(&self, index: usize) -> Option<FsEntry> {
-        self.tasks.get(index)?.body.as_ref().map(|body| body.fs.clone())
-    }
-
-    /// The number of a living task's descriptor table.
-    pub(super) fn table(&self, index: usize) -> Option<u32> {
-        self.tasks.get(index)?.body.as_ref().map(|body| body.ids.files_id)
-    }
-
     /// Reads all images of the directory.
     pub(super) fn load(options: &RestoreOptions) -> Result<Self> {
         let images = ImageDir::open(&options.places.images_dir)?;
@@ -130,7 +108,7 @@ impl Plan {
             &images,
             tasks.iter().filter_map(|t| t.body.as_ref()).flat_map(|b| &b.mm.vmas),
         )?;
-        let mut plan = Plan { tasks, tables, files, shared, callers: None };
+        let mut plan = Plan { tasks, tables, files, shared };
         plan.join_callers_job(options)?;
         Ok(plan)
     }
@@ -138,13 +116,25 @@ impl Plan {
     /// Finds everything that stands in the way; one error that names them all.
     pub(super) fn check(&mut self) -> Result<()> {
         let mut problems = self.files.check();
-        let threads = self.tasks.iter().flat_map(|task| task.threads.iter()).map(|(tid, _)| *tid);
+        let own: BTreeSet<Pid> =
+            self.tasks.iter().flat_map(|task| &task.threads).map(|(tid, _)| *tid).collect();
+        let dead = self.files.dead_processes();
         let until = Instant::now() + REAPING_TIME;
-        problems.extend(threads.chain(self.departed()).filter_map(|tid| in_use(tid, until)));
-        problems.extend(self.check_departed());
+        let leaders = self.dead_leaders();
+        problems.extend(own.iter().chain(&dead).chain(&leaders).filter_map(|tid| in_use(*tid, until)));
+        problems.extend(dead.intersection(&own).map(|pid| reused(*pid)));
         let mut problems = problems.into_iter();
         let Some(first) = problems.next() else { return Ok(()) };
         Err(problems.fold(first, |all, next| all.detail(format!("also: {}", next.headline()))))
+    }
+
+    /// Ids of sessions and groups whose leaders ended before the dump: for a moment some process has to have them.
+    pub(super) fn dead_leaders(&self) -> BTreeSet<Pid> {
+        let pids: HashSet<Pid> = self.tasks.iter().map(|task| task.pid).collect();
+        let (own_sid, own_pgid) = callers_job();
+        let sessions = self.tasks.iter().map(|task| task.sid).filter(|sid| *sid != own_sid);
+        let groups = self.tasks.iter().map(|task| task.pgid).filter(|pgid| *pgid != own_pgid);
+        sessions.chain(groups).filter(|id| *id != 0 && !pids.contains(id)).collect()
     }
 
     /// All addresses that mappings of any task take.
@@ -159,25 +149,13 @@ impl Plan {
         (0..).find(|number| !used.contains(number)).unwrap_or(0) as i32
     }
 
-    /// Whether this is the session or process group that we are in and the tree joins.
-    pub(super) fn is_callers(&self, id: Pid) -> bool {
-        self.callers.is_some_and(|(sid, pgid)| id == sid || id == pgid)
-    }
-
-    /// Opens all terminals, with their settings and unread input. Returns those that are to control a session, and the
-    /// descriptions that only a task of a session can open.
-    pub(super) fn open_terminals(&mut self) -> Result<(Vec<TtyClaim>, Vec<OwnTerminal>)> {
-        let ids: Vec<u32> =
-            self.files.entries().filter(|entry| entry.tty.is_some()).map(|entry| entry.id).collect();
-        let mut own = Vec::new();
-        for id in ids {
-            let opener = self.files.is_opened_by_leader(id)?;
-            own.extend(opener.map(|(sid, flags)| OwnTerminal { id, sid, flags }));
-        }
+    /// Opens all terminals, with their settings and unread input; returns those that are to control a session.
+    pub(super) fn open_terminals(&mut self) -> Result<Vec<TtyClaim>> {
+        self.files.open_terminals()?;
         self.files.finish_terminals()?;
         let leaders: Vec<Pid> =
             self.tasks.iter().filter(|task| task.sid == task.pid).map(|task| task.pid).collect();
-        Ok((self.files.claims(&leaders)?, own))
+        self.files.claims(&leaders)
     }
 
     /// `--shell-job`: session and group that were the shell's become ours.
@@ -197,8 +175,7 @@ impl Plan {
             .task(root.pid, &root.comm())
             .help("add --shell-job to restore it as a job of this shell"));
         }
-        let own_sid = nix::unistd::getsid(None).map_or(0, nix::unistd::Pid::as_raw);
-        let own_pgid = nix::unistd::getpgrp().as_raw();
+        let (own_sid, own_pgid) = callers_job();
         for task in &mut self.tasks {
             if task.sid == sid {
                 task.sid = own_sid;
@@ -207,9 +184,19 @@ impl Plan {
                 }
             }
         }
-        self.callers = Some((own_sid, own_pgid));
         Ok(())
     }
+}
+
+/// Our own session and group.
+pub(super) fn callers_job() -> (Pid, Pid) {
+    (nix::unistd::getsid(None).map_or(0, nix::unistd::Pid::as_raw), nix::unistd::getpgrp().as_raw())
+}
+
+/// A file in /proc of a process that is gone can only be opened while nobody of the tree has its pid.
+fn reused(pid: Pid) -> Error {
+    let reason = "is the pid of a task of the tree, and of a dead process whose file in /proc was open";
+    Error::new("E-PID-REUSED", Blame::Program, reason).on(format!("pid {pid}"))
 }
 
 /// The task that has this id. One that has ended has it until its parent waits for it, which takes init a moment after

@@ -47,6 +47,33 @@ pub fn sched_setattr(tid: i32, attr: &SchedAttr) -> io::Result<()> {
     check(unsafe { libc::syscall(libc::SYS_sched_setattr, tid, &raw const attr, 0) }).map(drop)
 }
 
+/// The nice value of a thread, -20 to 19, also while its policy has no use for it.
+pub fn nice(tid: i32) -> io::Result<i32> {
+    // SAFETY: no memory is passed. The system call, unlike the C library's function, returns 20 - nice.
+    check(unsafe { libc::syscall(libc::SYS_getpriority, libc::PRIO_PROCESS, tid) })
+        .map(|value| 20 - value as i32)
+}
+
+/// Sets what [`nice`] reads.
+pub fn set_nice(tid: i32, nice: i32) -> io::Result<()> {
+    // SAFETY: no memory is passed.
+    check(unsafe { libc::syscall(libc::SYS_setpriority, libc::PRIO_PROCESS, tid, nice) }).map(drop)
+}
+
+const PR_SCHED_CORE: i32 = 62;
+const PR_SCHED_CORE_GET: i32 = 0;
+const PIDTYPE_PID: i32 = 0;
+
+/// The core scheduling cookie of a thread, 0 for none. EINVAL without CONFIG_SCHED_CORE, ENODEV without SMT.
+pub fn core_cookie(tid: i32) -> io::Result<u64> {
+    let mut cookie = 0u64;
+    // SAFETY: the kernel writes one word, which outlives the call.
+    let ret = unsafe {
+        libc::syscall(libc::SYS_prctl, PR_SCHED_CORE, PR_SCHED_CORE_GET, tid, PIDTYPE_PID, &raw mut cookie)
+    };
+    check(ret).map(|_| cookie)
+}
+
 /// CPUs that a thread may run on, as 32-bit words, lowest CPU first.
 pub fn affinity(tid: i32) -> io::Result<Vec<u32>> {
     let mut words = vec![0u32; 2048];

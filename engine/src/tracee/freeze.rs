@@ -11,6 +11,9 @@ use crate::kernel::stat::State;
 use crate::kernel::{Pid, ProcDir, children, stat, status, tasks};
 use crate::sys::ptrace::{self, Stop};
 
+/// include/linux/sched.h: set before anything of a task is taken down.
+const PF_EXITING: u32 = 4;
+
 /// A stopped process, or a zombie.
 #[derive(Debug)]
 pub struct FrozenTask {
@@ -75,6 +78,18 @@ impl Frozen {
         &self.tasks
     }
 
+    /// Replaces an error by its cause, if that is the death of a task, which shows in many ways.
+    pub fn explain(&self, error: Error) -> Error {
+        match self.tasks.iter().find(|task| task.has_died()) {
+            Some(task) if error.code() != "E-TASK-GONE" => {
+                Error::new("E-TASK-GONE", Blame::Environment, "was killed while it was being dumped")
+                    .task(task.pid, &task.comm)
+                    .detail(error.headline())
+            }
+            _ => error,
+        }
+    }
+
     /// Ends the freeze; every task meets its fate even if one of them fails.
     pub fn release(mut self, fate: Fate) -> Result<()> {
         self.let_go(fate)
@@ -90,7 +105,32 @@ impl Frozen {
         let comm = String::from_utf8_lossy(&stat.comm).escape_debug().to_string();
         let zombie = stat.state == State::Zombie;
         self.tasks.push(FrozenTask { pid, comm, proc, threads: Vec::new(), stopped_by: None, zombie });
-        self.stop_new_threads(self.tasks.len() - 1)?;
+        match self.stop_new_threads(self.tasks.len() - 1) {
+            Err(e) if e.code() != "E-TASK-GONE" => return Err(e),
+            _ => {}
+        }
+        self.settle_last()
+    }
+
+    /// A task that exits while it is seized has no thread left to stop: it is a zombie by now, or reaped.
+    fn settle_last(&mut self) -> Result<bool> {
+        let Some(task) = self.tasks.last_mut() else { return Ok(false) };
+        if task.zombie || !task.threads.is_empty() {
+            return Ok(true);
+        }
+        let alone = self.tasks.len() == 1;
+        let Some(task) = self.tasks.last_mut() else { return Ok(false) };
+        match stat::read(&task.proc) {
+            Ok(stat) if stat.state == State::Zombie => task.zombie = true,
+            Err(e) if e.code() == "E-TASK-GONE" && !alone => {
+                self.tasks.pop();
+                return Ok(false);
+            }
+            Err(e) => return Err(e),
+            Ok(_) => {
+                return Err(Error::bug(format!("task {} runs, but no thread of it was found", task.pid)));
+            }
+        }
         Ok(true)
     }
 
@@ -144,13 +184,31 @@ impl Drop for Frozen {
 }
 
 impl FrozenTask {
+    fn has_died(&self) -> bool {
+        match stat::read(&self.proc) {
+            Ok(stat) => !self.zombie && (stat.state == State::Zombie || stat.flags & PF_EXITING != 0),
+            Err(error) => error.code() == "E-TASK-GONE",
+        }
+    }
+
     /// False when the thread ended meanwhile.
     fn seize(&self, tid: Pid) -> Result<bool> {
         let attempt = ptrace::seize(tid, ptrace::O_TRACESYSGOOD).and_then(|()| ptrace::interrupt(tid));
         match attempt {
             Ok(()) => Ok(true),
             Err(e) if e.raw_os_error() == Some(libc::ESRCH) => Ok(false),
+            // A thread on its way out refuses (ptrace_attach in kernel/ptrace.c looks at exit_state).
+            Err(_) if self.is_ending(tid) => Ok(false),
             Err(e) => Err(self.unseizable(tid, e)),
+        }
+    }
+
+    /// Whether the thread is gone or going, without being a leader that others outlive.
+    fn is_ending(&self, tid: Pid) -> bool {
+        match self.proc.thread(tid).and_then(|thread| stat::read(&thread)) {
+            Ok(stat) if tid == self.pid && stat.num_threads > 1 => false,
+            Ok(stat) => matches!(stat.state, State::Zombie | State::Dead),
+            Err(e) => e.code() == "E-TASK-GONE",
         }
     }
 
@@ -227,7 +285,12 @@ impl FrozenTask {
             if fate == Fate::Kill {
                 while !matches!(ptrace::wait(*tid), Ok(Stop::Exited(_)) | Err(_)) {}
             } else {
-                result = result.and(ptrace::detach(*tid).os(named("PTRACE_DETACH")));
+                let detached = ptrace::detach(*tid);
+                if detached.is_err() {
+                    // It has died, and its parent is told when its tracer knows.
+                    let _ = ptrace::poll(*tid);
+                }
+                result = result.and(detached.os(named("PTRACE_DETACH")));
             }
         }
         result

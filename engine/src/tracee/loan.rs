@@ -3,6 +3,13 @@
 //! Order is what makes this safe against our own death: the stub and the thread's state are in place before its
 //! registers change, the registers before the mask; on the way back mask, registers, stub. At each point between, the
 //! kernel's detach lets the thread either go on as it was or run the rescue code.
+//!
+//! A loan passes from one thread of a process to the next while the area stays mapped. Some thread must be in a stub all
+//! that time, or nobody would unmap the area; so there are two stubs where the vdso has room, and the next thread goes
+//! out before the last comes home. Where there is room for one only, the area is unmapped between.
+//!
+//! A process that is stopped (job control) when we are killed can run the rescue code only when it is continued. Until
+//! then, the next loan finds the thread in the stub and gives it back first ([`Loan::take`]).
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -13,11 +20,17 @@ use arch::{Regs, Saved};
 use super::batch::{Area, Batch};
 use crate::error::{Blame, Error, OsContext, Result};
 use crate::fault;
+use crate::log_info;
 use crate::sys::process::{read_memory, write_memory};
 use crate::sys::ptrace::{self, Rseq, Stop};
 
 const NT_PRSTATUS: u32 = 1;
 const ALL_SIGNALS: u64 = !0;
+
+/// Bytes of a stub with what it saves, from one to the next.
+pub(super) fn slot_len() -> u64 {
+    arch::stub_len().next_multiple_of(16) as u64
+}
 
 /// Signals without effect where they are not handled, in order of preference.
 const WAKE_CANDIDATES: [i32; 3] = [libc::SIGURG, libc::SIGWINCH, libc::SIGCHLD];
@@ -29,8 +42,10 @@ pub struct Site {
     pub pid: i32,
     /// Its /proc/PID/mem, open for reading and writing.
     pub mem: Arc<File>,
-    /// Where the stub goes: in the unused tail of the vdso.
+    /// Where the stubs go: in the unused tail of the vdso.
     pub stub: u64,
+    /// How many there is room for: 1 or 2.
+    pub slots: u64,
     /// Where the area goes: a hole of the address space.
     pub area: Area,
     /// The signal that reports the end of a batch, 0 for none.
@@ -51,6 +66,8 @@ impl Site {
 #[derive(Debug)]
 pub struct Loan {
     site: Site,
+    /// Which of the stubs the thread is in.
+    slot: u64,
     tid: i32,
     regs: Regs,
     rseq: Rseq,
@@ -71,31 +88,23 @@ enum State {
 }
 
 impl Loan {
-    /// Borrows the stopped thread `tid` of the process and maps the area in it.
+    /// Borrows the stopped thread `tid` of the process and maps the area in it. All its threads must stand still.
     pub fn take(site: Site, tid: i32) -> Result<Self> {
-        let mut tail = vec![0; arch::stub_len()];
+        let mut tail = vec![0; (site.slots * slot_len()) as usize];
         site.mem.read_exact_at(&mut tail, site.stub).os(|| format!("read the vdso of {}", site.pid))?;
+        let left = recover(&site, &mut tail)?;
         let (regs, rseq) = departure(site.pid, tid)?;
-        let mut loan = Loan { site, tid, regs, rseq, mask: 0, tail, born: Vec::new(), state: State::Home };
-        loan.site
-            .mem
-            .write_all_at(arch::stub(), loan.site.stub)
-            .os(|| format!("write the vdso of {}", loan.site.pid))?;
+        let mut loan =
+            Loan { site, slot: 0, tid, regs, rseq, mask: 0, tail, born: Vec::new(), state: State::Home };
+        for slot in 0..loan.site.slots {
+            loan.write_vdso(arch::stub(), loan.site.stub + slot * slot_len())?;
+        }
         fault::point("stub-written")?;
         loan.send_out(tid)?;
-        let Area { start, len } = loan.site.area;
-        let (prot, flags) = (
-            libc::PROT_READ | libc::PROT_WRITE,
-            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED_NOREPLACE,
-        );
-        let (nr, args) = arch::syscall::mmap(start, len, prot as u64, flags as u64, -1, 0);
-        let mapped = loan.run_one(nr, args)?;
-        if mapped != start as i64 {
-            return Err(Error::os(
-                format!("mmap {len} bytes in task {}", loan.site.pid),
-                std::io::Error::from_raw_os_error(-mapped as i32),
-            ));
+        for Area { start, len } in left {
+            loan.run_one(libc::SYS_munmap as u64, [start, len, 0, 0, 0, 0])?;
         }
+        loan.map_area()?;
         fault::point("area-mapped")?;
         Ok(loan)
     }
@@ -105,6 +114,7 @@ impl Loan {
     pub fn adopt(&self, pid: i32, mem: Arc<File>) -> Result<Self> {
         let mut child = Loan {
             site: Site { pid, mem, ..self.site.clone() },
+            slot: self.slot,
             tid: pid,
             regs: registers(pid)?,
             rseq: Rseq::default(),
@@ -126,7 +136,7 @@ impl Loan {
             self.tid,
             &arch::enter_one(
                 &self.regs,
-                self.site.stub,
+                self.stub(),
                 libc::SYS_mremap as u64,
                 [from, len, len, flags, to, 0],
             ),
@@ -189,10 +199,22 @@ impl Loan {
 
     /// Gives this thread back and borrows `tid` of the same process instead.
     pub fn switch(&mut self, tid: i32) -> Result<()> {
-        self.call_home()?;
-        (self.regs, self.rseq) = departure(self.site.pid, tid)?;
-        self.send_out(tid)?;
-        fault::point("thread-switched")
+        if self.site.slots == 1 {
+            self.unmap_area()?;
+            self.call_home()?;
+            (self.regs, self.rseq) = departure(self.site.pid, tid)?;
+            self.send_out(tid)?;
+            self.map_area()?;
+            return fault::point("thread-switched");
+        }
+        let (last, regs, mask) = (self.tid, self.regs, self.mask);
+        let (next_regs, next_rseq) = departure(self.site.pid, tid)?;
+        self.slot ^= 1;
+        (self.regs, self.rseq) = (next_regs, next_rseq);
+        let sent = self.send_out(tid);
+        let passed = fault::point("thread-switched");
+        let home = bring_home(last, &regs, mask);
+        sent.and(passed).and(home)
     }
 
     /// Runs the batch in the borrowed thread; results are then in the batch. A failed call does not stop the others.
@@ -209,7 +231,7 @@ impl Loan {
         let (first, end) = batch.span()?;
         self.write(batch.area().start, batch.data())?;
         self.write(first, &batch.calls_to_bytes())?;
-        let regs = arch::enter(&self.regs, self.site.stub, first, end);
+        let regs = arch::enter(&self.regs, self.stub(), first, end);
         self.go(&regs)
     }
 
@@ -246,7 +268,7 @@ impl Loan {
 
     /// Sets the thread going with one call from which it will not come back.
     pub fn start_one(&mut self, nr: u64, args: [u64; 6]) -> Result<()> {
-        let regs = arch::enter_one(&self.regs, self.site.stub, nr, args);
+        let regs = arch::enter_one(&self.regs, self.stub(), nr, args);
         self.go(&regs)
     }
 
@@ -299,14 +321,10 @@ impl Loan {
             wake: self.site.wake,
             reserved: 0,
         };
-        let at = self.site.stub + arch::stub().len() as u64;
-        self.site
-            .mem
-            .write_all_at(&saved.to_bytes(), at)
-            .os(|| format!("write the vdso of {}", self.site.pid))?;
+        self.write_vdso(&saved.to_bytes(), self.stub() + arch::stub().len() as u64)?;
         self.state = State::Out;
         // The stub with nothing to do: the rescue works from here on.
-        set_registers(tid, &arch::enter(&self.regs, self.site.stub, 0, 0))?;
+        set_registers(tid, &arch::enter(&self.regs, self.stub(), 0, 0))?;
         fault::point("registers-changed")?;
         let mask = match self.site.wake {
             0 => ALL_SIGNALS,
@@ -318,13 +336,33 @@ impl Loan {
 
     fn call_home(&mut self) -> Result<()> {
         if self.state == State::Out {
-            ptrace::set_sigmask(self.tid, self.mask).os(|| format!("PTRACE_SETSIGMASK {}", self.tid))?;
-            let passed = fault::point("mask-restored");
-            set_registers(self.tid, &self.regs)?;
             self.state = State::Home;
-            return passed.and_then(|()| fault::point("registers-restored"));
+            bring_home(self.tid, &self.regs, self.mask)?;
         }
         Ok(())
+    }
+
+    fn map_area(&mut self) -> Result<()> {
+        let Area { start, len } = self.site.area;
+        let (prot, flags) = (
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED_NOREPLACE,
+        );
+        let (nr, args) = arch::syscall::mmap(start, len, prot as u64, flags as u64, -1, 0);
+        let mapped = self.run_one(nr, args)?;
+        if mapped != start as i64 {
+            return Err(Error::os(
+                format!("mmap {len} bytes in task {}", self.site.pid),
+                std::io::Error::from_raw_os_error(-mapped as i32),
+            ));
+        }
+        Ok(())
+    }
+
+    fn unmap_area(&mut self) -> Result<()> {
+        let Area { start, len } = self.site.area;
+        self.run_one(libc::SYS_munmap as u64, [start, len, 0, 0, 0, 0])?;
+        fault::point("area-unmapped")
     }
 
     fn give_back(&mut self) -> Result<()> {
@@ -332,16 +370,20 @@ impl Loan {
             return Ok(());
         }
         if self.state == State::Out {
-            let Area { start, len } = self.site.area;
-            self.run_one(libc::SYS_munmap as u64, [start, len, 0, 0, 0, 0])?;
-            fault::point("area-unmapped")?;
+            self.unmap_area()?;
         }
-        self.call_home()?;
+        // What is left to do is done in any case.
+        let home = self.call_home();
         self.state = State::Gone;
-        self.site
-            .mem
-            .write_all_at(&self.tail, self.site.stub)
-            .os(|| format!("write the vdso of {}", self.site.pid))
+        home.and(self.write_vdso(&self.tail, self.site.stub))
+    }
+
+    fn stub(&self) -> u64 {
+        self.site.stub + self.slot * slot_len()
+    }
+
+    fn write_vdso(&self, bytes: &[u8], at: u64) -> Result<()> {
+        self.site.mem.write_all_at(bytes, at).os(|| format!("write the vdso of {}", self.site.pid))
     }
 
     fn go(&mut self, regs: &Regs) -> Result<()> {
@@ -358,7 +400,7 @@ impl Loan {
     }
 
     fn wait_until_told(&mut self) -> Result<()> {
-        let told = self.site.stub + arch::told();
+        let told = self.stub() + arch::told();
         let mut leaving = false;
         loop {
             let stop = ptrace::wait(self.tid).os(|| format!("wait for {}", self.tid))?;
@@ -412,6 +454,36 @@ impl Drop for Loan {
         // Called on the way out of a failure, which is the one to report. A thread that cannot be given back has died.
         let _ = self.give_back();
     }
+}
+
+/// Puts mask and registers of a thread back, in this order. A failure of ours does not keep it.
+fn bring_home(tid: i32, regs: &Regs, mask: u64) -> Result<()> {
+    ptrace::set_sigmask(tid, mask).os(|| format!("PTRACE_SETSIGMASK {tid}"))?;
+    let passed = fault::point("mask-restored");
+    set_registers(tid, regs)?;
+    passed.and_then(|()| fault::point("registers-restored"))
+}
+
+/// Gives back the threads that a killed crio has left in a stub, and wipes it. Returns areas that are still mapped.
+fn recover(site: &Site, tail: &mut [u8]) -> Result<Vec<Area>> {
+    let mut areas = Vec::new();
+    for (slot, bytes) in tail.chunks_exact_mut(slot_len() as usize).enumerate() {
+        let (Some(code), Some(behind)) = (bytes.get(..arch::stub().len()), bytes.get(arch::stub().len()..))
+        else {
+            continue;
+        };
+        let Some(saved) = Saved::from_bytes(behind).filter(|_| code == arch::stub()) else { continue };
+        bytes.fill(0);
+        let start = site.stub + slot as u64 * slot_len();
+        // Of a thread that has come home long ago there is no more to be said.
+        let Ok(regs) = registers(saved.tid as i32) else { continue };
+        if saved.tgid == site.pid as u32 && regs.ip().wrapping_sub(start) < slot_len() {
+            log_info!("Giving back thread {}, which a killed crio has left on loan", saved.tid);
+            bring_home(saved.tid as i32, &saved.regs, saved.mask)?;
+            areas.push(Area { start: saved.area, len: saved.area_len });
+        }
+    }
+    Ok(areas)
 }
 
 /// Where a stopped thread will go on, and its rseq registration.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use nix::fcntl::OFlag;
 
 use super::batch::Area;
-use super::loan::Site;
+use super::loan::{Site, slot_len};
 use crate::error::{Blame, Error, OsContext, Result};
 use crate::kernel::smaps::{self, Backing, Vma};
 use crate::kernel::status::Status;
@@ -28,9 +28,11 @@ impl Site {
         // The vsyscall page lies beyond what a task can map.
         let own = vmas.iter().filter(|vma| vma.backing != Backing::Vsyscall);
         let taken: Vec<Range<u64>> = own.map(Vma::range).collect();
+        let (stub, slots) = stub_place(proc.pid(), &vmas, &mem)?;
         Ok(Site {
             pid: proc.pid(),
-            stub: stub_place(proc.pid(), &vmas, &mem)?,
+            stub,
+            slots,
             mem,
             area: hole(&taken, AREA_LEN)?,
             wake: wake_of(&status::read(proc)?),
@@ -48,8 +50,8 @@ fn wake_of(status: &Status) -> u32 {
     )
 }
 
-/// Address of the vdso's unused tail.
-pub(super) fn stub_place(pid: i32, vmas: &[Vma], mem: &File) -> Result<u64> {
+/// Address of the vdso's unused tail, and how many stubs of [`slot_len`] there is room for, up to two.
+fn stub_place(pid: i32, vmas: &[Vma], mem: &File) -> Result<(u64, u64)> {
     let none = |reason: &str| {
         Error::new("E-VDSO", Blame::Program, format!("{reason}, so that no code can run in it"))
             .on(format!("task {pid}"))
@@ -60,9 +62,10 @@ pub(super) fn stub_place(pid: i32, vmas: &[Vma], mem: &File) -> Result<u64> {
     mem.read_exact_at(&mut image, vdso.start).os(|| format!("read the vdso of {pid}"))?;
     let tail = elf::vdso(&image)?.tail;
     let start = (vdso.start + tail.start as u64).next_multiple_of(16);
-    match start + arch::stub_len() as u64 <= vdso.start + tail.end as u64 {
-        true => Ok(start),
-        false => Err(none("has a vdso without room at its end")),
+    let room = (vdso.start + tail.end as u64).saturating_sub(start);
+    match room / slot_len() {
+        0 => Err(none("has a vdso without room at its end")),
+        slots => Ok((start, slots.min(2))),
     }
 }
 

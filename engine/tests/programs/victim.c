@@ -269,7 +269,9 @@ static void start_threads(int count)
 
 static void handle_signals(int all)
 {
-	struct sigaction action = { .sa_sigaction = on_signal, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART };
+	/* Without SA_NODEFER the mask that /proc shows would change during a handler. */
+	struct sigaction action = { .sa_sigaction = on_signal };
+	action.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART | SA_NODEFER;
 	for (int signal = 1; signal <= SIGRTMAX; signal++)
 		if (all || signal == SIGALRM || signal == SIGUSR1 || signal == SIGUSR2)
 			sigaction(signal, &action, NULL);
@@ -298,12 +300,14 @@ int main(int argc, char **argv)
 		for (;;)
 			pause();
 	}
+	sigset_t mask;
+	sigfillset(&mask);
+	sigprocmask(SIG_SETMASK, &mask, NULL);
 	stack_t stack = { .ss_sp = alternate_stack, .ss_size = sizeof(alternate_stack) };
 	sigaltstack(&stack, NULL);
 	sigaltstack(NULL, &stack);
 	start_threads(THREADS);
 	handle_signals(all);
-	sigset_t mask;
 	sigemptyset(&mask);
 	sigaddset(&mask, SIGRTMIN + 3);
 	sigprocmask(SIG_SETMASK, &mask, NULL);

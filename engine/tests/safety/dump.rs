@@ -141,7 +141,7 @@ fn a_victim_that_executes_midway_is_dumped_as_what_it_is() {
 fn a_victim_that_keeps_executing_is_dumped_or_refused() {
     let place = tempfile::tempdir().unwrap();
     let script = place.path().join("again");
-    std::fs::write(&script, "#!/bin/sh\nexec setsid \"$0\"\n").unwrap();
+    std::fs::write(&script, "exec sh \"$0\"\n").unwrap();
     let mut shell = std::process::Command::new("setsid").arg("sh").arg(&script).spawn().unwrap();
     let pid = shell.id() as i32;
     for round in 0..15 {

@@ -44,6 +44,8 @@ pub(crate) struct Entry {
     /// What the program itself changes while it waits, so that a difference in /proc says nothing.
     #[serde(default)]
     pub(crate) changes: Vec<Section>,
+    /// Tests with the same word run one at a time: they need something that the machine has once.
+    pub(crate) alone: Option<String>,
     /// The image directory may not be larger, in KiB.
     pub(crate) image_at_most_kib: Option<u64>,
 }

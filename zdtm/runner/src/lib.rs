@@ -21,9 +21,10 @@ mod engine;
 mod task;
 mod visible;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, Result, bail};
 use clap::Parser;
@@ -168,11 +169,16 @@ fn runnable(options: &Options, suite: &Path, tests: Vec<Test>) -> Result<Vec<Tri
         inspect: options.inspect.clone(),
         compare: !options.no_compare,
     });
-    Ok(tests.into_iter().map(|test| trial(test, &compiler, &plan)).collect())
+    let mut turns = Turns::new();
+    Ok(tests.into_iter().map(|test| trial(test, &compiler, &plan, &mut turns)).collect())
 }
 
-fn trial(test: Test, compiler: &Arc<Compiler>, plan: &Arc<Plan>) -> Trial {
+/// One lock for each word of `alone`.
+type Turns = BTreeMap<String, Arc<Mutex<()>>>;
+
+fn trial(test: Test, compiler: &Arc<Compiler>, plan: &Arc<Plan>, turns: &mut Turns) -> Trial {
     let (compiler, plan) = (Arc::clone(compiler), Arc::clone(plan));
+    let turn = test.entry.alone.as_ref().map(|word| Arc::clone(turns.entry(word.clone()).or_default()));
     Trial::ignorable_test(test.name(), move || {
         if !test.entry.flavors.contains(&Flavor::Host) {
             return Ok(Completion::ignored_with("not in flavor host"));
@@ -181,6 +187,8 @@ fn trial(test: Test, compiler: &Arc<Compiler>, plan: &Arc<Plan>) -> Trial {
             return Ok(Completion::ignored_with(format!("needs {feature}")));
         }
         let binary = compiler.build(&test)?;
+        // A test that has panicked leaves nothing behind that the next one could stumble over.
+        let _turn = turn.as_ref().map(|turn| turn.lock().unwrap_or_else(PoisonError::into_inner));
         cycle::run(&plan, &test, &binary)?;
         Ok(Completion::Completed)
     })

@@ -71,6 +71,15 @@ pub struct MmEntry {
     pub aios: Vec<AioRingEntry>,
     #[prost(bool, optional, tag = "17")]
     pub thp_disabled: Option<bool>,
+    /// Ours: MCL_FUTURE and MCL_ONFAULT of mlockall(2).
+    #[prost(uint32, optional, tag = "10000")]
+    pub lock_future: Option<u32>,
+    /// Ours: /proc/PID/coredump_filter, core(5).
+    #[prost(uint32, optional, tag = "10001")]
+    pub coredump_filter: Option<u32>,
+    /// Ours: PR_GET_MDWE, bits that refuse memory that is writable and executable.
+    #[prost(uint32, optional, tag = "10002")]
+    pub mdwe: Option<u32>,
 }
 
 /// One mapping of an address space.
@@ -115,6 +124,9 @@ pub struct VmaEntry {
     /// Ours: PR_SET_VMA_ANON_NAME.
     #[prost(string, optional, tag = "10000")]
     pub anon_name: Option<String>,
+    /// Ours: MLOCK_ONFAULT of mlock2(2); MAP_LOCKED is in `flags` too.
+    #[prost(bool, optional, tag = "10001")]
+    pub lock_on_fault: Option<bool>,
 }
 
 /// First entry of a pagemap image: which `pages-N.img` holds the pages.

@@ -64,6 +64,8 @@ pub struct DumpedFiles {
     pub links: LinkRemaps,
     /// Pipes and FIFOs whose other end somebody outside of the tree has: a restore closes it.
     pub one_ended: Vec<OneEnded>,
+    /// Pages of memory files that were written.
+    pub pages: u64,
 }
 
 impl<'a> FileDump<'a> {
@@ -119,15 +121,20 @@ impl<'a> FileDump<'a> {
                 self.add_entry(FdType::Tty, |kinds| kinds.ttys.add(id, path, d))
             }
             Kind::Memfd => {
-                let pages_id = &mut self.last_pages_id;
-                let entry = self.kinds.memfds.add(id, d, || {
-                    *pages_id += 1;
-                    *pages_id
-                })?;
-                self.push(entry);
+                self.add_memfd(id, d)?;
                 Ok(FdType::Memfd)
             }
         }
+    }
+
+    fn add_memfd(&mut self, id: u32, d: &Description<'_>) -> Result<()> {
+        let pages_id = &mut self.last_pages_id;
+        let entry = self.kinds.memfds.add(id, d, || {
+            *pages_id += 1;
+            *pages_id
+        })?;
+        self.push(entry);
+        Ok(())
     }
 
     fn add_entry(
@@ -177,13 +184,46 @@ impl<'a> FileDump<'a> {
         let d =
             Description { pid: proc.pid(), comm, proc, number: -1, fd, target: key.1.clone(), info, stat };
         let id = self.allocate();
+        if kind::is_memfd(&d.seen()) {
+            return self.add_mapped_memfd(id, &d, written, key);
+        }
         let at = self.entries.len();
+        if kind::is_memfd(&d.seen()) {
+            // The object needs a description that can be read, and the entry says so.
+            let fd = proc.open_file(link, OFlag::O_RDONLY)?;
+            let flags = libc::O_LARGEFILE | if written { libc::O_RDWR } else { libc::O_RDONLY };
+            let info = FdInfo { flags: flags as u32, ..d.info };
+            self.add_memfd(id, &Description { fd, info, ..d })?;
+            self.by_link.insert(key, at);
+            return Ok(id);
+        }
         let mut reg = self.path_entry(id, &d).map_err(|e| d.blame(e))?;
         note_written(&mut reg, written);
         // A link remap has put its own entry before this one.
         let at = at.max(self.entries.len());
         self.push(FileEntry { r#type: FdType::Reg.into(), id, reg: Some(reg), ..FileEntry::default() });
         self.by_link.insert(key, at);
+        Ok(id)
+    }
+
+    /// A memory file, which has no path to be opened by: an entry of its kind, as a descriptor has.
+    fn add_mapped_memfd(
+        &mut self,
+        id: u32,
+        d: &Description<'_>,
+        written: bool,
+        key: (Inode, Vec<u8>),
+    ) -> Result<u32> {
+        let flags = if written { libc::O_RDWR } else { libc::O_RDONLY } as u32;
+        let pages_id = &mut self.last_pages_id;
+        let next = || {
+            *pages_id += 1;
+            *pages_id
+        };
+        let mut entry = self.kinds.memfds.add(id, d, next)?;
+        entry.memfd.iter_mut().for_each(|memfd| memfd.flags = flags);
+        self.by_link.insert(key, self.entries.len());
+        self.push(entry);
         Ok(id)
     }
 
@@ -243,9 +283,9 @@ impl<'a> FileDump<'a> {
         let Kinds { pipes, fifos, ttys, memfds } = self.kinds;
         let mut one_ended = pipes.finish()?;
         one_ended.extend(fifos.finish()?);
-        memfds.finish()?;
+        let pages = memfds.finish()?;
         ttys.finish(self.images)?;
-        Ok(DumpedFiles { links: self.links, one_ended })
+        Ok(DumpedFiles { links: self.links, one_ended, pages })
     }
 
     fn path_entry(&mut self, id: u32, d: &Description<'_>) -> Result<RegFileEntry> {

@@ -5,18 +5,20 @@
 //! and unlinks it at once, see [`made`](super::made); every name that the inode had is shown again, because all of
 //! them are linked before the first is unlinked.
 //!
-//! Not kept: extended attributes and ACLs, nanoseconds of the times (the format has none), and that a file made by
-//! O_TMPFILE could still be given a name by linkat(2).
+//! A file of O_TMPFILE is made by O_TMPFILE again, so that linkat(2) can still give it a name.
+//!
+//! Not kept: extended attributes and ACLs, nanoseconds of the times (the format has none), and that O_EXCL has forbidden
+//! to give a file of O_TMPFILE a name: the kernel does not show it.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::fs::{File, Permissions};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use nix::fcntl::{AtFlags, OFlag, openat};
+use nix::fcntl::{AtFlags, OFlag, open, openat};
 use nix::sys::stat::{FileStat, Mode, SFlag, UtimensatFlags, mkdirat, mknodat, utimensat};
 use nix::sys::time::TimeSpec;
 use nix::unistd::{Gid, Uid, fchownat, linkat, symlinkat};
@@ -138,6 +140,32 @@ pub(super) fn recreate(images: &ImageDir, id: u32, paths: &[PathBuf]) -> Result<
     Ok(anchors)
 }
 
+/// Makes a file that was opened by O_TMPFILE in the same way: `flags` stay visible, and linkat(2) can name it again. The
+/// descriptor is the description that was opened so. `None` where that cannot be done now: the directory is gone, or
+/// its file system cannot.
+pub(super) fn recreate_unnamed(
+    images: &ImageDir,
+    id: u32,
+    path: &Path,
+    flags: OFlag,
+) -> Result<Option<(Anchor, OwnedFd)>> {
+    let (mut reader, entry) = load(images, id)?;
+    let Some(dir) = path.parent() else { return Ok(None) };
+    let flags = flags | OFlag::O_TMPFILE | OFlag::O_CLOEXEC;
+    let fd = match open(dir, flags, Mode::from_bits_truncate(0o600)) {
+        Ok(fd) => fd,
+        Err(e) => {
+            log::warn!("Can't make an unnamed file in {}, it gets a name for a moment: {e}", dir.display());
+            return Ok(None);
+        }
+    };
+    let anchor = Anchor::follow(&link_of(fd.as_fd())).os(|| "open an unnamed file")?;
+    give_owner(&anchor, path, &entry)?;
+    fill(&anchor, &entry, &mut reader)?;
+    give_times(&anchor, &entry)?;
+    Ok(Some((anchor, fd)))
+}
+
 /// A second name for an inode that still has one, gone again when this returns.
 pub(super) fn link_nameless(anchor: &Anchor, path: &Path) -> Result<Anchor> {
     let source = anchor.path();
@@ -214,7 +242,6 @@ fn give_times_to(path: &Path, entry: &GhostFileEntry, follow: UtimensatFlags) ->
 #[cfg(test)]
 mod tests {
     use std::io::{Read, Write};
-    use std::os::fd::OwnedFd;
     use std::os::unix::fs::FileExt;
 
     use super::super::FileRestore;
@@ -328,14 +355,28 @@ mod tests {
     }
 
     #[test]
-    fn unnamed_temporary_files_are_ghosts() -> Result<()> {
+    fn unnamed_temporary_files_can_be_linked_again() -> Result<()> {
         let trip = RoundTrip::new()?;
         let fd = trip.open(".", OFlag::O_RDWR | OFlag::O_TMPFILE)?;
-        let path = shown(&fd)?;
+        let second = open(&link_of(fd.as_fd()), OFlag::O_RDONLY, Mode::empty()).os(|| "open")?;
         let mut file = File::from(fd);
         file.write_all(b"text").os(|| "write")?;
-        let fd = trip.one(file.into())?;
-        assert_eq!((shown(&fd)?, fstat(&*fd).os(|| "fstat")?.st_size), (path, 4));
+        trip.dump([second, file.into()])?.keep();
+        let mut files = trip.load()?;
+        let (second, first) = (files.open(1)?, files.open(2)?);
+        let flags = |fd: &OwnedFd| crate::sys::fd::fcntl(fd.as_fd(), libc::F_GETFL, 0).os(|| "fcntl");
+        assert_eq!(flags(&first)? & libc::O_TMPFILE, libc::O_TMPFILE);
+        assert_eq!(flags(&second)? & libc::O_TMPFILE, 0);
+        let name = trip.path("name");
+        linkat(
+            nix::fcntl::AT_FDCWD,
+            &link_of(second.as_fd()),
+            nix::fcntl::AT_FDCWD,
+            &name,
+            AtFlags::AT_SYMLINK_FOLLOW,
+        )
+        .os(|| "linkat")?;
+        assert_eq!(std::fs::read(&name).os(|| "read")?, b"text");
         Ok(())
     }
 

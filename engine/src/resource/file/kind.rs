@@ -111,7 +111,7 @@ fn of_regular(seen: &Seen<'_>) -> Result<Kind> {
 
 /// The kernel shows a memfd as `/memfd:NAME (deleted)`. A deleted file of that name in the root directory looks the
 /// same, but it is on the root's device, where the hidden mount of shmem is never.
-fn is_memfd(seen: &Seen<'_>) -> bool {
+pub(super) fn is_memfd(seen: &Seen<'_>) -> bool {
     seen.target.starts_with(b"/memfd:")
         && seen.target.ends_with(DELETED)
         && seen.stat.st_nlink == 0

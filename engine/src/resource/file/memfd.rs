@@ -21,10 +21,10 @@ use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::stat::{Mode, fchmod};
 use nix::unistd::{Gid, SysconfVar, Uid, Whence, fchown, lseek, sysconf};
 
-use super::reopen::{CHANGEABLE, reopen, set_flags};
+use super::reopen::{SETTABLE, reopen, set_flags};
 use super::{Description, owner};
 use crate::error::{Blame, Error, OsContext, Result};
-use crate::image::message::{FdType, FileEntry, MemfdFileEntry, MemfdInodeEntry, pe};
+use crate::image::message::{FdType, FileEntry, FownEntry, MemfdFileEntry, MemfdInodeEntry, pe};
 use crate::image::pages::{PageReader, PageWriter, Source};
 use crate::image::{EntryWriter, ImageDir, Kind};
 use crate::sys::fd::fcntl;
@@ -47,12 +47,18 @@ pub struct MemfdDump {
     images: ImageDir,
     inodes: EntryWriter,
     ids: HashMap<(libc::dev_t, libc::ino_t), u32>,
+    pages: u64,
 }
 
 impl MemfdDump {
     /// None yet; `memfd.img` appears in `images` with the first one.
     pub fn new(images: &ImageDir) -> Self {
-        MemfdDump { images: images.clone(), inodes: images.writer(Kind::Memfd), ids: HashMap::new() }
+        MemfdDump {
+            images: images.clone(),
+            inodes: images.writer(Kind::Memfd),
+            ids: HashMap::new(),
+            pages: 0,
+        }
     }
 
     /// Whether the target of a link in /proc is a memory file's.
@@ -83,7 +89,8 @@ impl MemfdDump {
             }
         };
         let flags = file.info.flags & !(libc::O_CLOEXEC as u32);
-        let fown = owner::of(file.fd.as_fd(), flags)?;
+        // What is only mapped is here by an O_PATH descriptor of ours.
+        let fown = if file.number < 0 { FownEntry::default() } else { owner::of(file.fd.as_fd(), flags)? };
         let memfd = Some(MemfdFileEntry { id, flags, pos: file.info.pos as u64, fown, inode_id });
         Ok(FileEntry { r#type: FdType::Memfd.into(), id, memfd, ..FileEntry::default() })
     }
@@ -102,7 +109,7 @@ impl MemfdDump {
         let own = File::from(reopen(&file.fd, libc::O_RDONLY as u32)?);
         let seals = fcntl(own.as_fd(), libc::F_GET_SEALS, 0).os(|| "fcntl F_GET_SEALS")? as u32;
         let (shmid, size) = (file.stat.st_ino as u32, file.stat.st_size as u64);
-        store(&self.images, own, size, shmid, pages_id)?;
+        self.pages += store(&self.images, own, size, shmid, pages_id)?;
         let name = file.target.strip_prefix(PREFIX).unwrap_or(&file.target);
         let name = name.strip_suffix(b" (deleted)").unwrap_or(name).to_vec();
         self.inodes.push(&MemfdInodeEntry {
@@ -118,9 +125,10 @@ impl MemfdDump {
         })
     }
 
-    /// Closes the image.
-    pub fn finish(self) -> Result<()> {
-        self.inodes.finish()
+    /// Closes the image; returns the number of pages that were written.
+    pub fn finish(self) -> Result<u64> {
+        self.inodes.finish()?;
+        Ok(self.pages)
     }
 }
 
@@ -134,13 +142,13 @@ fn is_hugetlb(file: &Description<'_>) -> Result<bool> {
     Ok(fs.filesystem_type() == nix::sys::statfs::HUGETLBFS_MAGIC)
 }
 
-/// Writes the pages of a shared memory file that have data.
-fn store(images: &ImageDir, mut file: File, size: u64, shmid: u32, pages_id: u32) -> Result<()> {
+/// Writes the pages of a shared memory file that have data; returns their number.
+fn store(images: &ImageDir, mut file: File, size: u64, shmid: u32, pages_id: u32) -> Result<u64> {
     let page_size = page_size()?;
     let mut pages = PageWriter::create(images, Kind::PagemapShmem(shmid.into()), pages_id, page_size)?;
     let image = pages.file();
     let mut buffer = vec![0; CHUNK as usize];
-    let mut at = 0;
+    let (mut at, mut count) = (0, 0);
     while let Some((start, end)) = next_data(&mut file, at, size)? {
         at = start;
         while at < end {
@@ -150,7 +158,9 @@ fn store(images: &ImageDir, mut file: File, size: u64, shmid: u32, pages_id: u32
             let (bytes, rest) = chunk.split_at_mut(len as usize);
             file.read_exact_at(bytes, at).os(|| "read the memory file")?;
             rest.fill(0);
-            if let Some(offset) = pages.add(at, chunk.len() as u64 / page_size, pe::PRESENT)? {
+            let nr_pages = chunk.len() as u64 / page_size;
+            count += nr_pages;
+            if let Some(offset) = pages.add(at, nr_pages, pe::PRESENT)? {
                 image
                     .write_all_at(chunk, offset)
                     .os(|| format!("write {}", Kind::Pages(pages_id).file_name()))?;
@@ -159,7 +169,8 @@ fn store(images: &ImageDir, mut file: File, size: u64, shmid: u32, pages_id: u32
         }
         at = end.next_multiple_of(page_size);
     }
-    pages.finish()
+    pages.finish()?;
+    Ok(count)
 }
 
 /// The first range with data from `at` on.
@@ -202,7 +213,7 @@ impl MemfdRestore {
     pub fn open(&mut self, entry: &MemfdFileEntry) -> Result<OwnedFd> {
         let made = self.make(entry.inode_id)?;
         let has = fcntl(made.fd.as_fd(), libc::F_GETFL, 0).os(|| "fcntl F_GETFL")?;
-        let fd = if made.given || (has ^ entry.flags as i32) & !CHANGEABLE != 0 {
+        let fd = if made.given || (has ^ entry.flags as i32) & !SETTABLE != 0 {
             reopen(&made.fd, entry.flags)?
         } else {
             made.given = true;
@@ -338,7 +349,12 @@ mod tests {
             };
             entries.extend(dump.add(1, &file, pages_id)?.memfd);
         }
-        dump.finish()?;
+        let written = dump.finish()?;
+        let stored = (1..=pages)
+            .map(|id| images.open_file(&Kind::Pages(id).file_name()))
+            .collect::<Result<Vec<_>>>()?;
+        let sizes = stored.into_iter().flatten().map(|file| file.metadata().map_or(0, |data| data.len()));
+        assert_eq!(written * page_size()?, sizes.sum::<u64>());
         let mut restore = MemfdRestore::load(&images)?;
         let opened = entries.iter().map(|entry| restore.open(entry)).collect::<Result<_>>()?;
         restore.seal()?;

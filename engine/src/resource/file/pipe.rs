@@ -21,7 +21,7 @@ use nix::fcntl::{OFlag, SpliceFFlags, tee};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::pipe2;
 
-use super::reopen::{CHANGEABLE, reopen, set_flags};
+use super::reopen::{SETTABLE, reopen, set_flags};
 use super::{Description, owner};
 use crate::error::{Blame, Error, OsContext, Result};
 use crate::image::message::{FdType, FileEntry, PipeDataEntry, PipeEntry};
@@ -303,7 +303,7 @@ impl PipeRestore {
                 let (end, given) = if writes { (write, write_given) } else { (read, read_given) };
                 // An end that was opened by a path of /proc has O_LARGEFILE, or another access.
                 let has = fcntl(end.as_fd(), libc::F_GETFL, 0).os(|| "fcntl F_GETFL")?;
-                if *given || (has ^ entry.flags as i32) & !CHANGEABLE != 0 {
+                if *given || (has ^ entry.flags as i32) & !SETTABLE != 0 {
                     return reopen(end, entry.flags);
                 }
                 *given = true;
@@ -488,7 +488,7 @@ mod tests {
     fn descriptions_of_one_end_stay_apart() -> Result<()> {
         let (reader, writer) = pipe2(OFlag::empty()).os(|| "pipe")?;
         let second = reopen(&reader, (libc::O_RDONLY | libc::O_NONBLOCK) as u32)?;
-        let both = reopen(&reader, (libc::O_RDWR | libc::O_ASYNC) as u32)?;
+        let both = reopen(&reader, (libc::O_RDWR | libc::O_NONBLOCK) as u32)?;
         put(&writer, b"shared")?;
         let before: Vec<_> =
             [&second, &reader, &writer, &both].map(flags).into_iter().collect::<Result<_>>()?;

@@ -56,7 +56,9 @@ fn position(d: &Description<'_>) -> u64 {
 
 /// `O_*` as open(2) takes them from an image.
 pub(super) fn open_flags(flags: u32) -> OFlag {
-    let mut flags = flags as i32 & !(libc::O_CREAT | libc::O_EXCL | libc::O_NOCTTY | libc::O_TRUNC);
+    // O_ASYNC is switched on by the task itself, see SETTABLE of `reopen`.
+    let dropped = libc::O_CREAT | libc::O_EXCL | libc::O_NOCTTY | libc::O_TRUNC | libc::O_ASYNC;
+    let mut flags = flags as i32 & !dropped;
     // O_TMPFILE holds the bit of O_DIRECTORY, so that it cannot be dropped from directories.
     if flags & libc::O_TMPFILE == libc::O_TMPFILE {
         flags &= !libc::O_TMPFILE;

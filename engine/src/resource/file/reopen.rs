@@ -12,12 +12,13 @@ use crate::error::{OsContext, Result};
 use crate::sys::fd::fcntl;
 
 /// What fcntl(F_SETFL) changes.
-pub(super) const CHANGEABLE: i32 =
-    libc::O_APPEND | libc::O_ASYNC | libc::O_DIRECT | libc::O_NOATIME | libc::O_NONBLOCK;
+pub(super) const SETTABLE: i32 = CHANGEABLE | libc::O_ASYNC;
 
-/// Gives a description the flags of `O_*` that fcntl(F_SETFL) changes, and nothing else.
-///
-/// O_ASYNC has to be set like this even for a file that was just opened: open(2) only remembers the flag.
+/// Of these, what we change: the kernel remembers by which number O_ASYNC was switched on (`si_fd` of its signals,
+/// fasync_insert_entry in fs/fcntl.c), so that the task itself has to do that.
+const CHANGEABLE: i32 = libc::O_APPEND | libc::O_DIRECT | libc::O_NOATIME | libc::O_NONBLOCK;
+
+/// Gives a description the flags of `O_*` in [`CHANGEABLE`], and nothing else.
 pub(super) fn set_flags(fd: impl AsFd, flags: u32) -> Result<()> {
     let wanted = flags as i32 & CHANGEABLE;
     let has = fcntl(fd.as_fd(), libc::F_GETFL, 0).os(|| "fcntl F_GETFL")?;
@@ -54,9 +55,9 @@ mod tests {
         set_flags(&read, (libc::O_NONBLOCK | libc::O_ASYNC) as u32)?;
         let new = reopen(&read, (libc::O_WRONLY | libc::O_DIRECT | libc::O_ASYNC) as u32)?;
         let flags = |fd: &OwnedFd| fcntl(fd.as_fd(), libc::F_GETFL, 0).os(|| "fcntl");
-        assert_eq!(flags(&read)?, libc::O_NONBLOCK | libc::O_ASYNC);
-        let set = libc::O_WRONLY | libc::O_DIRECT | libc::O_ASYNC;
-        assert_eq!(flags(&new)? & (set | libc::O_NONBLOCK), set);
+        assert_eq!(flags(&read)?, libc::O_NONBLOCK);
+        let set = libc::O_WRONLY | libc::O_DIRECT;
+        assert_eq!(flags(&new)? & (set | libc::O_NONBLOCK | libc::O_ASYNC), set);
         Ok(())
     }
 }

@@ -13,12 +13,12 @@ use super::made::{Anchor, Made};
 use super::memfd::MemfdRestore;
 use super::pipe::PipeRestore;
 use super::remap::{path_of, pid_in_proc};
-use super::reopen::set_flags;
+use super::reopen::SETTABLE;
 use super::tty::{Opened, TtyClaim, TtyRestore};
-use super::{embed, ghost, owner, regular, validate};
+use super::{embed, ghost, owner, regular, reopen, validate};
 use crate::error::{Blame, Error, OsContext, Result};
 use crate::image::message::{
-    FdType, FifoEntry, FileEntry, FownEntry, RegFileEntry, RemapFilePathEntry, RemapType,
+    FdType, FifoEntry, FileEntry, FownEntry, RegFileEntry, RemapFilePathEntry, RemapType, TtyFileEntry,
 };
 use crate::image::{ImageDir, Kind};
 use crate::kernel::Pid;
@@ -60,6 +60,8 @@ pub struct FileRestore {
     written: HashSet<String>,
     opened: HashMap<u32, Rc<OwnedFd>>,
     nameless: HashMap<(StandIn, PathBuf), Rc<Anchor>>,
+    /// Descriptions that were opened by O_TMPFILE, and made their file.
+    unnamed: HashMap<u32, OwnedFd>,
     /// Embedded copies in use; `None` where the file at the path is the same.
     copies: HashMap<String, Option<Rc<Anchor>>>,
     made: Made,
@@ -91,6 +93,7 @@ impl FileRestore {
             ghost_paths: HashMap::new(),
             opened: HashMap::new(),
             nameless: HashMap::new(),
+            unnamed: HashMap::new(),
             copies: HashMap::new(),
             made: Made::default(),
             pipes: Some((PipeRestore::load(images)?, FifoRestore::load(images)?)),
@@ -222,8 +225,8 @@ impl FileRestore {
             (Some(FdType::Fifo), _, Some(fifo), ..) => self.open_fifo(id, fifo),
             (Some(FdType::Tty), _, _, Some(tty), _) => match self.ttys.open(tty)? {
                 Opened::Here(fd) => Ok(fd),
-                Opened::ByLeader { sid, .. } => {
-                    Err(Error::bug(format!("/dev/tty must be opened by the leader of session {sid}")))
+                Opened::InSession { sid, .. } => {
+                    Err(Error::bug(format!("/dev/tty must be opened by a task of session {sid}")))
                 }
             },
             (Some(FdType::Memfd), _, _, _, Some(memfd)) => self.memfds.open(memfd),
@@ -240,26 +243,41 @@ impl FileRestore {
         opened
     }
 
-    /// Whether this is /dev/tty: the session whose leader has to open it, and the flags for open(2).
-    pub fn is_opened_by_leader(&mut self, id: u32) -> Result<Option<(Pid, u32)>> {
-        let Some(tty) = self.entries.get(&id).and_then(|entry| entry.tty.clone()) else { return Ok(None) };
-        if self.opened.contains_key(&id) {
-            return Ok(None);
-        }
-        match self.ttys.open(&tty)? {
-            Opened::ByLeader { sid, flags } => Ok(Some((sid, flags))),
-            Opened::Here(fd) => {
+    /// Opens every terminal, but those that are /dev/tty, which only a member of the session can open.
+    pub fn open_terminals(&mut self) -> Result<()> {
+        for (id, tty) in self.terminals() {
+            if let Opened::Here(fd) = self.ttys.open(&tty)? {
                 self.opened.insert(id, Rc::new(fd));
-                Ok(None)
             }
         }
+        Ok(())
     }
 
-    /// The description that the leader has opened; see [`is_opened_by_leader`](FileRestore::is_opened_by_leader).
-    pub fn provide(&mut self, id: u32, fd: OwnedFd, flags: u32) -> Result<()> {
-        set_flags(&fd, flags)?;
+    /// The terminals that were left out of [`open_terminals`](FileRestore::open_terminals): id, session, and flags for
+    /// open(2). Each has to be [provided](FileRestore::provide).
+    pub fn opened_in_sessions(&mut self) -> Result<Vec<(u32, Pid, u32)>> {
+        let mut found = Vec::new();
+        for (id, tty) in self.terminals() {
+            if let Opened::InSession { sid, flags } = self.ttys.open(&tty)? {
+                found.push((id, sid, flags));
+            }
+        }
+        Ok(found)
+    }
+
+    /// Takes `fd` for the terminal `id`.
+    pub fn provide(&mut self, id: u32, fd: OwnedFd) -> Result<()> {
+        if let Some(tty) = self.entries.get(&id).and_then(|entry| entry.tty.as_ref()) {
+            reopen::set_flags(&fd, tty.flags)?;
+        }
         self.opened.insert(id, Rc::new(fd));
         Ok(())
+    }
+
+    /// The terminals that are not open yet.
+    fn terminals(&self) -> Vec<(u32, TtyFileEntry)> {
+        let closed = self.entries.values().filter(|entry| !self.opened.contains_key(&entry.id));
+        closed.filter_map(|entry| Some((entry.id, entry.tty.clone()?))).collect()
     }
 
     /// Gives terminals their settings and input; when all descriptions are open.
@@ -306,7 +324,9 @@ impl FileRestore {
     fn open_regular(&mut self, id: u32) -> Result<OwnedFd> {
         let reg = self.regular(id)?;
         let (flags, inherited) = (regular::open_flags(reg.flags), self.inherited_number(reg).is_some());
-        let fd = self.open_with(id, flags)?;
+        let opened = self.open_with(id, flags)?;
+        // The description that has made the file is the one with O_TMPFILE.
+        let fd = self.unnamed.remove(&id).unwrap_or(opened);
         if !inherited {
             regular::seek(&fd, self.regular(id)?)?;
         }
@@ -324,6 +344,18 @@ impl FileRestore {
             }
         }
         Ok(())
+    }
+
+    /// If O_ASYNC is on for this description: the flags for fcntl(F_SETFL), which a task that has it open must call.
+    pub fn asynchronous(&self, id: u32) -> Option<i32> {
+        let entry = self.entries.get(&id)?;
+        let path_of_fifo = || self.entries.get(&entry.fifo.as_ref()?.regf_id?)?.reg.as_ref();
+        let flags = entry.reg.as_ref().map(|e| e.flags);
+        let flags = flags.or(entry.pipe.as_ref().map(|e| e.flags)).or(entry.tty.as_ref().map(|e| e.flags));
+        let flags =
+            flags.or(entry.memfd.as_ref().map(|e| e.flags)).or_else(|| path_of_fifo().map(|e| e.flags))?;
+        let on = flags as i32 & libc::O_ASYNC != 0 && flags as i32 & libc::O_PATH == 0;
+        on.then_some(flags as i32 & SETTABLE)
     }
 
     fn owner_of<'e>(&'e self, entry: &'e FileEntry) -> Option<&'e FownEntry> {
@@ -396,6 +428,10 @@ impl FileRestore {
 
     /// Makes a ghost under all its names; a name that could not be linked shares the inode of another.
     fn make_ghost(&mut self, ghost: u32, path: &Path) -> Result<Rc<Anchor>> {
+        if let Some(anchor) = self.make_unnamed(ghost)? {
+            self.nameless.insert((StandIn::Ghost(ghost), path.to_owned()), Rc::clone(&anchor));
+            return Ok(anchor);
+        }
         let key = |path: PathBuf| (StandIn::Ghost(ghost), path);
         let paths = self.ghost_paths.get(&ghost).cloned().unwrap_or_default();
         let first = paths.first().cloned().unwrap_or_default();
@@ -405,6 +441,26 @@ impl FileRestore {
         }
         let anchor = self.nameless.get(&key(path.to_owned())).or_else(|| self.nameless.get(&key(first)));
         anchor.cloned().ok_or_else(|| Error::bug(format!("ghost {ghost:#x} was not made")))
+    }
+
+    /// Makes a ghost that a description has by O_TMPFILE, and keeps that description.
+    fn make_unnamed(&mut self, ghost: u32) -> Result<Option<Rc<Anchor>>> {
+        let by_ghost = self.entries.values().filter_map(|entry| entry.reg.as_ref());
+        let by_ghost = by_ghost.filter(|reg| self.stand_ins.get(&reg.id) == Some(&StandIn::Ghost(ghost)));
+        let Some(reg) = by_ghost.clone().find(|reg| reg.flags as i32 & libc::O_TMPFILE == libc::O_TMPFILE)
+        else {
+            return Ok(None);
+        };
+        let (id, path) = (reg.id, path_of(&reg.name).to_owned());
+        if let Some(known) = self.nameless.get(&(StandIn::Ghost(ghost), path.clone())) {
+            return Ok(Some(Rc::clone(known)));
+        }
+        let made = ghost::recreate_unnamed(&self.images, ghost, &path, regular::open_flags(reg.flags))?;
+        let Some((anchor, fd)) = made else { return Ok(None) };
+        let anchor = Rc::new(anchor);
+        self.unnamed.insert(id, fd);
+        self.nameless.insert((StandIn::Ghost(ghost), path), Rc::clone(&anchor));
+        Ok(Some(anchor))
     }
 
     /// Gives the file behind a hard link of the dump its old name for a moment.

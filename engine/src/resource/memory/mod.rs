@@ -196,6 +196,9 @@ fn mm_entry(task: &FrozenTask, attributes: MemoryAttributes) -> Result<MmEntry> 
         mm_saved_auxv: auxv::read(&task.proc)?.into_iter().flat_map(|(key, value)| [key, value]).collect(),
         dumpable: Some(attributes.dumpable),
         thp_disabled: attributes.thp_disabled.then_some(true),
+        lock_future: Some(attributes.lock_future).filter(|flags| *flags != 0),
+        coredump_filter: attributes.coredump_filter,
+        mdwe: Some(attributes.mdwe).filter(|bits| *bits != 0),
         ..MmEntry::default()
     })
 }

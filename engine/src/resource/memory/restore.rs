@@ -24,6 +24,7 @@ use crate::tracee::{Batch, Loan};
 
 const PR_SET_MM_MAP: u64 = 14;
 const PR_SET_VMA: u64 = 0x5356_4d41;
+const MADV_POPULATE_READ: u64 = 22;
 const MADV_GUARD_INSTALL: u64 = 102;
 /// Files that are lent to a task at once; a message holds 253.
 const FILES_AT_ONCE: usize = 200;
@@ -464,8 +465,17 @@ fn next_vector(parts: &[Segment], file: &Arc<std::fs::File>) -> Option<(u64, u64
     start.map(|start| (len, start, count))
 }
 
+/// Adds the calls that bring shared pages with data into a mapping, so that MLOCK_ONFAULT locks them at once. They are
+/// not vital: before Linux 5.14 a page is locked when it is used next.
+fn populate(batch: &mut Batch, vma: &VmaEntry, data: &[Range<u64>]) {
+    for part in intersect(&(vma.pgoff..vma.pgoff + (vma.end - vma.start)), data) {
+        let args = [vma.start + (part.start - vma.pgoff), part.end - part.start, MADV_POPULATE_READ];
+        batch.attempt("madvise MADV_POPULATE_READ", libc::SYS_madvise, &args);
+    }
+}
+
 /// Adds the calls for what mappings remember: advice, locks, names, guards. After all children were born.
-pub fn finish(loan: &mut Loan, mm: &MmEntry, fit: &Fit) -> Result<()> {
+pub fn finish(loan: &mut Loan, mm: &MmEntry, fit: &Fit, shared: &SharedRestore) -> Result<()> {
     let mut batch = loan.batch();
     for vma in mm.vmas.iter().filter(|vma| !vdso::is_kernels(vma, fit) && vma.status & status::VSYSCALL == 0)
     {
@@ -480,8 +490,13 @@ pub fn finish(loan: &mut Loan, mm: &MmEntry, fit: &Fit) -> Result<()> {
         for advice in (0..64).filter(|bit| vma.madv.unwrap_or(0) & (1 << bit) != 0) {
             batch.call(format!("madvise {advice} {start:x}"), libc::SYS_madvise, &[start, len, advice]);
         }
+        if vma.lock_on_fault == Some(true) && vma.status & status::ANON_SHARED != 0 {
+            populate(&mut batch, vma, &shared.data(vma.shmid)?);
+        }
         if vma.flags as i32 & libc::MAP_LOCKED != 0 {
-            batch.call(format!("mlock {start:x}"), libc::SYS_mlock, &[start, len]);
+            let on_fault = if vma.lock_on_fault == Some(true) { libc::MLOCK_ONFAULT } else { 0 };
+            let args = [start, len, on_fault.into()];
+            batch.call(format!("mlock2 {start:x}"), libc::SYS_mlock2, &args);
         }
         if let Some(name) = &vma.anon_name {
             let mut name = name.clone().into_bytes();
@@ -490,6 +505,9 @@ pub fn finish(loan: &mut Loan, mm: &MmEntry, fit: &Fit) -> Result<()> {
             batch.attempt("prctl PR_SET_VMA_ANON_NAME", libc::SYS_prctl, &[PR_SET_VMA, 0, start, len, name]);
         }
         run_if_full(loan, &mut batch)?;
+    }
+    if let Some(flags) = mm.lock_future {
+        batch.call("mlockall", libc::SYS_mlockall, &[flags.into()]);
     }
     loan.run(&mut batch)?;
     batch.expect_all()

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::fs::File;
+use std::ops::Range;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::os::unix::fs::FileExt;
 
@@ -118,6 +119,13 @@ impl SharedRestore {
             }
         }
         Ok(SharedRestore { objects })
+    }
+
+    /// Where the object has data, offsets in bytes.
+    pub fn data(&self, shmid: u64) -> Result<Vec<Range<u64>>> {
+        let pages = self.objects.get(&shmid).and_then(|object| object.pages.as_ref());
+        let segments = pages.map_or_else(|| Ok(Vec::new()), PageReader::segments)?;
+        Ok(segments.iter().map(|segment| segment.vaddr..segment.vaddr + segment.len).collect())
     }
 
     /// A descriptor of ours for the object, which is made and filled when it is first asked for.

@@ -85,6 +85,7 @@ impl Mapping {
             madv: (madv != 0).then_some(madv),
             fdflags: None,
             anon_name: anon_name(vma),
+            lock_on_fault: has(VmFlags::LOCK_ON_FAULT).then_some(true),
         };
         Ok(Mapping { entry, content })
     }

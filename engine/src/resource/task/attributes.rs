@@ -1,18 +1,24 @@
 //! The small attributes of processes and threads: what prctl(2), personality(2), membarrier(2) and files of /proc set.
 //!
-//! Of a process: personality, login uid, OOM adjustment, subreaper, dumpable, THP, membarrier registrations, limits,
+//! Of a process: personality, login uid, OOM adjustment, subreaper, dumpable, core dump filter, THP, MDWE, MCL_FUTURE, membarrier registrations, limits,
 //! break. Of a thread: name, parent-death signal, robust list, rseq, the address cleared at exit.
 //!
-//! Not kept: PR_SET_MCE_KILL, PR_SET_TSC, PR_SET_IO_FLUSHER, PR_SET_MDWE, speculation controls, PR_SET_MEMORY_MERGE.
+//! Not kept: PR_SET_MCE_KILL, PR_SET_TSC, PR_SET_IO_FLUSHER, speculation controls, PR_SET_MEMORY_MERGE.
 
 use crate::error::{OsContext, Result};
-use crate::image::message::{RlimitEntry, RseqEntry, TaskCoreEntry, TaskRlimitsEntry, ThreadCoreEntry};
-use crate::kernel::{ProcDir, attr, limits};
+use crate::image::message::{
+    MmEntry, RlimitEntry, RseqEntry, TaskCoreEntry, TaskRlimitsEntry, ThreadCoreEntry,
+};
+use crate::kernel::smaps::{self, VmFlags};
+use crate::kernel::{ProcDir, attr, limits, status};
 use crate::sys::attr::robust_list;
 use crate::sys::ptrace::Rseq;
-use crate::tracee::{Batch, CallId};
+use crate::tracee::{Area, Batch, CallId};
 
 const MEMBARRIER_GET_REGISTRATIONS: u64 = 1 << 9;
+
+const PR_SET_MDWE: i32 = 65;
+const PR_GET_MDWE: i32 = 66;
 
 /// A batch's calls for the attributes that only the process can tell.
 #[derive(Debug)]
@@ -22,6 +28,7 @@ pub struct ProcessQuestion {
     thp_disabled: CallId,
     brk: CallId,
     membarrier: CallId,
+    mdwe: CallId,
 }
 
 /// The answers that belong to the address space.
@@ -33,6 +40,12 @@ pub struct MemoryAttributes {
     pub dumpable: i32,
     /// PR_GET_THP_DISABLE.
     pub thp_disabled: bool,
+    /// MCL_FUTURE and MCL_ONFAULT of mlockall(2).
+    pub lock_future: u32,
+    /// core(5); `None` without CONFIG_ELF_CORE.
+    pub coredump_filter: Option<u32>,
+    /// PR_GET_MDWE.
+    pub mdwe: u32,
 }
 
 fn prctl(batch: &mut Batch, name: &'static str, option: i32, arg: u64) -> CallId {
@@ -49,6 +62,7 @@ impl ProcessQuestion {
             dumpable: prctl(batch, "prctl PR_GET_DUMPABLE", libc::PR_GET_DUMPABLE, 0),
             thp_disabled: prctl(batch, "prctl PR_GET_THP_DISABLE", libc::PR_GET_THP_DISABLE, 0),
             brk: batch.call("brk", libc::SYS_brk, &[0]),
+            mdwe: prctl(batch, "prctl PR_GET_MDWE", PR_GET_MDWE, 0),
             membarrier: batch.call("membarrier", libc::SYS_membarrier, &[MEMBARRIER_GET_REGISTRATIONS]),
         }
     }
@@ -63,6 +77,9 @@ impl ProcessQuestion {
             brk: batch.expect(self.brk)?,
             dumpable: batch.expect(self.dumpable)? as i32,
             thp_disabled: batch.expect(self.thp_disabled)? != 0,
+            // Absent before Linux 6.3.
+            mdwe: batch.ret(self.mdwe).unwrap_or(0) as u32,
+            ..MemoryAttributes::default()
         })
     }
 }
@@ -75,6 +92,24 @@ pub fn dump(proc: &ProcDir, core: &mut TaskCoreEntry) -> Result<()> {
     // /proc/PID/limits, because prlimit(2) of another user's process wants CAP_SYS_RESOURCE.
     let rlimits = limits::read(proc)?.iter().map(|l| RlimitEntry { cur: l.soft, max: l.hard }).collect();
     core.rlimits = Some(TaskRlimitsEntry { rlimits });
+    Ok(())
+}
+
+/// Fills in what /proc shows of the address space while `area`, which we have mapped in it, is there.
+///
+/// No interface tells of MCL_FUTURE, but every new mapping shows it, and the area is one. The flags of mappings are
+/// expensive to read, and needed only if anything is locked.
+pub fn dump_memory(proc: &ProcDir, area: Area, memory: &mut MemoryAttributes) -> Result<()> {
+    memory.coredump_filter = attr::coredump_filter(proc)?;
+    if status::read(proc)?.memory.locked == 0 {
+        return Ok(());
+    }
+    let vmas = smaps::read(proc)?;
+    let own = vmas.iter().find(|vma| vma.range().contains(&area.start)).and_then(|vma| vma.usage);
+    let flags = own.unwrap_or_default().flags;
+    let bits = [(VmFlags::LOCKED, libc::MCL_FUTURE), (VmFlags::LOCK_ON_FAULT, libc::MCL_ONFAULT)];
+    memory.lock_future =
+        bits.iter().filter(|(flag, _)| flags.contains(*flag)).fold(0, |all, (_, bit)| all | *bit as u32);
     Ok(())
 }
 
@@ -102,7 +137,13 @@ pub fn restore_limits(batch: &mut Batch, core: &TaskCoreEntry) {
 }
 
 /// Writes what only /proc sets, and only where it differs: lowering an adjustment wants CAP_SYS_RESOURCE.
-pub fn restore_by_proc(proc: &ProcDir, core: &TaskCoreEntry) -> Result<()> {
+pub fn restore_by_proc(proc: &ProcDir, core: &TaskCoreEntry, coredump_filter: Option<u32>) -> Result<()> {
+    if let Some(filter) = coredump_filter
+        && attr::coredump_filter(proc)? != Some(filter)
+    {
+        let path = proc.path_of("coredump_filter");
+        std::fs::write(&path, format!("{filter:#x}")).os(|| format!("write {filter:#x} to {path}"))?;
+    }
     if let Some(adj) = core.oom_score_adj
         && i32::from(attr::oom_score_adj(proc)?) != adj
     {
@@ -113,13 +154,16 @@ pub fn restore_by_proc(proc: &ProcDir, core: &TaskCoreEntry) -> Result<()> {
 }
 
 /// Adds the calls for what the address space's owner decides; after the credentials, which reset it.
-pub fn restore_memory(batch: &mut Batch, dumpable: Option<i32>, thp_disabled: bool) {
+pub fn restore_memory(batch: &mut Batch, mm: &MmEntry) {
     // 2 (root only) cannot be asked for; it is what a change of credentials leaves (fs/exec.c, would_dump).
-    if let Some(dumpable @ (0 | 1)) = dumpable {
+    if let Some(dumpable @ (0 | 1)) = mm.dumpable {
         prctl(batch, "prctl PR_SET_DUMPABLE", libc::PR_SET_DUMPABLE, dumpable as u64);
     }
-    if thp_disabled {
+    if mm.thp_disabled == Some(true) {
         prctl(batch, "prctl PR_SET_THP_DISABLE", libc::PR_SET_THP_DISABLE, 1);
+    }
+    if let Some(bits) = mm.mdwe {
+        prctl(batch, "prctl PR_SET_MDWE", PR_SET_MDWE, bits.into());
     }
 }
 

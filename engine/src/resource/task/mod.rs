@@ -58,7 +58,8 @@ fn dump_process(task: &FrozenTask, loan: &mut Loan) -> Result<(TaskCoreEntry, Me
         signals_s: Some(signals::dump_queue(task.pid, true)?),
         ..TaskCoreEntry::default()
     };
-    let memory = attributes.answer(&batch, &mut core)?;
+    let mut memory = attributes.answer(&batch, &mut core)?;
+    attributes::dump_memory(&task.proc, loan.area(), &mut memory)?;
     attributes::dump(&task.proc, &mut core)?;
     Ok((core, memory))
 }

@@ -12,6 +12,8 @@ use crate::kernel::Pid;
 use crate::sys::attr as sched;
 use crate::sys::attr::SchedAttr;
 
+/// SCHED_OTHER and SCHED_BATCH, for which sched_setattr(2) sets the nice value (__setscheduler_params in kernel/sched).
+const FAIR: [u32; 2] = [0, 3];
 const SCHED_DEADLINE: u32 = 6;
 /// SCHED_FLAG_RESET_ON_FORK, RECLAIM and DL_OVERRUN: those that sched_setattr(2) takes back as they are.
 const KEPT_FLAGS: u64 = 0b111;
@@ -23,7 +25,8 @@ const POLICY_RESET_ON_FORK: u32 = libc::SCHED_RESET_ON_FORK as u32;
 pub fn dump(tid: Pid, core: &mut ThreadCoreEntry) -> Result<()> {
     let attr = sched::sched_getattr(tid).os(|| format!("sched_getattr {tid}"))?;
     core.sched_policy = Some(policy_to_image(attr.policy, attr.flags));
-    core.sched_nice = Some(attr.nice);
+    // sched_getattr(2) tells it for some policies only, and sched_setattr(2) takes it for even fewer.
+    core.sched_nice = Some(sched::nice(tid).os(|| format!("getpriority {tid}"))?);
     core.sched_prio = Some(attr.priority);
     core.sched_flags = (attr.flags & KEPT_FLAGS != 0).then_some(attr.flags & KEPT_FLAGS);
     if attr.policy == SCHED_DEADLINE {
@@ -48,12 +51,18 @@ fn policy_from_image(policy: u32, flags: Option<u64>) -> (u32, u64) {
 
 /// Gives the thread its scheduling. A CPU set that this machine cannot give at all is left out and told.
 pub fn restore(tid: Pid, core: &ThreadCoreEntry, told: &mut Vec<String>) -> Result<()> {
+    if let Some(nice) = core.sched_nice
+        && sched::nice(tid).os(|| format!("getpriority {tid}"))? != nice
+    {
+        sched::set_nice(tid, nice).os(|| format!("setpriority {tid} {nice}"))?;
+    }
     if let Some(policy) = core.sched_policy {
         let (policy, flags) = policy_from_image(policy, core.sched_flags);
+        let nice = |policy: u32, nice: i32| if FAIR.contains(&policy) { nice } else { 0 };
         let wanted = SchedAttr {
             policy,
             flags,
-            nice: core.sched_nice.unwrap_or(0),
+            nice: nice(policy, core.sched_nice.unwrap_or(0)),
             priority: core.sched_prio.unwrap_or(0),
             runtime: core.sched_runtime.unwrap_or(0),
             deadline: core.sched_deadline.unwrap_or(0),
@@ -61,7 +70,8 @@ pub fn restore(tid: Pid, core: &ThreadCoreEntry, told: &mut Vec<String>) -> Resu
             ..SchedAttr::default()
         };
         let now = sched::sched_getattr(tid).os(|| format!("sched_getattr {tid}"))?;
-        if (SchedAttr { size: 0, util_min: 0, util_max: 0, ..now }) != wanted {
+        let now = SchedAttr { size: 0, util_min: 0, util_max: 0, nice: nice(now.policy, now.nice), ..now };
+        if now != wanted {
             sched::sched_setattr(tid, &wanted).os(|| format!("sched_setattr {tid} policy {policy}"))?;
         }
     }

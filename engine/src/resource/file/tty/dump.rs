@@ -1,11 +1,11 @@
 //! Terminals of a tree being dumped.
 
 use std::collections::BTreeMap;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use super::{PTY_SLAVE_MAJOR, Terminal, queue, settings};
+use super::{BEYOND_PAIRS, CTTY_NUMBER, PTY_SLAVE_MAJOR, Terminal, queue, settings};
 use crate::error::{Blame, Error, OsContext, Result};
 use crate::image::message::{
     FdType, FileEntry, TtyDataEntry, TtyFileEntry, TtyInfoEntry, TtyPtyEntry, TtyType,
@@ -79,6 +79,9 @@ impl<'a> TtyDump<'a> {
             terminal.number +=
                 self.seen.values().filter(|s| s.terminal.kind == TtyType::ExtTty).count() as u32;
         }
+        if terminal.kind == TtyType::Ctty {
+            terminal.number = self.controlling_number(file.fd.as_fd());
+        }
         let tty_info_id = terminal.id();
         if !self.seen.contains_key(&tty_info_id) {
             let info = self.info(tty_info_id, terminal, file)?;
@@ -90,6 +93,17 @@ impl<'a> TtyDump<'a> {
         let fown = owner::of(file.fd.as_fd(), flags)?;
         let tty = Some(TtyFileEntry { id, tty_info_id, flags, fown, regf_id });
         Ok(FileEntry { r#type: FdType::Tty.into(), id, tty, ..FileEntry::default() })
+    }
+
+    /// /dev/tty is another terminal in each session. The first has CRIU's number, which knows no second.
+    fn controlling_number(&self, fd: BorrowedFd<'_>) -> u32 {
+        let device = tty::device(fd).ok();
+        let known: Vec<&Seen> = self.seen.values().filter(|s| s.terminal.kind == TtyType::Ctty).collect();
+        match known.iter().find(|s| tty::device(s.fd.as_fd()).ok() == device) {
+            Some(same) => same.terminal.number,
+            None if known.is_empty() => CTTY_NUMBER,
+            None => BEYOND_PAIRS + known.len() as u32,
+        }
     }
 
     fn info(&self, id: u32, terminal: Terminal, file: &Description<'_>) -> Result<TtyInfoEntry> {

@@ -56,6 +56,9 @@ const VT_NUMBER: u32 = 1004;
 const CTTY_NUMBER: u32 = 1006;
 const EXTERNAL_NUMBER: u32 = 1013;
 
+/// Above all numbers of pairs, NR_UNIX98_PTY_MAX of linux/tty.h.
+const BEYOND_PAIRS: u32 = 1 << 20;
+
 /// Which terminal a description is open on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Terminal {

@@ -20,9 +20,9 @@ use crate::sys::tty;
 pub enum Opened {
     /// Here it is.
     Here(OwnedFd),
-    /// It is /dev/tty, which leads to the caller's own terminal: the leader of session `sid` has to open it with
-    /// `flags`, after its claim.
-    ByLeader {
+    /// It is /dev/tty, which leads to the caller's own terminal: a task of session `sid` has to open it with `flags`,
+    /// after the leader's claim.
+    InSession {
         /// The session.
         sid: Pid,
         /// For open(2).
@@ -191,7 +191,7 @@ impl TtyRestore {
         let ours =
             |other: &&TtyInfoEntry| other.sid == info.sid && other.id != info.id && !self.is_current(other);
         match self.infos.values().find(ours) {
-            Some(_) if info.sid != 0 => Ok(Opened::ByLeader { sid: info.sid as Pid, flags }),
+            Some(_) if info.sid != 0 => Ok(Opened::InSession { sid: info.sid as Pid, flags }),
             _ if self.shell_job => open_at(b"/dev/tty", flags).map(Opened::Here),
             _ => Err(needs_shell_job()),
         }

@@ -43,7 +43,7 @@ fn restored(round: &Round) -> Result<Vec<OwnedFd>> {
     let mut restore = TtyRestore::load(&round.images, &round.files, false)?;
     let open = |tty: &TtyFileEntry| match restore.open(tty)? {
         Opened::Here(fd) => Ok(fd),
-        Opened::ByLeader { .. } => Err(Error::bug("a pair needs no leader")),
+        Opened::InSession { .. } => Err(Error::bug("a pair is opened here")),
     };
     let ends = round.files.iter().filter_map(|f| f.tty.as_ref()).map(open).collect::<Result<Vec<_>>>()?;
     restore.finish()?;
