@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use crate::error::{OsContext, Result};
 use crate::fault;
+use crate::hooks::{Hooks, Point};
 use crate::image::message::{InventoryEntry, LsmType, PstreeEntry, TaskKobjIdsEntry};
 use crate::image::{ImageDir, Kind};
 use crate::kernel::kcmp::{KcmpSet, Kind as Shared, Place};
@@ -33,6 +34,8 @@ pub fn dump(options: &DumpOptions) -> Result<DumpReport> {
     }
     let images = ImageDir::open(&options.places.images_dir)?;
     images.check_writable()?;
+    let hooks = Hooks::new(&options.action_scripts, &options.places.images_dir)?;
+    hooks.run(Point::PreDump, Some(options.tree))?;
     fault::point("surveyed")?;
     let started = Instant::now();
     let frozen = Frozen::seize(options.tree, options.timeout)?;
@@ -50,6 +53,7 @@ pub fn dump(options: &DumpOptions) -> Result<DumpReport> {
     report.not_kept.extend_from_slice(&collected.not_kept);
     report.not_kept.extend(collected.files.one_ended.iter().map(one_ended));
     finish_images(&images)?;
+    hooks.run(Point::PostDump, Some(options.tree)).inspect_err(|_| withdraw(&images))?;
     collected.files.links.keep();
     frozen.release(fate(options))?;
     report.stats.frozen_time = micros(frozen_since);
@@ -59,6 +63,13 @@ pub fn dump(options: &DumpOptions) -> Result<DumpReport> {
         log_warn!("the statistics were not written: {error}");
     }
     Ok(report)
+}
+
+/// Without its inventory a directory is no image: what it holds must not be restored beside a tree that runs on.
+fn withdraw(images: &ImageDir) {
+    if let Err(error) = images.remove(&Kind::Inventory.file_name()) {
+        log_warn!("{error}");
+    }
 }
 
 fn fate(options: &DumpOptions) -> Fate {

@@ -11,6 +11,7 @@
 //! | [`fault`] | points where tests make a command fail, die or wait |
 //! | [`sys`] | the only module with `unsafe`: system calls that nix lacks |
 //! | [`kernel`] | parsers of what /proc shows, one per file |
+//! | [`hooks`] | action scripts: programs of the caller at named points |
 //! | [`image`] | CRIU's on-disk format: framing, messages, directories, page store |
 //! | [`log`] | the log in CRIU's line format |
 //! | [`options`] | what the engine is told to do: plain data with CRIU's defaults |
@@ -21,6 +22,7 @@ pub mod cli;
 pub mod dump;
 pub mod error;
 pub mod fault;
+pub mod hooks;
 pub mod image;
 pub mod kernel;
 pub mod log;

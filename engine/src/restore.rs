@@ -18,6 +18,7 @@ use self::construction::Construction;
 use self::plan::Plan;
 use crate::error::{OsContext, Result};
 use crate::fault;
+use crate::hooks::{Hooks, Point};
 use crate::log_warn;
 use crate::options::{FinalState, RestoreOptions};
 use crate::report::RestoreReport;
@@ -25,6 +26,8 @@ use crate::report::RestoreReport;
 /// Restores the tree in `options.places.images_dir`. Returns when it runs.
 pub fn restore(options: &RestoreOptions) -> Result<RestoreReport> {
     let started = Instant::now();
+    let hooks = Hooks::new(&options.action_scripts, &options.places.images_dir)?;
+    hooks.run(Point::PreRestore, None)?;
     let mut plan = Plan::load(options)?;
     plan.check()?;
     fault::point("plan-loaded")?;
@@ -36,17 +39,25 @@ pub fn restore(options: &RestoreOptions) -> Result<RestoreReport> {
     tree.open_files()?;
     fault::point("files-opened")?;
     tree.complete()?;
-    let pidfile = Pidfile::write(options, tree.root())?;
+    let root = tree.root();
+    let pidfile = Pidfile::write(options, root)?;
     fault::point("pidfile-written")?;
+    hooks.run(Point::PostRestore, Some(root))?;
+    only_log(hooks.run(Point::PreResume, Some(root)));
     let mut report = tree.let_go(options.final_state == FinalState::Stopped)?;
     pidfile.keep();
     report.stats.forking_time = forking_time;
     report.stats.restore_time = micros(started);
-    // The work is done, and cannot be undone, by now.
-    if let Err(error) = report.stats.write(options.places.work_dir()) {
-        log_warn!("the statistics were not written: {error}");
-    }
+    only_log(report.stats.write(options.places.work_dir()));
+    only_log(hooks.run(Point::PostResume, Some(root)));
     Ok(report)
+}
+
+/// For what comes too late to take anything back.
+fn only_log(done: Result<()>) {
+    if let Err(error) = done {
+        log_warn!("{error}");
+    }
 }
 
 fn micros(since: Instant) -> u32 {

@@ -17,6 +17,7 @@ mod dump;
 mod foreign;
 mod getopt;
 mod image;
+mod job;
 mod restore;
 
 use std::ffi::{OsStr, OsString};

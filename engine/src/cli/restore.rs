@@ -3,9 +3,7 @@
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode};
 
-use nix::errno::Errno;
-use nix::sys::wait::waitpid;
-
+use super::job::Job;
 use super::{fail, print, show_error};
 use crate::error::Error;
 use crate::log;
@@ -42,7 +40,7 @@ pub(super) fn run(options: &RestoreOptions) -> ExitCode {
         }
         None => {
             if !options.detached {
-                wait_for_children();
+                Job::of(report.root, options.shell_job).wait();
             }
             ExitCode::SUCCESS
         }
@@ -60,9 +58,4 @@ fn tell(options: &RestoreOptions, report: &RestoreReport) {
     if options.display_stats {
         print(&report.stats.text());
     }
-}
-
-/// As CRIU, which stays the parent of a tree that is not detached, and leaves with 0 whatever the tree's status.
-fn wait_for_children() {
-    while !matches!(waitpid(None, None), Err(Errno::ECHILD)) {}
 }

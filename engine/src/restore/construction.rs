@@ -21,7 +21,7 @@ use crate::kernel::smaps::{self, Vma};
 use crate::kernel::{Pid, ProcDir, tasks};
 use crate::options::RestoreOptions;
 use crate::report::{Counts, NotKept, RestoreReport, RestoreStats};
-use crate::resource::file::tty::TtyClaim;
+use crate::resource::file::tty::{Foreground, TtyClaim};
 use crate::resource::memory::vdso::{Fit, Runtime};
 use crate::sys::process::{CloneArgs, fork_idle};
 use crate::sys::ptrace::{self, Stop};
@@ -80,6 +80,10 @@ pub(super) struct Construction {
     pub(super) told: Vec<NotKept>,
     /// Terminals that are to control sessions of the tree.
     claims: Vec<TtyClaim>,
+    /// Whether we stay to take our own terminal back.
+    lends_terminal: bool,
+    /// Of our own terminal, lent to the tree.
+    foreground: Option<Foreground>,
     /// Ids of sessions and groups that no task of the tree leads.
     dead_leaders: BTreeSet<Pid>,
 }
@@ -109,7 +113,20 @@ impl Construction {
         let built = BTreeMap::from([(0, Built { loan, proc, fit: Fit::Absent, threads: Vec::new() })]);
         let (stats, told) = (RestoreStats::default(), Vec::new());
         let dead_leaders = plan.dead_leaders();
-        Ok(Construction { dead_leaders, guard, plan, transport, built, runtime, keep, stats, told, claims })
+        Ok(Construction {
+            dead_leaders,
+            guard,
+            plan,
+            transport,
+            built,
+            runtime,
+            keep,
+            stats,
+            told,
+            claims,
+            lends_terminal: !options.detached,
+            foreground: None,
+        })
     }
 
     /// The root's pid.
@@ -392,14 +409,29 @@ impl Construction {
 
     /// Sets the foreground groups of terminals, now that the groups exist.
     fn set_foreground(&mut self) -> Result<()> {
-        let Construction { plan, transport, built, claims, .. } = self;
-        for claim in std::mem::take(claims) {
+        for claim in std::mem::take(&mut self.claims) {
+            if claim.sid == 0 {
+                self.foreground = self.lend_foreground(claim)?;
+                continue;
+            }
+            let Construction { plan, transport, built, .. } = self;
             let leader = plan.tasks.iter().position(|task| task.pid == claim.sid);
             if let Some(built) = leader.and_then(|index| built.get_mut(&index)) {
                 build::set_foreground(built, &claim.terminal, claim.pgrp, transport)?;
             }
         }
         Ok(())
+    }
+
+    /// The shell that called us waits for us in the foreground, and for the job through us. One that does not wait keeps
+    /// its terminal.
+    fn lend_foreground(&self, TtyClaim { pgrp, terminal, .. }: TtyClaim) -> Result<Option<Foreground>> {
+        let led = |group: Pid| self.plan.tasks.iter().any(|task| task.pid == group);
+        let root = self.plan.tasks.first().map(|task| task.pgid);
+        match [Some(pgrp), root].into_iter().flatten().find(|group| led(*group)) {
+            Some(group) if self.lends_terminal => Foreground::lend(terminal, group),
+            _ => Ok(None),
+        }
     }
 
     /// Lets all tasks run, or leaves them stopped.
@@ -426,6 +458,9 @@ impl Construction {
         fault::point("before-letting-go")?;
         // From here on nothing is taken back: a task that cannot be detached has died by itself.
         self.guard.pids.clear();
+        if let Some(foreground) = self.foreground.take() {
+            foreground.leave();
+        }
         let root = self.root();
         let Construction { plan, built, stats, told, .. } = self;
         plan.files.commit();

@@ -12,7 +12,7 @@ use crate::image::message::{
 };
 use crate::image::{ImageDir, Kind, PageReader};
 use crate::kernel::pagemap::page_size;
-use crate::kernel::stat::State;
+use crate::kernel::stat::{self, State};
 use crate::kernel::{Pid, ProcDir, attr, status};
 use crate::options::RestoreOptions;
 use crate::resource::file::FileRestore;
@@ -178,7 +178,7 @@ impl Plan {
         for task in &mut self.tasks {
             if task.sid == sid {
                 task.sid = own_sid;
-                if task.pgid == pgid {
+                if task.pgid == pgid && !pids.contains(&pgid) {
                     task.pgid = own_pgid;
                 }
             }
@@ -207,14 +207,20 @@ fn in_use(tid: Pid, since: Instant) -> Option<Error> {
         owner = ProcDir::open(tid).ok()?;
     }
     let comm = attr::comm(&owner).unwrap_or_default();
+    let comm = String::from_utf8_lossy(&comm).escape_debug().to_string();
+    let reason = match stat::read(&owner) {
+        Ok(stat) if stat.state == State::Zombie => {
+            format!(
+                "belongs to a task that has ended ({comm}), but whose parent {} has not waited for it",
+                stat.ppid
+            )
+        }
+        _ => format!("belongs to a running task ({comm})"),
+    };
     Some(
-        Error::new(
-            "E-PID-IN-USE",
-            Blame::Environment,
-            format!("belongs to a running task ({})", String::from_utf8_lossy(&comm).escape_debug()),
-        )
-        .on(format!("pid {tid}"))
-        .help("end that task, or restore where the pid is free, such as a new pid namespace (unshare -p)"),
+        Error::new("E-PID-IN-USE", Blame::Environment, reason).on(format!("pid {tid}")).help(
+            "end that task, or restore where the pid is free, such as a new pid namespace (unshare -p)",
+        ),
     )
 }
 

@@ -17,6 +17,7 @@
 //! |---|---|
 //! | [`dump`] | [`TtyDump`]: descriptions to entries, and what stands in the way |
 //! | [`restore`] | [`TtyRestore`]: entries to descriptions |
+//! | [`foreground`] | [`Foreground`]: our own terminal, lent to a shell job |
 //! | [`queue`] | unread input: copying it, and putting it back |
 //! | [`settings`] | `struct termios2` and its message |
 //!
@@ -24,6 +25,7 @@
 //! [`TtyFileEntry`]: crate::image::message::TtyFileEntry
 
 mod dump;
+mod foreground;
 mod queue;
 mod restore;
 mod settings;
@@ -31,6 +33,7 @@ mod settings;
 mod tests;
 
 pub use dump::{TaskTerminal, TtyDump};
+pub use foreground::Foreground;
 pub use restore::{Opened, TtyClaim, TtyRestore};
 
 use std::os::fd::AsFd;

@@ -1,0 +1,222 @@
+//! What the options of dump and restore do to a real program, each in the smallest way that shows it.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+
+use engine::image::message::StatsEntry;
+use engine::image::{ImageDir, Kind};
+use nix::sys::signal::Signal;
+use tempfile::TempDir;
+
+use crate::running::{CRIO, Running, command, crio, crio_succeeds, wait_until};
+
+/// A sleeping session leader and a directory for its image.
+struct Sleeper {
+    directory: TempDir,
+    child: Child,
+    running: Running,
+}
+
+impl Sleeper {
+    fn start() -> Sleeper {
+        let directory = TempDir::new().unwrap();
+        let mut command = Command::new("setsid");
+        command.args(["sleep", "1000"]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let child = command.spawn().unwrap();
+        let running = Running(child.id() as i32);
+        let comm = format!("/proc/{}/comm", running.0);
+        wait_until("sleep", || std::fs::read_to_string(&comm).is_ok_and(|comm| comm == "sleep\n"));
+        Sleeper { directory, child, running }
+    }
+
+    /// `{dir}` is the directory, `{pid}` the process.
+    fn line(&self, line: &str) -> String {
+        let line = line.replace("{dir}", self.directory.path().to_str().unwrap());
+        line.replace("{pid}", &self.running.0.to_string())
+    }
+
+    fn dump(&mut self, options: &str) -> String {
+        let out = crio_succeeds(&self.line(&format!("dump -D {{dir}} -t {{pid}} {options}")));
+        if !options.contains("-R") {
+            self.child.wait().unwrap();
+        }
+        out
+    }
+
+    fn restore(&self, options: &str) -> String {
+        let out = crio_succeeds(&self.line(&format!("restore -D {{dir}} {options}")));
+        assert!(matches!(self.running.state(), 'S' | 'R' | 'T'), "state {}", self.running.state());
+        out
+    }
+
+    fn file(&self, name: &str) -> String {
+        let path = self.directory.path().join(name);
+        std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+    }
+
+    fn script(&self, text: &str) -> String {
+        let path = self.directory.path().join("script");
+        std::fs::write(&path, format!("#!/bin/sh\n{text}\n")).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        path.to_str().unwrap().to_owned()
+    }
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[test]
+fn logs_have_the_level_that_was_asked_for() {
+    let mut sleeper = Sleeper::start();
+    for (level, name) in ["-v0", "-v1", "-v2", "-v3", "-v4"].iter().zip(["0", "1", "2", "3", "4"]) {
+        sleeper.dump(&format!("-R {level} -o {name}.log"));
+    }
+    for level in 0..3 {
+        assert!(!sleeper.file(&format!("{level}.log")).contains("Collecting task"), "level {level}");
+    }
+    assert!(sleeper.file("3.log").contains("Dumping finished successfully"));
+    assert!(sleeper.file("4.log").len() > sleeper.file("3.log").len());
+}
+
+#[test]
+fn statistics_are_in_the_work_directory_and_shown() {
+    let mut sleeper = Sleeper::start();
+    let work = TempDir::new().unwrap();
+    let work_option = format!("-W {}", work.path().display());
+    assert!(sleeper.dump(&format!("{work_option} --display-stats")).contains("Memory pages written: "));
+    assert!(sleeper.restore(&format!("{work_option} -d --display-stats")).contains("Pages restored: "));
+    let images = ImageDir::open(work.path()).unwrap();
+    let dump = images.require::<StatsEntry>(Kind::StatsDump).unwrap().dump.unwrap();
+    assert!(dump.pages_written > 0 && dump.frozen_time > 0, "{dump:?}");
+    let restore = images.require::<StatsEntry>(Kind::StatsRestore).unwrap().restore.unwrap();
+    assert!(restore.restore_time > 0 && restore.pages_restored > Some(0), "{restore:?}");
+}
+
+#[test]
+fn reports_are_json_if_asked_for() {
+    let mut sleeper = Sleeper::start();
+    let dump: serde_json::Value = serde_json::from_str(&sleeper.dump("--json")).unwrap();
+    assert_eq!((dump["ok"].as_bool(), dump["counts"]["tasks"].as_u64()), (Some(true), Some(1)));
+    let restore: serde_json::Value = serde_json::from_str(&sleeper.restore("--json -d")).unwrap();
+    assert_eq!(restore["root"].as_i64(), Some(sleeper.running.0.into()));
+    let again = crio(&sleeper.line("restore -D {dir} --json -d"));
+    let again: serde_json::Value = serde_json::from_slice(&again.stdout).unwrap();
+    assert_eq!(again["error"]["code"], "E-PID-IN-USE");
+}
+
+#[test]
+fn configuration_files_are_read_in_their_order() {
+    let mut sleeper = Sleeper::start();
+    let config = sleeper.directory.path().join("config");
+    std::fs::write(&config, "# a comment\nleave-running\nlog-file from-config.log\nverbosity 4\n").unwrap();
+    sleeper.dump(&format!("--config {} -o from-line.log -R", config.display()));
+    assert!(sleeper.file("from-line.log").contains("page transfers planned"), "verbosity of the file");
+    assert!(!sleeper.directory.path().join("from-config.log").exists(), "the line wins");
+    let by_environment = |options: &str| {
+        let line = sleeper.line(&format!("dump -D {{dir}} -t {{pid}} -R {options}"));
+        let mut command = command(CRIO);
+        command.env("CRIU_CONFIG_FILE", &config).args(line.split_whitespace());
+        assert!(command.status().unwrap().success());
+    };
+    by_environment("");
+    assert!(sleeper.file("from-config.log").contains("page transfers planned"));
+}
+
+#[test]
+fn action_scripts_run_at_their_points() {
+    let mut sleeper = Sleeper::start();
+    let told = sleeper.directory.path().join("told").display().to_string();
+    let script = sleeper.script(&format!(
+        "echo $CRTOOLS_SCRIPT_ACTION ${{CRTOOLS_INIT_PID-none}} >> {told}\ntest -d $CRTOOLS_IMAGE_DIR"
+    ));
+    sleeper.dump(&format!("--action-script {script}"));
+    sleeper.restore(&format!("-d --action-script {script}"));
+    let pid = sleeper.running.0;
+    let expected = format!(
+        "pre-dump {pid}\npost-dump {pid}\npre-restore none\npost-restore {pid}\npre-resume {pid}\npost-resume {pid}\n"
+    );
+    assert_eq!(sleeper.file("told"), expected);
+}
+
+#[test]
+fn a_tree_whose_post_dump_script_fails_runs_on() {
+    let sleeper = Sleeper::start();
+    let script = sleeper.script("test $CRTOOLS_SCRIPT_ACTION != post-dump");
+    let output = crio(&sleeper.line(&format!("dump -D {{dir}} -t {{pid}} --action-script {script}")));
+    assert!(!output.status.success() && stderr(&output).contains("E-ACTION-SCRIPT"), "{}", stderr(&output));
+    assert_eq!(sleeper.running.state(), 'S');
+    assert!(!sleeper.directory.path().join("inventory.img").exists(), "no image beside a tree that runs on");
+}
+
+#[test]
+fn a_tree_whose_post_restore_script_fails_is_gone() {
+    let mut sleeper = Sleeper::start();
+    sleeper.dump("");
+    let script = sleeper.script("test $CRTOOLS_SCRIPT_ACTION != post-restore");
+    let output = crio(&sleeper.line(&format!("restore -D {{dir}} -d --action-script {script}")));
+    assert!(!output.status.success() && stderr(&output).contains("E-ACTION-SCRIPT"), "{}", stderr(&output));
+    assert_eq!(sleeper.running.state(), '-');
+}
+
+#[test]
+fn the_engine_becomes_the_program_that_is_named() {
+    let mut sleeper = Sleeper::start();
+    sleeper.dump("");
+    let out = sleeper.restore("--exec-cmd -- echo became another");
+    assert_eq!(out, "became another\n");
+}
+
+#[test]
+fn a_sibling_is_a_child_of_the_caller() {
+    let mut sleeper = Sleeper::start();
+    sleeper.dump("");
+    sleeper.restore("-S -d");
+    assert_eq!(sleeper.running.parent(), i64::from(std::process::id()));
+    sleeper.running.signal(Signal::SIGKILL);
+    nix::sys::wait::waitpid(nix::unistd::Pid::from_raw(sleeper.running.0), None).unwrap();
+}
+
+#[test]
+fn a_restore_that_is_not_detached_stays_until_the_end() {
+    let mut sleeper = Sleeper::start();
+    sleeper.dump("");
+    let line = sleeper.line("restore -D {dir}");
+    let mut restore = command(CRIO).args(line.split_whitespace()).spawn().unwrap();
+    wait_until("the program", || sleeper.running.state() == 'S');
+    assert_eq!(sleeper.running.parent(), i64::from(restore.id()));
+    assert!(restore.try_wait().unwrap().is_none());
+    sleeper.running.signal(Signal::SIGKILL);
+    assert!(restore.wait().unwrap().success());
+}
+
+/// `file[..]` and a path: the file of the image is replaced by a descriptor of ours.
+#[test]
+fn an_inherited_descriptor_replaces_a_file() {
+    let directory = TempDir::new().unwrap();
+    let (old, new) = (directory.path().join("old"), directory.path().join("new"));
+    let mut child = Command::new("setsid")
+        .args(["sh", "-c", "while :; do echo line; sleep 0.02; done"])
+        .stdin(Stdio::null())
+        .stdout(std::fs::File::create(&old).unwrap())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let running = Running(child.id() as i32);
+    let length = |path: &Path| std::fs::metadata(path).map_or(0, |file| file.len());
+    wait_until("output", || length(&old) > 0);
+    let images = directory.path().display().to_string();
+    crio_succeeds(&format!("dump -D {images} -t {}", running.0));
+    child.wait().unwrap();
+    let before = length(&old);
+    let key = old.strip_prefix("/").unwrap().display().to_string();
+    let restored = command(CRIO)
+        .args(["restore", "-D", &images, "-d", "--inherit-fd", &format!("fd[1]:{key}")])
+        .stdout(std::fs::File::create(&new).unwrap())
+        .status()
+        .unwrap();
+    assert!(restored.success());
+    wait_until("output elsewhere", || length(&new) > 0);
+    assert_eq!(length(&old), before);
+}
