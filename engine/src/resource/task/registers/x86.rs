@@ -195,7 +195,7 @@ mod tests {
     #[test]
     fn the_area_survives_being_taken_apart() {
         let mut area: Vec<u8> = (0..2696u32).map(|i| (i % 251) as u8).collect();
-        area[SOFTWARE..LEGACY].fill(0);
+        area[416..LEGACY].fill(0); // reserved, and the kernel's own
         area[LEGACY..HEADER].fill(0);
         area[LEGACY..LEGACY + 8].copy_from_slice(&0x2e7u64.to_le_bytes());
         area[832..1088].fill(0); // between the components: not architectural
