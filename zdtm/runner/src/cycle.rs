@@ -182,7 +182,9 @@ impl Case<'_> {
         let Some((program, arguments)) = self.plan.inspect.split_first() else {
             return Ok(());
         };
-        let status = self.execute(Command::new(program).args(arguments).arg(images), "inspect")?;
+        let status = self
+            .execute(Command::new(program).args(arguments).arg(images), "inspect")
+            .context("step inspect")?;
         if !status.success() {
             bail!("step inspect: {} ended with {status}\n{}", program.display(), self.output_of("inspect"));
         }

@@ -21,6 +21,8 @@ const KNOWN: &[(&str, Direction, &str)] = &[
     ("file/shared_fs", FromCriu, "refuses tasks that share a working directory"),
     ("file/tty_session", ToCriu, "gives a session's terminal to its leader only"),
     ("file/tty_session_member", ToCriu, "gives a session's terminal to its leader only"),
+    ("file/tty_opened_by_name", ToCriu, "cannot open /dev/tty in a member of a session"),
+    ("file/tty_opened_by_name", FromCriu, "refuses /dev/tty in a member of a session"),
     ("memory/mlock", ToCriu, "knows no MLOCK_ONFAULT"),
     ("memory/mlock", FromCriu, "knows no MLOCK_ONFAULT"),
     ("memory/mlockall_future", ToCriu, "knows no MCL_FUTURE"),

@@ -56,6 +56,10 @@ fn runner(engines: &Engines, direction: Direction, filter: &[String]) -> Result<
     let xtask = std::env::current_exe().context("cannot find the path of this program")?;
     let mut runner = Command::new(&xtask);
     runner.current_dir(workspace::root()).stdin(Stdio::null());
+    // The decoder takes its time for a tree of 200 tasks.
+    if std::env::var_os("ZDTM_TIMEOUT_SCALE").is_none() {
+        runner.env("ZDTM_TIMEOUT_SCALE", "4");
+    }
     runner.args(["zdtm", "--format", "json", "--engine"]).arg(engines.dumper(direction));
     runner.arg("--restore-engine").arg(engines.restorer(direction));
     let inspect = ["interop".as_ref(), "--engine".as_ref(), engines.ours.as_os_str(), "--inspect".as_ref()];

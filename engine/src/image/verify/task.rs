@@ -153,13 +153,15 @@ impl Check<'_> {
         // Guard pages lie inside of mappings, and come after all of them.
         for vma in mm.vmas.iter().filter(|vma| vma.status & status::GUARD == 0) {
             let place = format!("{:x}-{:x}", vma.start, vma.end);
-            if vma.start >= vma.end || vma.start < floor {
+            // Guard pages (MADV_GUARD_INSTALL) have entries of their own, inside of the mappings that they are in.
+            let is_guard = vma.status & status::GUARD != 0;
+            if vma.start >= vma.end || (vma.start < floor && !is_guard) {
                 self.report(
                     kind.file_name(),
                     format!("mapping {place} is empty or overlaps the one before it"),
                 );
             }
-            floor = vma.end;
+            floor = if is_guard { floor } else { vma.end };
             let file = status::FILE_PRIVATE | status::FILE_SHARED;
             if vma.status & file != 0 && vma.status & (status::SOCKET | status::EXT_PLUGIN) == 0 {
                 let types = [FdType::Reg, FdType::Memfd, FdType::Ext];

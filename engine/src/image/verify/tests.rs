@@ -3,7 +3,8 @@
 use std::fs;
 
 use super::super::message::{
-    FdinfoEntry, FileEntry, MmEntry, PstreeEntry, RemapFilePathEntry, RemapType, SkPacketEntry,
+    FdinfoEntry, FileEntry, MmEntry, PstreeEntry, RemapFilePathEntry, RemapType, SkPacketEntry, VmaEntry,
+    status,
 };
 use super::super::tests::{PID, fixtures, pages_of_the_task};
 use super::super::{ImageDir, Kind};
@@ -79,6 +80,16 @@ fn dangling_references_are_found() {
         "the executable is file 999",
     );
     one(|dir| rewrite::<MmEntry>(dir, Kind::Mm(PID), |mm| mm[0].vmas[1].start -= 4096), "overlaps");
+    let guard = |status| {
+        move |dir: &ImageDir| {
+            rewrite::<MmEntry>(dir, Kind::Mm(PID), |mm| {
+                let inside = VmaEntry { status, ..mm[0].vmas[0].clone() };
+                mm[0].vmas.push(inside);
+            })
+        }
+    };
+    assert_eq!(problems(guard(status::GUARD)), Vec::<String>::new());
+    one(guard(status::REGULAR | status::ANON_PRIVATE), "overlaps");
     let embed = |files: &mut Vec<FileEntry>| {
         files.iter_mut().find_map(|file| file.reg.as_mut()).unwrap().embedded =
             Some("crio-file-1.img".to_owned());

@@ -227,15 +227,37 @@ pub fn restore_thread(batch: &mut Batch, core: &ThreadCoreEntry, clear_tid_addr:
         let args = [core.futex_rla, core.futex_rla_len.into()];
         batch.call("set_robust_list", libc::SYS_set_robust_list, &args);
     }
-    if let Some(rseq) = &core.rseq_entry {
-        let args = [rseq.rseq_abi_pointer, rseq.rseq_abi_size.into(), 0, rseq.signature.into()];
+    if let Some(args) = core.rseq_entry.as_ref().and_then(rseq_registration) {
         batch.call("rseq", libc::SYS_rseq, &args);
     }
+}
+
+/// The arguments of rseq(2). CRIU writes an entry of zeros for a thread that has not registered.
+fn rseq_registration(rseq: &RseqEntry) -> Option<[u64; 4]> {
+    let args = [rseq.rseq_abi_pointer, rseq.rseq_abi_size.into(), 0, rseq.signature.into()];
+    (rseq.rseq_abi_pointer != 0).then_some(args)
 }
 
 /// Adds the call for the parent-death signal, which a change of credentials resets.
 pub fn restore_pdeath(batch: &mut Batch, core: &ThreadCoreEntry) {
     if let Some(signal) = core.pdeath_sig {
         prctl(batch, "prctl PR_SET_PDEATHSIG", libc::PR_SET_PDEATHSIG, signal.into());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_without_rseq_registers_none() {
+        let entry = |rseq_abi_pointer| RseqEntry {
+            rseq_abi_pointer,
+            rseq_abi_size: 32,
+            signature: 7,
+            rseq_cs_pointer: None,
+        };
+        assert_eq!(rseq_registration(&entry(0)), None);
+        assert_eq!(rseq_registration(&entry(0x1000)), Some([0x1000, 32, 0, 7]));
     }
 }
