@@ -24,7 +24,7 @@ use crate::resource::task::{credentials, registers};
 const MOST_TASKS: usize = 4 << 20;
 
 /// How long to wait for ids of tasks that have ended.
-const PATIENCE: Duration = Duration::from_secs(1);
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// One process to be built.
 #[derive(Debug)]
@@ -203,7 +203,7 @@ fn reused(pid: Pid) -> Error {
 fn in_use(tid: Pid, since: Instant) -> Option<Error> {
     let mut owner = ProcDir::open(tid).ok()?;
     while has_ended(&owner) && since.elapsed() < PATIENCE {
-        std::thread::sleep(PATIENCE / 100);
+        std::thread::sleep(PATIENCE / 1000);
         owner = ProcDir::open(tid).ok()?;
     }
     let comm = attr::comm(&owner).unwrap_or_default();

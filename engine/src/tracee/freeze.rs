@@ -14,6 +14,9 @@ use crate::sys::ptrace::{self, Stop};
 /// include/linux/sched.h: set before anything of a task is taken down.
 const PF_EXITING: u32 = 4;
 
+/// How long a killed thread may take to end: it may have much memory to give back.
+const REAPING: Duration = Duration::from_secs(10);
+
 /// A stopped process, or a zombie.
 #[derive(Debug)]
 pub struct FrozenTask {
@@ -193,9 +196,13 @@ impl FrozenTask {
 
     /// False when the thread ended meanwhile.
     fn seize(&self, tid: Pid) -> Result<bool> {
-        let attempt = ptrace::seize(tid, ptrace::O_TRACESYSGOOD).and_then(|()| ptrace::interrupt(tid));
-        match attempt {
-            Ok(()) => Ok(true),
+        match ptrace::seize(tid, ptrace::O_TRACESYSGOOD) {
+            Ok(()) if ptrace::interrupt(tid).is_ok() => Ok(true),
+            // Attached and ended: the process cannot be reaped while its tracer has not taken notice of the thread.
+            Ok(()) => {
+                reap(tid);
+                Ok(false)
+            }
             Err(e) if e.raw_os_error() == Some(libc::ESRCH) => Ok(false),
             // A thread on its way out refuses (ptrace_attach in kernel/ptrace.c looks at exit_state).
             Err(_) if self.is_ending(tid) => Ok(false),
@@ -283,7 +290,7 @@ impl FrozenTask {
         // The leader last: it can be reaped only after the others.
         for tid in self.threads.iter().rev() {
             if fate == Fate::Kill {
-                while !matches!(ptrace::wait(*tid), Ok(Stop::Exited(_)) | Err(_)) {}
+                reap(*tid);
             } else {
                 let detached = ptrace::detach(*tid);
                 if detached.is_err() {
@@ -294,6 +301,16 @@ impl FrozenTask {
             }
         }
         result
+    }
+}
+
+/// Waits for the end of a thread that was killed or is ending, within reason.
+fn reap(tid: Pid) {
+    let deadline = Instant::now() + REAPING;
+    let mut pause = Duration::from_micros(5);
+    while !matches!(ptrace::poll(tid), Ok(Some(Stop::Exited(_))) | Err(_)) && Instant::now() < deadline {
+        std::thread::sleep(pause);
+        pause = (pause * 2).min(Duration::from_millis(1));
     }
 }
 

@@ -11,7 +11,11 @@ use crate::running::{Running, crio_succeeds, wait_until};
 /// The child counts on /dev/tty; the parent copies the master to a file.
 const PROGRAM: &str = "
 import os, pty, sys, time
+# The kernel gives out the lowest free number: a high one stays free between dump and restore.
+held = [fd for pair in range(64) for fd in os.openpty()]
 pid, master = pty.fork()
+for fd in held:
+    os.close(fd)
 if pid == 0:
     terminal = open('/dev/tty', 'w')
     number = 0
