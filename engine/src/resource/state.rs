@@ -126,7 +126,7 @@ const THREADS: &[State] = &[
     not_kept("speculation controls", "it runs with the machine's default"),
     not_kept("timestamp counter faults (PR_SET_TSC)", "rdtsc works"),
     not_kept("machine check policy (PR_MCE_KILL)", "it gets the machine's default"),
-    not_kept("memory reclaim mark (PR_SET_IO_FLUSHER; cannot be seen)", "it may wait for its own I/O"),
+    not_kept("memory reclaim mark (PR_SET_IO_FLUSHER, cannot be seen)", "it may wait for its own I/O"),
     not_kept("local descriptor table, I/O ports (cannot be seen)", "its next use of them fails"),
 ];
 
@@ -175,7 +175,7 @@ const MEMORY: &[State] = &[
     refused("AIO contexts", "E-VMA-AIO"),
     refused("rings of packet sockets", "E-VMA-SOCKET"),
     refused("memory of anonymous inodes (io_uring, perf)", "E-VMA-ANON-INODE"),
-    not_kept("seals (mseal; seen since Linux 6.17)", "sealed memory can be changed again"),
+    not_kept("seals (mseal, seen since Linux 6.17)", "sealed memory can be changed again"),
     not_kept("merging (PR_SET_MEMORY_MERGE)", "equal pages are not merged unless madvise(2) says so"),
     not_kept("protection keys (cannot be seen)", "all memory has key 0"),
     not_kept("swap, huge and soft-dirty pages", "/proc shows other counts"),
