@@ -269,6 +269,28 @@ pub(super) fn set_foreground(
     batch.expect_all()
 }
 
+/// What all tasks are completed with.
+pub(super) struct Finish<'a> {
+    pub(super) runtime: &'a Runtime,
+    pub(super) shared: &'a SharedRestore,
+    pub(super) identity: &'a Identity,
+}
+
+/// The credentials that every task starts with, which are ours; most need no others.
+pub(super) struct Identity {
+    own: CredsEntry,
+    last_cap: u32,
+}
+
+impl Identity {
+    /// That of this process, and the highest capability of this kernel.
+    pub(super) fn current() -> Result<Self> {
+        let securebits = crate::sys::attr::securebits().os(|| "prctl PR_GET_SECUREBITS")?;
+        let own = credentials::dump(&status::read(&ProcDir::current()?)?, securebits);
+        Ok(Identity { own, last_cap: last_capability()? })
+    }
+}
+
 /// Bears the threads besides the leader.
 pub(super) fn threads(task: &TaskPlan, built: &mut Built) -> Result<()> {
     let tids: Vec<i32> = task.threads.iter().skip(1).map(|(tid, _)| *tid).collect();
@@ -284,24 +306,21 @@ pub(super) fn complete(
     task: &TaskPlan,
     body: &Body,
     built: &mut Built,
-    runtime: &Runtime,
-    shared: &SharedRestore,
+    with: &Finish<'_>,
     told: &mut Vec<NotKept>,
 ) -> Result<()> {
+    let Finish { runtime, shared, identity } = with;
     let process = task.process();
     memory_restore::finish(&mut built.loan, &body.mm, &built.fit, shared)?;
     attributes::restore_by_proc(&built.proc, &process, body.mm.coredump_filter)?;
     complete_process(&process, task.pid, &mut built.loan)?;
-    let last_cap = last_capability()?;
-    // Every task starts with ours; most need no others.
-    let own = credentials::dump(&status::read(&ProcDir::current()?)?, own_securebits()?);
     let loan = &mut built.loan;
     // The leader comes last: what it changes for all, no other thread may still need.
     for (tid, core) in task.threads.iter().skip(1).chain(task.threads.first()) {
         if loan.tid() != *tid {
             loan.switch(*tid)?;
         }
-        complete_thread((task.pid, *tid), core, &own, last_cap, loan)?;
+        complete_thread((task.pid, *tid), core, identity, loan)?;
         complete_outside(task, *tid, core, told)?;
         let (regs, fpu) = registers::load(core, "core")?;
         registers::restore_fpu(*tid, &fpu)?;
@@ -340,8 +359,7 @@ fn complete_process(process: &TaskCoreEntry, pid: i32, loan: &mut Loan) -> Resul
 fn complete_thread(
     (pid, tid): (i32, i32),
     core: &CoreEntry,
-    own: &CredsEntry,
-    last_cap: u32,
+    identity: &Identity,
     loan: &mut Loan,
 ) -> Result<()> {
     let thread = TaskPlan::thread(core);
@@ -353,8 +371,8 @@ fn complete_thread(
     if let Some(queue) = &thread.signals_p {
         signals::restore_queue(&mut batch, pid, Some(tid), queue)?;
     }
-    if let Some(creds) = thread.creds.as_ref().filter(|creds| *creds != own) {
-        credentials::restore(&mut batch, creds, last_cap);
+    if let Some(creds) = thread.creds.as_ref().filter(|creds| **creds != identity.own) {
+        credentials::restore(&mut batch, creds, identity.last_cap);
     }
     attributes::restore_pdeath(&mut batch, &thread);
     loan.run(&mut batch)?;
@@ -373,10 +391,6 @@ fn complete_outside(task: &TaskPlan, tid: i32, core: &CoreEntry, told: &mut Vec<
         consequence: "it may run elsewhere than it wanted".to_owned(),
     }));
     Ok(())
-}
-
-fn own_securebits() -> Result<u32> {
-    crate::sys::attr::securebits().os(|| "prctl PR_GET_SECUREBITS")
 }
 
 /// The highest capability of this kernel.

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use nix::fcntl::OFlag;
 use nix::sys::signal::{self, Signal};
 
-use super::build::{self, Workshop};
+use super::build::{self, Finish, Identity, Workshop};
 use super::dead_leader::Helper;
 use super::plan::{Body, Plan, TaskPlan};
 use super::transport::Transport;
@@ -379,6 +379,7 @@ impl Construction {
         fault::point("threads-born")?;
         self.plan.files.set_owners()?;
         self.plan.files.seal()?;
+        let identity = Identity::current()?;
         let mut left = HashSet::new();
         for index in indices {
             self.named(index, |this| {
@@ -390,7 +391,8 @@ impl Construction {
                 if left.insert(body.ids.files_id) {
                     build::run(&mut built.loan, |batch| transport.leave(batch))?;
                 }
-                build::complete(task, body, built, runtime, &plan.shared, told)?;
+                let with = Finish { runtime, shared: &plan.shared, identity: &identity };
+                build::complete(task, body, built, &with, told)?;
                 fault::point("task-completed")
             })?;
         }

@@ -157,12 +157,14 @@ pub fn read_memory(pid: i32, address: u64, buffer: &mut [u8]) -> io::Result<usiz
     check(ret as libc::c_long).map(|n| n as usize)
 }
 
-/// Copies `bytes` into the memory of `pid` at `address`; returns the bytes copied.
-pub fn write_memory(pid: i32, address: u64, bytes: &[u8]) -> io::Result<usize> {
-    let local = libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
-    let remote = libc::iovec { iov_base: address as *mut libc::c_void, iov_len: bytes.len() };
-    // SAFETY: `local` describes `bytes`, which is only read; the remote side is checked by the kernel.
-    let ret = unsafe { libc::process_vm_writev(pid, &raw const local, 1, &raw const remote, 1, 0) };
+/// Copies two pieces of bytes into the memory of `pid`, each to its address; returns the bytes copied.
+pub fn write_memory(pid: i32, pieces: [(u64, &[u8]); 2]) -> io::Result<usize> {
+    let local = pieces
+        .map(|(_, bytes)| libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() });
+    let remote = pieces
+        .map(|(address, bytes)| libc::iovec { iov_base: address as *mut libc::c_void, iov_len: bytes.len() });
+    // SAFETY: `local` describes the pieces, which are only read; the remote side is checked by the kernel.
+    let ret = unsafe { libc::process_vm_writev(pid, local.as_ptr(), 2, remote.as_ptr(), 2, 0) };
     check(ret as libc::c_long).map(|n| n as usize)
 }
 

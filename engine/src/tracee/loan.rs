@@ -229,8 +229,7 @@ impl Loan {
     /// The first half of [`Loan::run`]: sets the thread going and returns while it works.
     pub fn start(&mut self, batch: &Batch) -> Result<()> {
         let (first, end) = batch.span()?;
-        self.write(batch.area().start, batch.data())?;
-        self.write(first, &batch.calls_to_bytes())?;
+        self.write([(batch.area().start, batch.data()), (first, &batch.calls_to_bytes())])?;
         let regs = arch::enter(&self.regs, self.stub(), first, end);
         self.go(&regs)
     }
@@ -299,13 +298,14 @@ impl Loan {
         }
     }
 
-    fn write(&self, address: u64, bytes: &[u8]) -> Result<()> {
-        match write_memory(self.site.pid, address, bytes) {
-            Ok(n) if n == bytes.len() => Ok(()),
-            _ => {
-                self.site.mem.write_all_at(bytes, address).os(|| format!("write memory of {}", self.site.pid))
-            }
+    fn write(&self, pieces: [(u64, &[u8]); 2]) -> Result<()> {
+        let all = pieces.iter().map(|(_, bytes)| bytes.len()).sum();
+        if write_memory(self.site.pid, pieces).ok() == Some(all) {
+            return Ok(());
         }
+        pieces.iter().try_for_each(|(address, bytes)| {
+            self.site.mem.write_all_at(bytes, *address).os(|| format!("write memory of {}", self.site.pid))
+        })
     }
 
     fn send_out(&mut self, tid: i32) -> Result<()> {
