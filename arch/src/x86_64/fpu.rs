@@ -1,6 +1,8 @@
 //! Floating point and vectors: one register set, the XSAVE area in its standard (not compacted) format, as
 //! `PTRACE_GETREGSET` with `NT_X86_XSTATE` shows it (arch/x86/kernel/fpu/regset.c). Intel SDM vol. 1, chapter 13.
 
+use std::sync::OnceLock;
+
 /// The register set that holds all of it.
 pub const FPU_REGSET: u32 = 0x202;
 /// Bytes that are enough for it on every CPU so far (AMX: 11008), with room to grow.
@@ -8,6 +10,13 @@ pub const FPU_CAPACITY: usize = 32 << 10;
 
 /// Offset and size, in bytes, of component `number` in the area of this CPU; CPUID leaf 0xd. `None` if it has none.
 pub fn component(number: u32) -> Option<(usize, usize)> {
+    // CPUID leaves a virtual machine each time, which costs more than all else that is done for a thread.
+    static LAYOUT: OnceLock<[Option<(usize, usize)>; 64]> = OnceLock::new();
+    let layout = LAYOUT.get_or_init(|| core::array::from_fn(|number| ask(number as u32)));
+    layout.get(number as usize).copied().flatten()
+}
+
+fn ask(number: u32) -> Option<(usize, usize)> {
     let leaf = core::arch::x86_64::__cpuid_count(0xd, number);
     (leaf.eax != 0).then_some((leaf.ebx as usize, leaf.eax as usize))
 }

@@ -70,7 +70,10 @@ pub fn restore(tid: Pid, core: &ThreadCoreEntry, told: &mut Vec<String>) -> Resu
             ..SchedAttr::default()
         };
         let now = sched::sched_getattr(tid).os(|| format!("sched_getattr {tid}"))?;
-        let now = SchedAttr { size: 0, util_min: 0, util_max: 0, nice: nice(now.policy, now.nice), ..now };
+        // Since Linux 6.12 the runtime of other policies is the length of their slice.
+        let runtime = if now.policy == SCHED_DEADLINE { now.runtime } else { 0 };
+        let nice = nice(now.policy, now.nice);
+        let now = SchedAttr { size: 0, util_min: 0, util_max: 0, nice, runtime, ..now };
         if now != wanted {
             sched::sched_setattr(tid, &wanted).os(|| format!("sched_setattr {tid} policy {policy}"))?;
         }
