@@ -22,6 +22,7 @@ use crate::hooks::{Hooks, Point};
 use crate::log_warn;
 use crate::options::{FinalState, RestoreOptions};
 use crate::report::RestoreReport;
+use crate::resource::task::scheduling::OneProcessor;
 
 /// Restores the tree in `options.places.images_dir`. Returns when it runs.
 pub fn restore(options: &RestoreOptions) -> Result<RestoreReport> {
@@ -31,6 +32,7 @@ pub fn restore(options: &RestoreOptions) -> Result<RestoreReport> {
     let mut plan = Plan::load(options)?;
     plan.check()?;
     fault::point("plan-loaded")?;
+    let processor = OneProcessor::stay()?;
     let mut tree = Construction::begin(plan, options)?;
     tree.populate()?;
     fault::point("tree-populated")?;
@@ -38,7 +40,8 @@ pub fn restore(options: &RestoreOptions) -> Result<RestoreReport> {
     tree.group()?;
     tree.open_files()?;
     fault::point("files-opened")?;
-    tree.complete()?;
+    tree.complete(processor.home())?;
+    drop(processor);
     let root = tree.root();
     let pidfile = Pidfile::write(options, root)?;
     fault::point("pidfile-written")?;

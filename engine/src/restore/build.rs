@@ -274,6 +274,8 @@ pub(super) struct Finish<'a> {
     pub(super) runtime: &'a Runtime,
     pub(super) shared: &'a SharedRestore,
     pub(super) identity: &'a Identity,
+    /// The CPUs of a thread whose image does not say.
+    pub(super) home: &'a [u32],
 }
 
 /// The credentials that every task starts with, which are ours; most need no others.
@@ -309,7 +311,7 @@ pub(super) fn complete(
     with: &Finish<'_>,
     told: &mut Vec<NotKept>,
 ) -> Result<()> {
-    let Finish { runtime, shared, identity } = with;
+    let Finish { runtime, shared, identity, home } = with;
     let process = task.process();
     memory_restore::finish(&mut built.loan, &body.mm, &built.fit, shared)?;
     attributes::restore_by_proc(&built.proc, &process, body.mm.coredump_filter)?;
@@ -321,7 +323,7 @@ pub(super) fn complete(
             loan.switch(*tid)?;
         }
         complete_thread((task.pid, *tid), core, identity, loan)?;
-        complete_outside(task, *tid, core, told)?;
+        complete_outside(task, *tid, core, home, told)?;
         let (regs, fpu) = registers::load(core, "core")?;
         registers::restore_fpu(*tid, &fpu)?;
         loan.set_departure(regs, TaskPlan::thread(core).blk_sigset.unwrap_or(process.blk_sigset));
@@ -381,9 +383,15 @@ fn complete_thread(
 }
 
 /// What we set from outside, which no privilege of the thread limits.
-fn complete_outside(task: &TaskPlan, tid: i32, core: &CoreEntry, told: &mut Vec<NotKept>) -> Result<()> {
+fn complete_outside(
+    task: &TaskPlan,
+    tid: i32,
+    core: &CoreEntry,
+    home: &[u32],
+    told: &mut Vec<NotKept>,
+) -> Result<()> {
     let mut lines = Vec::new();
-    scheduling::restore(tid, &TaskPlan::thread(core), &mut lines)?;
+    scheduling::restore(tid, &TaskPlan::thread(core), home, &mut lines)?;
     told.extend(lines.into_iter().map(|what| NotKept {
         pid: task.pid,
         comm: task.comm(),

@@ -365,7 +365,7 @@ impl Construction {
     }
 
     /// Everything that is set last: threads, signals, credentials, timers, registers.
-    pub(super) fn complete(&mut self) -> Result<()> {
+    pub(super) fn complete(&mut self, home: &[u32]) -> Result<()> {
         let indices: Vec<usize> = self.built.keys().copied().collect();
         for index in &indices {
             self.named(*index, |this| {
@@ -391,7 +391,7 @@ impl Construction {
                 if left.insert(body.ids.files_id) {
                     build::run(&mut built.loan, |batch| transport.leave(batch))?;
                 }
-                let with = Finish { runtime, shared: &plan.shared, identity: &identity };
+                let with = Finish { runtime, shared: &plan.shared, identity: &identity, home };
                 build::complete(task, body, built, &with, told)?;
                 fault::point("task-completed")
             })?;

@@ -50,7 +50,8 @@ fn policy_from_image(policy: u32, flags: Option<u64>) -> (u32, u64) {
 }
 
 /// Gives the thread its scheduling. A CPU set that this machine cannot give at all is left out and told.
-pub fn restore(tid: Pid, core: &ThreadCoreEntry, told: &mut Vec<String>) -> Result<()> {
+/// `home` are the CPUs that a thread gets when the image does not say which.
+pub fn restore(tid: Pid, core: &ThreadCoreEntry, home: &[u32], told: &mut Vec<String>) -> Result<()> {
     if let Some(nice) = core.sched_nice
         && sched::nice(tid).os(|| format!("getpriority {tid}"))? != nice
     {
@@ -78,11 +79,11 @@ pub fn restore(tid: Pid, core: &ThreadCoreEntry, told: &mut Vec<String>) -> Resu
             sched::sched_setattr(tid, &wanted).os(|| format!("sched_setattr {tid} policy {policy}"))?;
         }
     }
-    if !core.cpu_affinity.is_empty() {
-        let now = sched::affinity(tid).os(|| format!("sched_getaffinity {tid}"))?;
-        if now != core.cpu_affinity && sched::set_affinity(tid, &core.cpu_affinity).is_err() {
-            told.push(format!("thread {tid}: none of the CPUs it was bound to is here, it may run on all"));
-        }
+    let wanted = if core.cpu_affinity.is_empty() { home } else { &core.cpu_affinity };
+    let now = sched::affinity(tid).os(|| format!("sched_getaffinity {tid}"))?;
+    if now != wanted && sched::set_affinity(tid, wanted).is_err() {
+        told.push(format!("thread {tid}: none of the CPUs it was bound to is here, it may run on all"));
+        sched::set_affinity(tid, home).os(|| format!("sched_setaffinity {tid}"))?;
     }
     if let Some(prio) = core.ioprio {
         let now = sched::ioprio(tid).os(|| format!("ioprio_get {tid}"))?;
@@ -104,5 +105,40 @@ mod tests {
         assert_eq!(policy_to_image(batch, FLAG_RESET_ON_FORK), 0x4000_0003);
         assert_eq!(policy_from_image(0x4000_0003, None), (batch, FLAG_RESET_ON_FORK));
         assert_eq!(policy_from_image(batch, Some(2)), (batch, 2));
+    }
+}
+
+/// Keeps the calling thread, and the children that it makes meanwhile, on the processor where it is.
+///
+/// Tracer and tracee run in turns, never at once: on two processors each turn is an interrupt from one to the other,
+/// and a wake-up from idle. Dropped, it lets the thread go where it could before.
+#[derive(Debug)]
+pub struct OneProcessor {
+    home: Vec<u32>,
+}
+
+impl OneProcessor {
+    /// Stays here. It is a matter of speed only, so a refusal changes nothing.
+    pub fn stay() -> Result<Self> {
+        let home = sched::affinity(0).os(|| "sched_getaffinity")?;
+        if let Ok(cpu) = nix::sched::sched_getcpu() {
+            let mut only = vec![0; home.len()];
+            if let Some(word) = only.get_mut(cpu / 32) {
+                *word = 1 << (cpu % 32);
+            }
+            let _ = sched::set_affinity(0, &only);
+        }
+        Ok(OneProcessor { home })
+    }
+
+    /// Where the thread could go before, as in [`ThreadCoreEntry::cpu_affinity`].
+    pub fn home(&self) -> &[u32] {
+        &self.home
+    }
+}
+
+impl Drop for OneProcessor {
+    fn drop(&mut self) {
+        let _ = sched::set_affinity(0, &self.home);
     }
 }
