@@ -78,11 +78,6 @@ impl Regs {
         self.0[Self::IP]
     }
 
-    /// Stack pointer.
-    pub fn sp(&self) -> u64 {
-        self.0[Self::SP]
-    }
-
     /// The same registers continuing at `ip`.
     pub fn with_ip(mut self, ip: u64) -> Self {
         self.0[Self::IP] = ip;

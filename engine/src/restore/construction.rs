@@ -24,8 +24,8 @@ use crate::report::{Counts, NotKept, RestoreReport, RestoreStats};
 use crate::resource::file::tty::{Foreground, TtyClaim};
 use crate::resource::memory::vdso::{Fit, Runtime};
 use crate::sys::process::{CloneArgs, fork_idle};
-use crate::sys::ptrace::{self, Stop};
-use crate::tracee::{Area, Loan, Site, await_newborn, hole};
+use crate::sys::ptrace;
+use crate::tracee::{Area, Loan, Site, await_newborn, hole, reap};
 use crate::{log_debug, log_info};
 
 /// Bytes of the area in tasks under construction: room for a thousand mappings at a time.
@@ -290,7 +290,7 @@ impl Construction {
         let pid = built.proc.pid();
         build::name_and_exit(&mut built.loan, status, self.plan.tasks.get(index).map(TaskPlan::process))?;
         built.loan.forget();
-        self.guard.pids.retain(|p| *p != pid);
+        self.unguard(pid);
         Ok(())
     }
 
@@ -484,10 +484,7 @@ fn kill(pid: Pid) {
     let threads = ProcDir::open(pid).and_then(|proc| tasks::read(&proc)).unwrap_or_default();
     let _ = signal::kill(nix::unistd::Pid::from_raw(pid), Signal::SIGKILL);
     // The leader can be reaped only after the others.
-    for tid in threads.into_iter().filter(|tid| *tid != pid) {
-        while !matches!(ptrace::wait(tid), Ok(Stop::Exited(_)) | Err(_)) {}
-    }
-    while !matches!(ptrace::wait(pid), Ok(Stop::Exited(_)) | Err(_)) {}
+    threads.into_iter().filter(|tid| *tid != pid).chain([pid]).for_each(reap);
 }
 
 fn adopt_root(pid: Pid) -> Result<()> {

@@ -272,9 +272,10 @@ fn load_task(images: &ImageDir, entry: &PstreeEntry, index: &HashMap<u32, usize>
 
 fn load_body(images: &ImageDir, pid: u32) -> Result<Body> {
     let mm = images.require::<MmEntry>(Kind::Mm(pid))?;
+    let page = page_size()?;
     let mut end = 0;
     for vma in mm.vmas.iter().filter(|vma| vma.status & crate::image::message::status::GUARD == 0) {
-        if vma.start < end || vma.end <= vma.start || !vma.start.is_multiple_of(4096) {
+        if vma.start < end || vma.end <= vma.start || !vma.start.is_multiple_of(page) {
             return Err(Error::image(
                 Kind::Mm(pid).file_name(),
                 format!("impossible vma {:x}-{:x}", vma.start, vma.end),
@@ -284,7 +285,7 @@ fn load_body(images: &ImageDir, pid: u32) -> Result<Body> {
     }
     Ok(Body {
         ids: images.require(Kind::Ids(pid))?,
-        pages: PageReader::open(images, Kind::Pagemap(pid), page_size()?)?,
+        pages: PageReader::open(images, Kind::Pagemap(pid), page)?,
         fs: images.require(Kind::Fs(pid))?,
         mm,
     })

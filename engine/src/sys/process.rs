@@ -141,13 +141,6 @@ pub fn pidfd_getfd(pidfd: BorrowedFd<'_>, fd: i32) -> io::Result<OwnedFd> {
     }
 }
 
-/// Sends `signal` through a pidfd.
-pub fn pidfd_send_signal(pidfd: BorrowedFd<'_>, signal: i32) -> io::Result<()> {
-    // SAFETY: the siginfo is absent.
-    let ret = unsafe { libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), signal, 0, 0) };
-    check(ret).map(drop)
-}
-
 /// Copies memory of `pid` at `address` into `buffer`; returns the bytes copied, fewer when a page is not readable.
 pub fn read_memory(pid: i32, address: u64, buffer: &mut [u8]) -> io::Result<usize> {
     let local = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };

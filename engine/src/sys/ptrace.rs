@@ -60,11 +60,6 @@ pub fn detach(tid: Tid) -> io::Result<()> {
     request(libc::PTRACE_DETACH as _, tid, 0, 0).map(drop)
 }
 
-/// Replaces the options given at [`seize`].
-pub fn set_options(tid: Tid, options: u64) -> io::Result<()> {
-    request(libc::PTRACE_SETOPTIONS as _, tid, 0, options).map(drop)
-}
-
 /// The id of the task born at a [`Stop::Birth`].
 pub fn event_message(tid: Tid) -> io::Result<u64> {
     let mut message: libc::c_ulong = 0;

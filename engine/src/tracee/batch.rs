@@ -10,10 +10,6 @@ use arch::Call;
 
 use crate::error::{Error, Result};
 
-/// An address in another process; never to be dereferenced here.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub struct RemoteAddr(pub u64);
-
 /// A mapping borrowed in a tracee for the memory of batches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Area {

@@ -305,7 +305,7 @@ impl FrozenTask {
 }
 
 /// Waits for the end of a thread that was killed or is ending, within reason.
-fn reap(tid: Pid) {
+pub fn reap(tid: Pid) {
     let deadline = Instant::now() + REAPING;
     let mut pause = Duration::from_micros(5);
     while !matches!(ptrace::poll(tid), Ok(Some(Stop::Exited(_))) | Err(_)) && Instant::now() < deadline {

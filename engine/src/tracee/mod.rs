@@ -15,7 +15,7 @@ mod site;
 #[cfg(test)]
 mod tests;
 
-pub use batch::{Area, Batch, CallId, RemoteAddr};
-pub use freeze::{Fate, Frozen, FrozenTask, await_newborn};
+pub use batch::{Area, Batch, CallId};
+pub use freeze::{Fate, Frozen, FrozenTask, await_newborn, reap};
 pub use loan::{Loan, Site};
 pub use site::hole;
