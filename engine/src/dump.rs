@@ -168,6 +168,7 @@ impl<'a> Collector<'a> {
 
     fn finish(mut self, frozen: &Frozen) -> Result<Collection> {
         let shared = self.memory.finish()?;
+        self.files.resolve(&self.tables)?;
         let files = self.files.finish()?;
         let counts = Counts {
             tasks: frozen.tasks().len(),

@@ -8,6 +8,7 @@
 mod build;
 mod construction;
 mod dead_leader;
+mod epoll;
 mod plan;
 mod transport;
 

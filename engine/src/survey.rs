@@ -18,6 +18,7 @@ use crate::kernel::stat::{Stat, State};
 use crate::kernel::{Pid, ProcDir, children, fdinfo, ns, smaps, stat, status, tasks};
 use crate::options::DumpOptions;
 use crate::report::{Counts, NotKept};
+use crate::resource::file::event::{EventKind, pidfd};
 use crate::resource::file::{Kind, Seen, kind};
 use crate::resource::memory::vma::Mapping;
 
@@ -61,7 +62,7 @@ pub fn survey(options: &DumpOptions) -> Result<Survey> {
     let mut sharing = sharing::Sharing::default();
     for (proc, stat) in &members {
         survey.counts.tasks += 1;
-        let mut task = TaskSurvey { proc, comm: comm(stat), survey: &mut survey };
+        let mut task = TaskSurvey { proc, comm: comm(stat), root: options.tree, survey: &mut survey };
         task.place(stat, options, &tree);
         if stat.state != State::Zombie {
             sharing.add(stat)?.into_iter().for_each(|error| task.block(error));
@@ -141,6 +142,7 @@ impl Tree {
 struct TaskSurvey<'a> {
     proc: &'a ProcDir,
     comm: String,
+    root: Pid,
     survey: &'a mut Survey,
 }
 
@@ -276,8 +278,14 @@ impl TaskSurvey<'_> {
             let Some(info) = closed_is_none(fdinfo::read(self.proc, number))? else { continue };
             self.survey.counts.files += 1;
             let seen = Seen { number, flags: info.flags, stat: &stat, target: &target };
-            if let Err(error) = Kind::of(&seen) {
-                self.block(error);
+            match Kind::of(&seen) {
+                Err(error) => self.block(error),
+                Ok(Kind::Event(EventKind::Pidfd)) => {
+                    if let Err(error) = pidfd::refuse_outsider(&info, self.root) {
+                        self.block(error.on(seen.name()));
+                    }
+                }
+                Ok(_) => {}
             }
             if let Err(error) = kind::refuse_locks(&info) {
                 self.block(error.on(seen.name()));
