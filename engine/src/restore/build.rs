@@ -323,9 +323,8 @@ pub(super) fn complete(
         }
         complete_thread((task.pid, *tid), core, identity, loan)?;
         complete_outside(task, *tid, core, home, told)?;
-        let (regs, fpu) = registers::load(core, "core")?;
-        registers::restore_fpu(*tid, &fpu)?;
-        loan.set_departure(regs, TaskPlan::thread(core).blk_sigset.unwrap_or(process.blk_sigset));
+        let (regs, others) = registers::load(core, "core")?;
+        loan.set_departure(regs, others, TaskPlan::thread(core).blk_sigset.unwrap_or(process.blk_sigset));
     }
     run(loan, |batch| {
         attributes::restore_memory(batch, &body.mm);
@@ -366,6 +365,7 @@ fn complete_thread(
     let thread = TaskPlan::thread(core);
     let mut batch = loan.batch();
     attributes::restore_thread(&mut batch, &thread, registers::clear_tid_addr(core));
+    registers::restore_thread_area(&mut batch, core);
     if let Some(stack) = &thread.sas {
         signals::restore_stack(&mut batch, stack);
     }

@@ -14,7 +14,7 @@ use crate::image::{ImageDir, Kind, PageReader};
 use crate::kernel::kcmp::Kind as Shared;
 use crate::kernel::pagemap::page_size;
 use crate::kernel::stat::{self, State};
-use crate::kernel::{Pid, ProcDir, attr, status};
+use crate::kernel::{Pid, ProcDir, status};
 use crate::options::RestoreOptions;
 use crate::resource::file::FileRestore;
 use crate::resource::file::tty::TtyClaim;
@@ -28,6 +28,8 @@ const MOST_TASKS: usize = 4 << 20;
 
 /// How long to wait for ids of tasks that have ended.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// A task inside do_exit(): it has taken its SIGKILL off the queue and is no zombie yet (include/linux/sched.h).
+const PF_EXITING: u32 = 0x4;
 
 /// One process to be built.
 #[derive(Debug)]
@@ -235,20 +237,21 @@ fn reused(pid: Pid) -> Error {
 /// is often the shell that has just called a dump, its id is not free.
 fn in_use(tid: Pid, since: Instant) -> Option<Error> {
     let mut owner = ProcDir::open(tid).ok()?;
-    while has_ended(&owner) && since.elapsed() < PATIENCE {
+    let mut seen = stat::read(&owner);
+    // What cannot be read has just gone; the next look finds it away, or somebody else in its place.
+    while seen.as_ref().map_or(true, |stat| has_ended(&owner, stat)) && since.elapsed() < PATIENCE {
         std::thread::sleep(PATIENCE / 1000);
         owner = ProcDir::open(tid).ok()?;
+        seen = stat::read(&owner);
     }
-    let comm = attr::comm(&owner).unwrap_or_default();
-    let comm = String::from_utf8_lossy(&comm).escape_debug().to_string();
-    let reason = match stat::read(&owner) {
-        Ok(stat) if stat.state == State::Zombie => {
-            format!(
-                "belongs to a task that has ended ({comm}), but whose parent {} has not waited for it",
-                stat.ppid
-            )
-        }
-        _ => format!("belongs to a running task ({comm})"),
+    let reason = match seen {
+        Ok(stat) if has_ended(&owner, &stat) => format!(
+            "belongs to a task that has ended ({}), but whose parent {} has not waited for it",
+            stat.comm.escape_ascii(),
+            stat.ppid
+        ),
+        Ok(stat) => format!("belongs to a running task ({})", stat.comm.escape_ascii()),
+        Err(e) => format!("belongs to a task that cannot be read: {e}"),
     };
     Some(
         Error::new("E-PID-IN-USE", Blame::Environment, reason).on(format!("pid {tid}")).help(
@@ -257,13 +260,13 @@ fn in_use(tid: Pid, since: Instant) -> Option<Error> {
     )
 }
 
-/// Whether the task is a zombie, or has been sent SIGKILL.
-fn has_ended(owner: &ProcDir) -> bool {
+/// Whether the task is a zombie, is on its way to become one, or has been sent SIGKILL.
+fn has_ended(owner: &ProcDir, stat: &stat::Stat) -> bool {
     let killed = 1 << (libc::SIGKILL - 1);
-    status::read(owner).is_ok_and(|status| {
-        let pending = status.signals.pending | status.signals.shared_pending;
-        matches!(status.state, State::Zombie | State::Dead) || pending & killed != 0
-    })
+    matches!(stat.state, State::Zombie | State::Dead)
+        || stat.flags & PF_EXITING != 0
+        || status::read(owner)
+            .is_ok_and(|status| (status.signals.pending | status.signals.shared_pending) & killed != 0)
 }
 
 fn load_task(images: &ImageDir, entry: &PstreeEntry, index: &HashMap<u32, usize>) -> Result<TaskPlan> {
@@ -352,7 +355,8 @@ mod tests {
             std::thread::sleep(PATIENCE / 10);
             child.wait()
         });
-        while !has_ended(&ProcDir::open(pid)?) {
+        let ended = |owner: &ProcDir| stat::read(owner).is_ok_and(|stat| has_ended(owner, &stat));
+        while !ended(&ProcDir::open(pid)?) {
             std::thread::yield_now();
         }
         assert!(in_use(pid, Instant::now()).is_none());
