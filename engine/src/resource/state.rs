@@ -73,7 +73,7 @@ pub const FAMILIES: [Family; 6] = [
 
 const PROCESSES: &[State] = &[
     kept("pids and parents", "task/mod.rs", "process_tree"),
-    kept("sessions", "task/mod.rs", "sessions"),
+    kept("sessions", "task/lineage.rs", "sessions_reparented"),
     kept("groups and sessions whose leader is gone", "task/mod.rs", "group_leader_exited"),
     kept("zombies and their exit codes", "task/mod.rs", "zombie_exit_codes"),
     kept("job control stops", "task/mod.rs", "stopped_child"),
