@@ -6,11 +6,25 @@
 //!
 //! | file | what a backend defines there |
 //! |---|---|
-//! | `inject` | the stub that runs in a borrowed thread: [`stub`], [`Call`], [`Saved`], [`enter`] |
-//! | `regs` | general registers as ptrace shows them, and what a restarted system call needs: [`Regs`] |
-//! | `fpu` | the register sets of floating point and vectors: [`FPU_REGSET`], [`FPU_CAPACITY`] |
+//! | `inject` | the stub that runs in a borrowed thread: [`stub`], [`told`], [`enter`], and the [`frame`] it rescues from |
+//! | `regs` | general registers as ptrace shows them ([`Regs`], [`REGS_ACCESS`]), and what a restarted system call needs |
+//! | `fpu` | the other register sets: [`FPU_REGSETS`], and those that a system call changes: [`CALL_CLOBBERS`] |
 //! | `syscall` | numbers and argument layouts that are not the same everywhere |
 //! | `vdso` | where the kernel's own code lives, and how to replace it: [`VDSO_SYMBOLS`], [`vdso_jump`] |
+//!
+//! What is the same on all machines: [`Call`] and [`Saved`], which the stub reads; [`RegSet`] and the kinds of ptrace
+//! request that a backend chooses from.
+//!
+//! **Interrupted system calls.** At a ptrace stop a kernel has decided about a restart (arm, aarch64: the program counter
+//! is back at the call) or has not (x86-64, MIPS: the registers tell it to, when the thread leaves). [`Regs`] knows: what
+//! an image records is `restarted()`, which starts the call over anywhere. Relative sleeps go on where they were only in
+//! the same process, by the kernel's restart block. Where sending the thread elsewhere would lose it,
+//! `may_resume_call()` says that it may be there; the tracer then lets the thread enter the call, reads its number and
+//! skips it; `resuming(nr)` are the registers that later go on with it. `feigned_exit()`, where there is one, is set at the
+//! exit of a system call first, so that the kernel takes its decision again.
+
+mod access;
+mod stub;
 
 /// The machines there are backends for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,9 +43,13 @@ pub enum Machine {
 #[path = "x86_64/mod.rs"]
 mod machine;
 
+pub use access::{CallNumber, RegSet, RegsAccess, ThreadArea};
 pub use machine::MACHINE;
-pub use machine::fpu::{FPU_CAPACITY, FPU_REGSET, component as fpu_component};
-pub use machine::inject::{Call, Saved, enter, enter_one, result_of_one, stub, stub_len, told};
-pub use machine::regs::{REGS_LEN, Regs, SIGMASK_LEN};
+pub use machine::fpu::{CALL_CLOBBERS, FPU_CAPACITY, FPU_REGSETS, arrange, component as fpu_component};
+pub use machine::inject::{
+    FRAME_LEN, enter, enter_one, frame, from_frame, result_of_one, stub, stub_len, told,
+};
+pub use machine::regs::{CALL_NUMBER, REGS_ACCESS, REGS_LEN, Regs, SIGMASK_LEN, THREAD_AREA};
 pub use machine::syscall;
 pub use machine::vdso::{VDSO_JUMP_LEN, VDSO_SYMBOLS, vdso_jump};
+pub use stub::{Call, SAVED_LEN, Saved};

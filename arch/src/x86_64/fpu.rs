@@ -3,10 +3,19 @@
 
 use std::sync::OnceLock;
 
-/// The register set that holds all of it.
-pub const FPU_REGSET: u32 = 0x202;
+use crate::RegSet;
+
+/// The register sets besides the general registers: `NT_X86_XSTATE`.
+pub const FPU_REGSETS: &[u32] = &[0x202];
+/// Those of them that making a system call changes: none.
+pub const CALL_CLOBBERS: &[u32] = &[];
 /// Bytes that are enough for it on every CPU so far (AMX: 11008), with room to grow.
 pub const FPU_CAPACITY: usize = 32 << 10;
+
+/// The sets in the order in which they are to be set.
+pub fn arrange(sets: &[RegSet]) -> Vec<&RegSet> {
+    sets.iter().collect()
+}
 
 /// Offset and size, in bytes, of component `number` in the area of this CPU; CPUID leaf 0xd. `None` if it has none.
 pub fn component(number: u32) -> Option<(usize, usize)> {

@@ -2,10 +2,10 @@
 //!
 //! It is written into the unused tail of the vdso page, so that it needs no mapping of its own, and does three things:
 //!
-//! 1. `loop`: execute an array of [`Call`]s, storing each result (`rbx` = first, `r12` = one past the last);
+//! 1. `loop`: execute an array of [`Call`](crate::Call)s, storing each result (`rbx` = first, `r12` = one past the last);
 //! 2. `tell`: send this very thread the wake signal. The tracer, if it lives, stops the thread here and takes over;
 //! 3. `rescue`: reached only when no tracer is left. Put the signal mask back, unmap the borrowed area, load every
-//!    general register from [`Saved`] (which stands right behind the code) and jump to where the thread was.
+//!    general register from [`Saved`](crate::Saved) (which stands right behind the code) and jump to where the thread was.
 //!
 //! The wake signal is one that the victim ignores; sent to a thread without a tracer it vanishes. The stub uses no
 //! stack and no vector register, so the thread's own ones need no saving, and a signal handler may run at any of its
@@ -14,6 +14,8 @@
 #![allow(unsafe_code, reason = "the addresses of assembly labels are only reachable as extern statics")]
 
 use super::regs::Regs;
+use crate::RegSet;
+use crate::stub::{SAVED_LEN, at};
 
 core::arch::global_asm!(
     ".pushsection .rodata.crio_stub,\"a\",@progbits",
@@ -85,15 +87,15 @@ core::arch::global_asm!(
     "crio_stub_saved:",
     "9:",
     ".popsection",
-    tgid = const core::mem::offset_of!(Saved, tgid),
-    tid = const core::mem::offset_of!(Saved, tid),
-    wake = const core::mem::offset_of!(Saved, wake),
-    mask = const core::mem::offset_of!(Saved, mask),
-    area = const core::mem::offset_of!(Saved, area),
-    area_len = const core::mem::offset_of!(Saved, area_len),
-    eflags = const core::mem::offset_of!(Saved, regs) + Regs::FLAGS * 8,
-    sp = const core::mem::offset_of!(Saved, regs) + Regs::SP * 8,
-    ip = const core::mem::offset_of!(Saved, regs) + Regs::IP * 8,
+    tgid = const at::TGID,
+    tid = const at::TID,
+    wake = const at::WAKE,
+    mask = const at::MASK,
+    area = const at::AREA,
+    area_len = const at::AREA_LEN,
+    eflags = const Regs::FLAGS * 8,
+    sp = const Regs::SP * 8,
+    ip = const Regs::IP * 8,
 );
 
 unsafe extern "C" {
@@ -103,74 +105,20 @@ unsafe extern "C" {
     static crio_stub_saved: u8;
 }
 
-/// One system call of a batch, as the stub reads and answers it.
-#[repr(C)]
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Call {
-    /// Its number.
-    pub nr: u64,
-    /// Its arguments, in the order of the C prototype.
-    pub args: [u64; 6],
-    /// What it returned: a value, or `-errno`.
-    pub ret: i64,
+/// Bytes of [`frame`].
+pub const FRAME_LEN: usize = crate::REGS_LEN;
+
+/// What the rescue code loads the registers from: their ptrace layout. System calls change no other register.
+pub fn frame(regs: &Regs, _mask: u64, _aside: &[RegSet]) -> Vec<u8> {
+    regs.to_bytes()
 }
 
-const _: () = assert!(size_of::<Call>() == 64);
-
-/// What the stub needs to give a thread back by itself; stands right behind the stub's code.
-#[repr(C)]
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Saved {
-    /// The registers to continue with. First, because the stub loads them by their ptrace offsets.
-    pub regs: Regs,
-    /// The thread's signal mask.
-    pub mask: u64,
-    /// Borrowed mapping: address and length in bytes, 0 when there is none.
-    pub area: u64,
-    /// See `area`.
-    pub area_len: u64,
-    /// Receiver of the wake signal.
-    pub tgid: u32,
-    /// See `tgid`.
-    pub tid: u32,
-    /// The wake signal; 0 for none, when the tracer watches system calls instead.
-    pub wake: u32,
-    /// Keeps the size a multiple of eight.
-    pub reserved: u32,
+/// The registers of a [`frame`].
+pub fn from_frame(frame: &[u8]) -> Option<Regs> {
+    Regs::from_bytes(frame)
 }
 
-impl Saved {
-    /// The bytes to write behind the stub, in the machine's order.
-    pub fn to_bytes(&self) -> Vec<u8> {
-        let words = self.regs.0.iter().copied().chain([self.mask, self.area, self.area_len]);
-        let mut bytes: Vec<u8> = words.flat_map(u64::to_ne_bytes).collect();
-        bytes.extend([self.tgid, self.tid, self.wake, self.reserved].into_iter().flat_map(u32::to_ne_bytes));
-        bytes
-    }
-}
-
-impl Saved {
-    /// What [`to_bytes`](Saved::to_bytes) has written; `None` of fewer bytes.
-    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        let regs = Regs::from_bytes(bytes.get(..super::regs::REGS_LEN)?)?;
-        let rest = bytes.get(super::regs::REGS_LEN..size_of::<Self>())?;
-        let (words, ids) = rest.split_at_checked(3 * 8)?;
-        let [mask, area, area_len] = words.as_chunks::<8>().0 else { return None };
-        let [tgid, tid, wake, reserved] = ids.as_chunks::<4>().0 else { return None };
-        Some(Saved {
-            regs,
-            mask: u64::from_ne_bytes(*mask),
-            area: u64::from_ne_bytes(*area),
-            area_len: u64::from_ne_bytes(*area_len),
-            tgid: u32::from_ne_bytes(*tgid),
-            tid: u32::from_ne_bytes(*tid),
-            wake: u32::from_ne_bytes(*wake),
-            reserved: u32::from_ne_bytes(*reserved),
-        })
-    }
-}
-
-/// The stub's code; [`Saved`] follows it.
+/// The stub's code; [`Saved`](crate::Saved) follows it.
 pub fn stub() -> &'static [u8] {
     // SAFETY: the first and the last label delimit one read-only section.
     unsafe { core::slice::from_raw_parts(&raw const crio_stub, offset(&raw const crio_stub_saved) as usize) }
@@ -181,9 +129,9 @@ pub fn told() -> u64 {
     offset(&raw const crio_stub_told)
 }
 
-/// Bytes of the stub with its [`Saved`] behind it.
+/// Bytes of the stub with its [`Saved`](crate::Saved) behind it.
 pub fn stub_len() -> usize {
-    stub().len() + size_of::<Saved>()
+    stub().len() + SAVED_LEN
 }
 
 fn offset(label: *const u8) -> u64 {
@@ -223,15 +171,5 @@ mod tests {
         assert!(0 < one && one < told && told < stub().len() as u64);
         assert_eq!(stub().len() % 8, 0);
         assert!(stub_len() < 640, "must fit the vdso's tail: {}", stub_len());
-    }
-
-    #[test]
-    fn what_was_saved_is_found_again() {
-        let regs = Regs(core::array::from_fn(|i| i as u64 + 1));
-        let saved =
-            Saved { regs, mask: 40, area: 41, area_len: 42, tgid: 43, tid: 44, wake: 45, reserved: 0 };
-        let bytes = saved.to_bytes();
-        assert_eq!(Saved::from_bytes(&bytes), Some(saved));
-        assert_eq!(Saved::from_bytes(&bytes[1..]), None);
     }
 }

@@ -2,6 +2,14 @@
 //! arch/x86/include/asm/user_64.h, and how the kernel restarts an interrupted system call
 //! (arch/x86/kernel/signal.c, `arch_do_signal_or_restart`).
 
+use crate::{CallNumber, RegsAccess, ThreadArea};
+
+/// `NT_PRSTATUS`.
+pub const REGS_ACCESS: RegsAccess = RegsAccess::Set(1);
+/// `orig_ax`.
+pub const CALL_NUMBER: CallNumber = CallNumber::InRegs;
+/// `fs_base`.
+pub const THREAD_AREA: Option<ThreadArea> = None;
 /// Bytes of the register set of a 64-bit task; a task in 32-bit mode answers with fewer.
 pub const REGS_LEN: usize = size_of::<Regs>();
 /// Bytes of the kernel's `sigset_t`, as `PTRACE_GETSIGMASK` wants them.
@@ -68,9 +76,14 @@ impl Regs {
         self.0.iter().flat_map(|word| word.to_ne_bytes()).collect()
     }
 
-    /// The words of the register set, in the kernel's order.
-    pub fn words(&self) -> &[u64] {
-        &self.0
+    /// From the words of the register set; `None` of another number of them.
+    pub fn from_words(words: &[u64]) -> Option<Self> {
+        words.try_into().ok().map(Regs)
+    }
+
+    /// The words of the register set, in the kernel's order, each widened to 64 bits.
+    pub fn words(&self) -> Vec<u64> {
+        self.0.to_vec()
     }
 
     /// Address of the next instruction.
@@ -87,6 +100,25 @@ impl Regs {
     /// What the system call that the thread is just leaving returned, `-errno` on failure.
     pub fn syscall_result(&self) -> i64 {
         self.0[Self::AX] as i64
+    }
+
+    /// Whether the thread may be about to make a call again that goes on where it was interrupted, which the kernel
+    /// forgets when the thread is sent elsewhere at this stop; `code` is what stands at [`ip`](Regs::ip). Here the kernel
+    /// decides when the thread leaves, by registers that we put back.
+    pub fn may_resume_call(&self, _code: &[u8]) -> bool {
+        false
+    }
+
+    /// The registers that go on with the interrupted call, after the kernel has been seen to enter `nr` at this stop;
+    /// `None` if that call just starts over.
+    pub fn resuming(&self, _nr: u64) -> Option<Self> {
+        None
+    }
+
+    /// What to set at the exit of a system call, where the machine's kernel decides about a restart, before the thread
+    /// continues with these registers; `None` where setting them is enough.
+    pub fn feigned_exit(&self) -> Option<Self> {
+        None
     }
 
     /// The same thread sent elsewhere: not inside a system call, direction and trap flags clear.

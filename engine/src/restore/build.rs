@@ -72,26 +72,25 @@ pub(super) struct Workshop<'a> {
     pub(super) stats: &'a mut RestoreStats,
 }
 
-/// Builds the address space, on top of the parent's.
+/// Builds the address space, on top of that of the task which this one was born of.
 pub(super) fn memory(
     plan: &mut Plan,
     index: usize,
     built: &mut Built,
-    parent_fit: &Fit,
+    origin_fit: &Fit,
     with: Workshop<'_>,
 ) -> Result<()> {
     let Workshop { transport, runtime, keep, stats } = with;
-    let Plan { tasks, files, shared, .. } = plan;
-    let Some((task, body)) = tasks.get(index).and_then(|task| Some((task, task.body.as_ref()?))) else {
-        return Ok(());
-    };
+    let Plan { tasks, lineage, files, shared, .. } = plan;
+    let body = |index: usize| tasks.get(index).and_then(|task| task.body.as_ref());
+    let origin = lineage.origin(index).and_then(body);
+    let Some(body) = body(index) else { return Ok(()) };
     built.fit = runtime.fit(&body.mm, body.pages.as_ref())?;
-    let parent = task.parent.and_then(|parent| tasks.get(parent)).and_then(|parent| parent.body.as_ref());
-    let parent = parent.map(|p| Blueprint { mm: &p.mm, pages: p.pages.as_ref(), fit: parent_fit });
+    let origin = origin.map(|o| Blueprint { mm: &o.mm, pages: o.pages.as_ref(), fit: origin_fit });
     let new = Blueprint { mm: &body.mm, pages: body.pages.as_ref(), fit: &built.fit };
     let lend = |batch: &mut Batch, fds: &[RawFd]| transport.lend(batch, fds);
     let mut with = Supplies { files, shared, lend: &lend, keep, stats };
-    memory_restore::build(&mut built.loan, &new, parent.as_ref(), &mut with)
+    memory_restore::build(&mut built.loan, &new, origin.as_ref(), &mut with)
 }
 
 /// Ends a task as the zombie that it was, with this wait(2) status.
@@ -324,9 +323,8 @@ pub(super) fn complete(
         }
         complete_thread((task.pid, *tid), core, identity, loan)?;
         complete_outside(task, *tid, core, home, told)?;
-        let (regs, fpu) = registers::load(core, "core")?;
-        registers::restore_fpu(*tid, &fpu)?;
-        loan.set_departure(regs, TaskPlan::thread(core).blk_sigset.unwrap_or(process.blk_sigset));
+        let (regs, others) = registers::load(core, "core")?;
+        loan.set_departure(regs, others, TaskPlan::thread(core).blk_sigset.unwrap_or(process.blk_sigset));
     }
     run(loan, |batch| {
         attributes::restore_memory(batch, &body.mm);
@@ -367,6 +365,7 @@ fn complete_thread(
     let thread = TaskPlan::thread(core);
     let mut batch = loan.batch();
     attributes::restore_thread(&mut batch, &thread, registers::clear_tid_addr(core));
+    registers::restore_thread_area(&mut batch, core);
     if let Some(stack) = &thread.sas {
         signals::restore_stack(&mut batch, stack);
     }

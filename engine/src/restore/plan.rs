@@ -11,20 +11,25 @@ use crate::image::message::{
     state,
 };
 use crate::image::{ImageDir, Kind, PageReader};
+use crate::kernel::kcmp::Kind as Shared;
 use crate::kernel::pagemap::page_size;
 use crate::kernel::stat::{self, State};
-use crate::kernel::{Pid, ProcDir, attr, status};
+use crate::kernel::{Pid, ProcDir, status};
 use crate::options::RestoreOptions;
 use crate::resource::file::FileRestore;
 use crate::resource::file::tty::TtyClaim;
 use crate::resource::memory::shared::SharedRestore;
+use crate::resource::task::lineage::{Kin, Lineage};
 use crate::resource::task::{credentials, registers};
+use crate::survey::sharing;
 
 /// Most tasks a tree can have: PID_MAX_LIMIT of linux/threads.h.
 const MOST_TASKS: usize = 4 << 20;
 
 /// How long to wait for ids of tasks that have ended.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// A task inside do_exit(): it has taken its SIGKILL off the queue and is no zombie yet (include/linux/sched.h).
+const PF_EXITING: u32 = 0x4;
 
 /// One process to be built.
 #[derive(Debug)]
@@ -53,6 +58,8 @@ pub(super) struct Body {
 #[derive(Debug)]
 pub(super) struct Plan {
     pub(super) tasks: Vec<TaskPlan>,
+    /// How they are born.
+    pub(super) lineage: Lineage,
     /// Descriptor tables by their id.
     pub(super) tables: HashMap<u32, Vec<FdinfoEntry>>,
     pub(super) files: FileRestore,
@@ -107,9 +114,9 @@ impl Plan {
             &images,
             tasks.iter().filter_map(|t| t.body.as_ref()).flat_map(|b| &b.mm.vmas),
         )?;
-        let mut plan = Plan { tasks, tables, files, shared };
-        plan.join_callers_job(options)?;
-        Ok(plan)
+        join_callers_job(&mut tasks, options)?;
+        let lineage = find_births(&tasks)?;
+        Ok(Plan { tasks, lineage, tables, files, shared })
     }
 
     /// Finds everything that stands in the way; one error that names them all.
@@ -122,9 +129,7 @@ impl Plan {
         let wanted = own.iter().chain(&dead).chain(&leaders);
         problems.extend(wanted.filter_map(|tid| in_use(*tid, since)));
         problems.extend(dead.intersection(&own).map(|pid| reused(*pid)));
-        let mut problems = problems.into_iter();
-        let Some(first) = problems.next() else { return Ok(()) };
-        Err(problems.fold(first, |all, next| all.detail(format!("also: {}", next.headline()))))
+        all_of(problems)
     }
 
     /// Ids of sessions and groups whose leaders ended before the dump: for a moment some process has to have them.
@@ -142,9 +147,13 @@ impl Plan {
         bodies.flat_map(|body| &body.mm.vmas).map(|vma| vma.start..vma.end).collect()
     }
 
-    /// The lowest descriptor that no task has open.
+    /// The lowest descriptor that no task has open, and under which no epoll instance knows a file.
     pub(super) fn free_descriptor(&self) -> i32 {
-        let used: BTreeSet<u32> = self.tables.values().flatten().map(|entry| entry.fd).collect();
+        let watched =
+            self.files.entries().filter_map(|entry| entry.epfd.as_ref()).flat_map(|epoll| &epoll.tfd);
+        let watched = watched.map(|target| target.added_as.unwrap_or(target.tfd));
+        let open = self.tables.values().flatten().map(|entry| entry.fd);
+        let used: BTreeSet<u32> = open.chain(watched).collect();
         (0..).find(|number| !used.contains(number)).unwrap_or(0) as i32
     }
 
@@ -156,35 +165,65 @@ impl Plan {
             self.tasks.iter().filter(|task| task.sid == task.pid).map(|task| task.pid).collect();
         self.files.claims(&leaders)
     }
+}
 
-    /// `--shell-job`: session and group that were the shell's become ours.
-    fn join_callers_job(&mut self, options: &RestoreOptions) -> Result<()> {
-        let Some(root) = self.tasks.first() else { return Ok(()) };
-        let pids: HashSet<Pid> = self.tasks.iter().map(|task| task.pid).collect();
-        let (sid, pgid) = (root.sid, root.pgid);
-        if pids.contains(&sid) {
-            return Ok(());
-        }
-        if !options.shell_job {
-            return Err(Error::new(
-                "E-SHELL-JOB",
-                Blame::Usage,
-                format!("belongs to session {sid}, which the image does not have"),
-            )
-            .task(root.pid, &root.comm())
-            .help("add --shell-job to restore it as a job of this shell"));
-        }
-        let (own_sid, own_pgid) = callers_job();
-        for task in &mut self.tasks {
-            if task.sid == sid {
-                task.sid = own_sid;
-                if task.pgid == pgid && !pids.contains(&pgid) {
-                    task.pgid = own_pgid;
-                }
+/// One error that names all problems.
+fn all_of(problems: Vec<Error>) -> Result<()> {
+    let mut problems = problems.into_iter();
+    let Some(first) = problems.next() else { return Ok(()) };
+    Err(problems.fold(first, |all, next| all.detail(format!("also: {}", next.headline()))))
+}
+
+type IdOf = fn(&Body) -> u32;
+
+/// Decides how the tasks are born, and whether that gives them the tables which they share.
+fn find_births(tasks: &[TaskPlan]) -> Result<Lineage> {
+    let kin = tasks.iter().map(|task| Kin { pid: task.pid, parent: task.parent, sid: task.sid });
+    let (lineage, unborn) = Lineage::of(&kin.collect::<Vec<_>>());
+    let named = |index: usize, error: Error| match tasks.get(index) {
+        Some(task) => error.task(task.pid, &task.comm()),
+        None => error,
+    };
+    let mut problems: Vec<Error> = unborn.iter().map(|unborn| named(unborn.index, unborn.error())).collect();
+    let kinds: [(Shared, IdOf); 2] =
+        [(Shared::Files, |body| body.ids.files_id), (Shared::Fs, |body| body.ids.fs_id)];
+    for (kind, id) in kinds {
+        let ids: Vec<Option<u32>> = tasks.iter().map(|task| task.body.as_ref().map(id)).collect();
+        let strays = lineage.strays(&ids).into_iter();
+        problems.extend(strays.map(|(other, stray)| {
+            named(stray, sharing::refuse_table(kind, tasks.get(other).map_or(0, |task| task.pid)))
+        }));
+    }
+    all_of(problems).map(|()| lineage)
+}
+
+/// `--shell-job`: session and group that were the shell's become ours.
+fn join_callers_job(tasks: &mut [TaskPlan], options: &RestoreOptions) -> Result<()> {
+    let Some(root) = tasks.first() else { return Ok(()) };
+    let pids: HashSet<Pid> = tasks.iter().map(|task| task.pid).collect();
+    let (sid, pgid) = (root.sid, root.pgid);
+    if pids.contains(&sid) {
+        return Ok(());
+    }
+    if !options.shell_job {
+        return Err(Error::new(
+            "E-SHELL-JOB",
+            Blame::Usage,
+            format!("belongs to session {sid}, which the image does not have"),
+        )
+        .task(root.pid, &root.comm())
+        .help("add --shell-job to restore it as a job of this shell"));
+    }
+    let (own_sid, own_pgid) = callers_job();
+    for task in tasks {
+        if task.sid == sid {
+            task.sid = own_sid;
+            if task.pgid == pgid && !pids.contains(&pgid) {
+                task.pgid = own_pgid;
             }
         }
-        Ok(())
     }
+    Ok(())
 }
 
 /// Our own session and group.
@@ -202,20 +241,21 @@ fn reused(pid: Pid) -> Error {
 /// is often the shell that has just called a dump, its id is not free.
 fn in_use(tid: Pid, since: Instant) -> Option<Error> {
     let mut owner = ProcDir::open(tid).ok()?;
-    while has_ended(&owner) && since.elapsed() < PATIENCE {
+    let mut seen = stat::read(&owner);
+    // What cannot be read has just gone; the next look finds it away, or somebody else in its place.
+    while seen.as_ref().map_or(true, |stat| has_ended(&owner, stat)) && since.elapsed() < PATIENCE {
         std::thread::sleep(PATIENCE / 1000);
         owner = ProcDir::open(tid).ok()?;
+        seen = stat::read(&owner);
     }
-    let comm = attr::comm(&owner).unwrap_or_default();
-    let comm = String::from_utf8_lossy(&comm).escape_debug().to_string();
-    let reason = match stat::read(&owner) {
-        Ok(stat) if stat.state == State::Zombie => {
-            format!(
-                "belongs to a task that has ended ({comm}), but whose parent {} has not waited for it",
-                stat.ppid
-            )
-        }
-        _ => format!("belongs to a running task ({comm})"),
+    let reason = match seen {
+        Ok(stat) if has_ended(&owner, &stat) => format!(
+            "belongs to a task that has ended ({}), but whose parent {} has not waited for it",
+            stat.comm.escape_ascii(),
+            stat.ppid
+        ),
+        Ok(stat) => format!("belongs to a running task ({})", stat.comm.escape_ascii()),
+        Err(e) => format!("belongs to a task that cannot be read: {e}"),
     };
     Some(
         Error::new("E-PID-IN-USE", Blame::Environment, reason).on(format!("pid {tid}")).help(
@@ -224,13 +264,13 @@ fn in_use(tid: Pid, since: Instant) -> Option<Error> {
     )
 }
 
-/// Whether the task is a zombie, or has been sent SIGKILL.
-fn has_ended(owner: &ProcDir) -> bool {
+/// Whether the task is a zombie, is on its way to become one, or has been sent SIGKILL.
+fn has_ended(owner: &ProcDir, stat: &stat::Stat) -> bool {
     let killed = 1 << (libc::SIGKILL - 1);
-    status::read(owner).is_ok_and(|status| {
-        let pending = status.signals.pending | status.signals.shared_pending;
-        matches!(status.state, State::Zombie | State::Dead) || pending & killed != 0
-    })
+    matches!(stat.state, State::Zombie | State::Dead)
+        || stat.flags & PF_EXITING != 0
+        || status::read(owner)
+            .is_ok_and(|status| (status.signals.pending | status.signals.shared_pending) & killed != 0)
 }
 
 fn load_task(images: &ImageDir, entry: &PstreeEntry, index: &HashMap<u32, usize>) -> Result<TaskPlan> {
@@ -319,7 +359,8 @@ mod tests {
             std::thread::sleep(PATIENCE / 10);
             child.wait()
         });
-        while !has_ended(&ProcDir::open(pid)?) {
+        let ended = |owner: &ProcDir| stat::read(owner).is_ok_and(|stat| has_ended(owner, &stat));
+        while !ended(&ProcDir::open(pid)?) {
             std::thread::yield_now();
         }
         assert!(in_use(pid, Instant::now()).is_none());

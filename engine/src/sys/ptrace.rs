@@ -6,6 +6,7 @@
 
 use std::io;
 
+use arch::{CallNumber, RegSet, Regs, RegsAccess};
 use libc::{c_long, c_uint, c_void};
 
 /// A thread id as the caller's pid namespace sees it.
@@ -24,6 +25,8 @@ const PTRACE_PEEKSIGINFO: c_uint = 0x4209;
 const PTRACE_PEEKSIGINFO_SHARED: u32 = 1;
 const PTRACE_GET_RSEQ_CONFIGURATION: c_uint = 0x420f;
 const PTRACE_GET_SYSCALL_USER_DISPATCH_CONFIG: c_uint = 0x4211;
+const PTRACE_GET_SYSCALL_INFO: c_uint = 0x420e;
+const PTRACE_SYSCALL_INFO_ENTRY: u8 = 1;
 const PTRACE_EVENT_STOP: i32 = 128;
 
 /// Bytes of a `siginfo_t`.
@@ -50,9 +53,9 @@ pub fn cont(tid: Tid, signal: i32) -> io::Result<()> {
     request(libc::PTRACE_CONT as _, tid, 0, signal as u64).map(drop)
 }
 
-/// Continues a stopped thread up to the next entry to or exit from a system call.
-pub fn cont_to_syscall(tid: Tid) -> io::Result<()> {
-    request(libc::PTRACE_SYSCALL as _, tid, 0, 0).map(drop)
+/// Continues a stopped thread up to the next entry to or exit from a system call, delivering `signal` (0 for none).
+pub fn cont_to_syscall(tid: Tid, signal: i32) -> io::Result<()> {
+    request(libc::PTRACE_SYSCALL as _, tid, 0, signal as u64).map(drop)
 }
 
 /// Lets a stopped thread go.
@@ -78,6 +81,64 @@ pub fn get_regset(tid: Tid, kind: u32, buffer: &mut [u8]) -> io::Result<usize> {
 pub fn set_regset(tid: Tid, kind: u32, bytes: &[u8]) -> io::Result<()> {
     let iov = libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
     request(libc::PTRACE_SETREGSET as _, tid, kind.into(), (&raw const iov).addr() as u64).map(drop)
+}
+
+/// Reads register set `kind`; `None` if the kernel or the CPU has no such registers. `most` are more bytes than it has.
+pub fn read_regset(tid: Tid, kind: u32, most: usize) -> io::Result<Option<RegSet>> {
+    let mut bytes = vec![0; most];
+    match get_regset(tid, kind, &mut bytes) {
+        Ok(len) => bytes.truncate(len),
+        Err(e) if matches!(e.raw_os_error(), Some(libc::EINVAL | libc::ENODEV | libc::EIO)) => {
+            return Ok(None);
+        }
+        Err(e) => return Err(e),
+    }
+    Ok(Some(RegSet { kind, bytes }))
+}
+
+/// Reads the general registers; returns the bytes that the kernel wrote.
+pub fn get_regs(tid: Tid, buffer: &mut [u8; arch::REGS_LEN]) -> io::Result<usize> {
+    match arch::REGS_ACCESS {
+        RegsAccess::Set(kind) => get_regset(tid, kind, buffer),
+        RegsAccess::Requests { get, .. } => {
+            request(get as _, tid, 0, buffer.as_mut_ptr().addr() as u64).map(|_| arch::REGS_LEN)
+        }
+    }
+}
+
+/// Writes the general registers.
+pub fn set_regs(tid: Tid, regs: &Regs) -> io::Result<()> {
+    let bytes = regs.to_bytes();
+    match arch::REGS_ACCESS {
+        RegsAccess::Set(kind) => set_regset(tid, kind, &bytes),
+        RegsAccess::Requests { set, .. } => request(set as _, tid, 0, bytes.as_ptr().addr() as u64).map(drop),
+    }
+}
+
+/// The number of the system call that the thread is stopped at the entry of; `None` at any other stop.
+pub fn entered_call(tid: Tid) -> io::Result<Option<u64>> {
+    // struct ptrace_syscall_info: op, padding, arch, instruction_pointer, stack_pointer, nr.
+    let mut info = [0u64; 11];
+    let address = info.as_mut_ptr().addr() as u64;
+    request(PTRACE_GET_SYSCALL_INFO, tid, size_of_val(&info) as u64, address)?;
+    let op = info[0].to_ne_bytes()[0];
+    Ok((op == PTRACE_SYSCALL_INFO_ENTRY).then_some(info[3]))
+}
+
+/// Makes a thread that is stopped at the entry of a system call leave without making it.
+pub fn skip_call(tid: Tid) -> io::Result<()> {
+    match arch::CALL_NUMBER {
+        CallNumber::InRegs => Ok(()),
+        CallNumber::Set(kind) => set_regset(tid, kind, &(-1i32).to_ne_bytes()),
+        CallNumber::Request(req) => request(req as _, tid, 0, -1i64 as u64).map(drop),
+    }
+}
+
+/// The base of thread-local storage, asked by request `get` of [`arch::THREAD_AREA`].
+pub fn thread_area(tid: Tid, get: u32) -> io::Result<u64> {
+    let mut base = 0usize;
+    request(get as _, tid, 0, (&raw mut base).addr() as u64)?;
+    Ok(base as u64)
 }
 
 /// The signal mask, first 64 signals; inside sigsuspend(2) and its like the mask that will be put back.

@@ -15,16 +15,16 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
-use arch::{Regs, Saved};
+use arch::{RegSet, Regs, Saved};
 
 use super::batch::{Area, Batch};
+use super::departure::{Departure, registers, set_registers};
 use crate::error::{Blame, Error, OsContext, Result};
 use crate::fault;
 use crate::log_info;
 use crate::sys::process::{read_memory, write_memory};
 use crate::sys::ptrace::{self, Rseq, Stop};
 
-const NT_PRSTATUS: u32 = 1;
 const ALL_SIGNALS: u64 = !0;
 
 /// Bytes of a stub with what it saves, from one to the next.
@@ -69,9 +69,7 @@ pub struct Loan {
     /// Which of the stubs the thread is in.
     slot: u64,
     tid: i32,
-    regs: Regs,
-    rseq: Rseq,
-    mask: u64,
+    departure: Departure,
     tail: Vec<u8>,
     born: Vec<i32>,
     state: State,
@@ -93,9 +91,8 @@ impl Loan {
         let mut tail = vec![0; (site.slots * slot_len()) as usize];
         site.mem.read_exact_at(&mut tail, site.stub).os(|| format!("read the vdso of {}", site.pid))?;
         let left = recover(&site, &mut tail)?;
-        let (regs, rseq) = departure(site.pid, tid)?;
-        let mut loan =
-            Loan { site, slot: 0, tid, regs, rseq, mask: 0, tail, born: Vec::new(), state: State::Home };
+        let departure = Departure::of(site.pid, tid)?;
+        let mut loan = Loan { site, slot: 0, tid, departure, tail, born: Vec::new(), state: State::Home };
         for slot in 0..loan.site.slots {
             loan.write_vdso(arch::stub(), loan.site.stub + slot * slot_len())?;
         }
@@ -116,9 +113,7 @@ impl Loan {
             site: Site { pid, mem, ..self.site.clone() },
             slot: self.slot,
             tid: pid,
-            regs: registers(pid)?,
-            rseq: Rseq::default(),
-            mask: 0,
+            departure: Departure::of_newborn(pid)?,
             tail: self.tail.clone(),
             born: Vec::new(),
             state: State::Home,
@@ -135,14 +130,14 @@ impl Loan {
         set_registers(
             self.tid,
             &arch::enter_one(
-                &self.regs,
+                &self.departure.regs,
                 self.stub(),
                 libc::SYS_mremap as u64,
                 [from, len, len, flags, to, 0],
             ),
         )?;
         for _ in ["entry", "exit"] {
-            ptrace::cont_to_syscall(self.tid).os(|| format!("PTRACE_SYSCALL {}", self.tid))?;
+            ptrace::cont_to_syscall(self.tid, 0).os(|| format!("PTRACE_SYSCALL {}", self.tid))?;
             match ptrace::wait(self.tid).os(|| format!("wait for {}", self.tid))? {
                 Stop::Syscall => {}
                 Stop::Exited(_) => return Err(self.died()),
@@ -178,23 +173,27 @@ impl Loan {
 
     /// The registers with which the thread was stopped; it continues with them.
     pub fn regs(&self) -> &Regs {
-        &self.regs
+        &self.departure.regs
+    }
+
+    /// Those of its other registers that system calls change, as they were when it was stopped.
+    pub fn aside(&self) -> &[RegSet] {
+        &self.departure.aside
     }
 
     /// The signal mask with which it continues.
     pub fn mask(&self) -> u64 {
-        self.mask
+        self.departure.mask
     }
 
     /// The restartable sequence area that the thread has registered.
     pub fn rseq(&self) -> Rseq {
-        self.rseq
+        self.departure.rseq
     }
 
-    /// Changes registers and mask with which it continues.
-    pub fn set_departure(&mut self, regs: Regs, mask: u64) {
-        self.regs = regs;
-        self.mask = mask;
+    /// Changes the registers, general and others, and the mask with which it continues.
+    pub fn set_departure(&mut self, regs: Regs, others: Vec<RegSet>, mask: u64) {
+        self.departure = Departure { regs, aside: others, mask, ..Departure::default_of(regs) };
     }
 
     /// Gives this thread back and borrows `tid` of the same process instead.
@@ -202,18 +201,18 @@ impl Loan {
         if self.site.slots == 1 {
             self.unmap_area()?;
             self.call_home()?;
-            (self.regs, self.rseq) = departure(self.site.pid, tid)?;
+            self.departure = Departure::of(self.site.pid, tid)?;
             self.send_out(tid)?;
             self.map_area()?;
             return fault::point("thread-switched");
         }
-        let (last, regs, mask) = (self.tid, self.regs, self.mask);
-        let (next_regs, next_rseq) = departure(self.site.pid, tid)?;
+        let last = self.tid;
+        let next = Departure::of(self.site.pid, tid)?;
         self.slot ^= 1;
-        (self.regs, self.rseq) = (next_regs, next_rseq);
+        let departure = std::mem::replace(&mut self.departure, next);
         let sent = self.send_out(tid);
         let passed = fault::point("thread-switched");
-        let home = bring_home(last, &regs, mask);
+        let home = departure.bring_home(last, self.other_stub());
         sent.and(passed).and(home)
     }
 
@@ -230,7 +229,7 @@ impl Loan {
     pub fn start(&mut self, batch: &Batch) -> Result<()> {
         let (first, end) = batch.span()?;
         self.write([(batch.area().start, batch.data()), (first, &batch.calls_to_bytes())])?;
-        let regs = arch::enter(&self.regs, self.stub(), first, end);
+        let regs = arch::enter(&self.departure.regs, self.stub(), first, end);
         self.go(&regs)
     }
 
@@ -267,7 +266,7 @@ impl Loan {
 
     /// Sets the thread going with one call from which it will not come back.
     pub fn start_one(&mut self, nr: u64, args: [u64; 6]) -> Result<()> {
-        let regs = arch::enter_one(&self.regs, self.stub(), nr, args);
+        let regs = arch::enter_one(&self.departure.regs, self.stub(), nr, args);
         self.go(&regs)
     }
 
@@ -310,21 +309,19 @@ impl Loan {
 
     fn send_out(&mut self, tid: i32) -> Result<()> {
         self.tid = tid;
-        self.mask = ptrace::get_sigmask(tid).os(|| format!("PTRACE_GETSIGMASK {tid}"))?;
         let saved = Saved {
-            regs: self.regs.restarted(),
-            mask: self.mask,
+            regs: self.departure.regs.restarted(),
+            mask: self.departure.mask,
             area: self.site.area.start,
             area_len: self.site.area.len,
             tgid: self.site.pid as u32,
             tid: tid as u32,
             wake: self.site.wake,
-            reserved: 0,
         };
-        self.write_vdso(&saved.to_bytes(), self.stub() + arch::stub().len() as u64)?;
+        self.write_vdso(&saved.to_bytes(&self.departure.aside), self.stub() + arch::stub().len() as u64)?;
         self.state = State::Out;
         // The stub with nothing to do: the rescue works from here on.
-        set_registers(tid, &arch::enter(&self.regs, self.stub(), 0, 0))?;
+        set_registers(tid, &arch::enter(&self.departure.regs, self.stub(), 0, 0))?;
         fault::point("registers-changed")?;
         let mask = match self.site.wake {
             0 => ALL_SIGNALS,
@@ -337,7 +334,7 @@ impl Loan {
     fn call_home(&mut self) -> Result<()> {
         if self.state == State::Out {
             self.state = State::Home;
-            bring_home(self.tid, &self.regs, self.mask)?;
+            self.departure.bring_home(self.tid, self.stub())?;
         }
         Ok(())
     }
@@ -382,6 +379,10 @@ impl Loan {
         self.site.stub + self.slot * slot_len()
     }
 
+    fn other_stub(&self) -> u64 {
+        self.site.stub + (self.slot ^ 1) * slot_len()
+    }
+
     fn write_vdso(&self, bytes: &[u8], at: u64) -> Result<()> {
         self.site.mem.write_all_at(bytes, at).os(|| format!("write the vdso of {}", self.site.pid))
     }
@@ -393,7 +394,7 @@ impl Loan {
 
     fn resume(&self, signal: i32) -> Result<()> {
         if self.site.wake == 0 && signal == 0 {
-            ptrace::cont_to_syscall(self.tid).os(|| format!("PTRACE_SYSCALL {}", self.tid))
+            ptrace::cont_to_syscall(self.tid, 0).os(|| format!("PTRACE_SYSCALL {}", self.tid))
         } else {
             ptrace::cont(self.tid, signal).os(|| format!("PTRACE_CONT {}", self.tid))
         }
@@ -456,14 +457,6 @@ impl Drop for Loan {
     }
 }
 
-/// Puts mask and registers of a thread back, in this order. A failure of ours does not keep it.
-fn bring_home(tid: i32, regs: &Regs, mask: u64) -> Result<()> {
-    ptrace::set_sigmask(tid, mask).os(|| format!("PTRACE_SETSIGMASK {tid}"))?;
-    let passed = fault::point("mask-restored");
-    set_registers(tid, regs)?;
-    passed.and_then(|()| fault::point("registers-restored"))
-}
-
 /// Gives back the threads that a killed crio has left in a stub, and wipes it. Returns areas that are still mapped.
 fn recover(site: &Site, tail: &mut [u8]) -> Result<Vec<Area>> {
     let mut areas = Vec::new();
@@ -479,52 +472,12 @@ fn recover(site: &Site, tail: &mut [u8]) -> Result<Vec<Area>> {
         let Ok(regs) = registers(saved.tid as i32) else { continue };
         if saved.tgid == site.pid as u32 && regs.ip().wrapping_sub(start) < slot_len() {
             log_info!("Giving back thread {}, which a killed crio has left on loan", saved.tid);
-            bring_home(saved.tid as i32, &saved.regs, saved.mask)?;
+            let departure = Departure { mask: saved.mask, ..Departure::default_of(saved.regs) };
+            departure.bring_home(saved.tid as i32, start)?;
             areas.push(Area { start: saved.area, len: saved.area_len });
         }
     }
     Ok(areas)
-}
-
-/// Where a stopped thread will go on, and its rseq registration.
-///
-/// A restartable sequence is aborted when the thread is interrupted in it, and so it is here: on its way into the stub
-/// the kernel would find it outside of the sequence and forget about the abort (kernel/rseq.c, rseq_ip_fixup).
-fn departure(pid: i32, tid: i32) -> Result<(Regs, Rseq)> {
-    let regs = registers(tid)?;
-    // Absent before Linux 5.13; the survey refuses a program that uses rseq there.
-    let rseq = ptrace::rseq(tid).unwrap_or_default();
-    if rseq.address == 0 {
-        return Ok((regs, rseq));
-    }
-    let word_at = |address: u64| {
-        let mut word = [0; 8];
-        let got = read_memory(pid, address, &mut word).unwrap_or(0);
-        if got == 8 { u64::from_ne_bytes(word) } else { 0 }
-    };
-    // struct rseq: cpu_id_start, cpu_id, rseq_cs. struct rseq_cs: version, flags, start_ip, post_commit_offset, abort_ip.
-    let section = word_at(rseq.address + 8);
-    if section == 0 {
-        return Ok((regs, rseq));
-    }
-    let (start, length, abort) = (word_at(section + 8), word_at(section + 16), word_at(section + 24));
-    let inside = regs.ip().wrapping_sub(start) < length;
-    Ok((if inside { regs.with_ip(abort) } else { regs }, rseq))
-}
-
-/// The general registers of a stopped thread.
-pub(super) fn registers(tid: i32) -> Result<Regs> {
-    let mut bytes = [0; arch::REGS_LEN];
-    let len = ptrace::get_regset(tid, NT_PRSTATUS, &mut bytes).os(|| format!("PTRACE_GETREGSET {tid}"))?;
-    bytes.get(..len).and_then(Regs::from_bytes).ok_or_else(|| {
-        Error::new("E-TASK-MODE", Blame::Program, "runs in another mode of the CPU (32-bit)")
-            .on(format!("thread {tid}"))
-    })
-}
-
-/// Replaces the general registers of a stopped thread.
-pub(super) fn set_registers(tid: i32, regs: &Regs) -> Result<()> {
-    ptrace::set_regset(tid, NT_PRSTATUS, &regs.to_bytes()).os(|| format!("PTRACE_SETREGSET {tid}"))
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@
 //! that remains is that the vdso page has become a private copy with some bytes in its unused tail.
 
 mod batch;
+mod departure;
 mod freeze;
 mod loan;
 mod site;
@@ -16,6 +17,7 @@ mod site;
 mod tests;
 
 pub use batch::{Area, Batch, CallId};
+pub use departure::other_registers;
 pub use freeze::{Fate, Frozen, FrozenTask, await_newborn, reap};
 pub use loan::{Loan, Site};
 pub use site::hole;

@@ -48,7 +48,7 @@ fn calls_run_in_the_victim_and_leave_no_trace() {
     let (maps, blocked) = (victim.maps(), status::read(&victim.proc()).unwrap().signals.blocked);
     let frozen = freeze(&victim);
     let site = Site::find(&victim.proc()).unwrap();
-    let before = super::loan::registers(victim.pid()).unwrap();
+    let before = super::departure::registers(victim.pid()).unwrap();
     let mut loan = Loan::take(site.clone(), victim.pid()).unwrap();
     let mut batch = loan.batch();
     let getpid = batch.call("getpid", libc::SYS_getpid, &[]);
@@ -60,7 +60,7 @@ fn calls_run_in_the_victim_and_leave_no_trace() {
     assert!(batch.bytes::<64>(cwd).starts_with(b"/"));
     assert_eq!(batch.ret(bad).unwrap_err().raw_os_error(), Some(libc::EBADF));
     loan.end().unwrap();
-    assert_eq!(super::loan::registers(victim.pid()).unwrap(), before);
+    assert_eq!(super::departure::registers(victim.pid()).unwrap(), before);
     frozen.release(Fate::Resume).unwrap();
     assert_eq!(victim.maps(), maps);
     assert_eq!(status::read(&victim.proc()).unwrap().signals.blocked, blocked);

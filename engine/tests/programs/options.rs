@@ -146,7 +146,7 @@ fn a_tree_whose_post_dump_script_fails_runs_on() {
     let script = sleeper.script("test $CRTOOLS_SCRIPT_ACTION != post-dump");
     let output = crio(&sleeper.line(&format!("dump -D {{dir}} -t {{pid}} --action-script {script}")));
     assert!(!output.status.success() && stderr(&output).contains("E-ACTION-SCRIPT"), "{}", stderr(&output));
-    assert_eq!(sleeper.running.state(), 'S');
+    wait_until("it to sleep again", || sleeper.running.state() == 'S');
     assert!(!sleeper.directory.path().join("inventory.img").exists(), "no image beside a tree that runs on");
 }
 

@@ -201,6 +201,23 @@ pub struct ThreadCoreEntry {
     /// Ours: SCHED_DEADLINE period, nanoseconds.
     #[prost(uint64, optional, tag = "10007")]
     pub sched_period: Option<u64>,
+    /// Ours: register sets that the machine's message has no fields for.
+    #[prost(message, repeated, tag = "10020")]
+    pub register_sets: Vec<RegisterSetEntry>,
+}
+
+/// Ours: a register set of a thread as `PTRACE_GETREGSET` shows it.
+#[derive(Clone, PartialEq, prost::Message, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RegisterSetEntry {
+    /// Its note type, `NT_*` of linux/elf.h.
+    #[prost(uint32, required, tag = "1")]
+    #[serde(with = "As::<Hex>")]
+    pub kind: u32,
+    /// Its bytes.
+    #[prost(bytes = "vec", required, tag = "2")]
+    #[serde(with = "As::<Base64>")]
+    pub bytes: Vec<u8>,
 }
 
 /// Resource limits in the order of RLIMIT_*; values of RLIM_INFINITY are all ones.

@@ -2,6 +2,7 @@
 
 pub mod attributes;
 pub mod credentials;
+pub mod lineage;
 mod lost;
 pub mod registers;
 pub mod scheduling;
@@ -94,7 +95,7 @@ fn dump_thread(
     attributes::dump_thread(&proc, loan.rseq(), &mut thread)?;
     scheduling::dump(tid, &mut thread)?;
     let mut core = CoreEntry { thread_core: Some(thread), ..CoreEntry::default() };
-    registers::dump(tid, loan.regs(), clear_tid_addr, &mut core)?;
+    registers::dump(loan, clear_tid_addr, &mut core)?;
     Ok(core)
 }
 

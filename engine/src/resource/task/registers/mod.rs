@@ -4,13 +4,26 @@
 //! register sets. These translations are plain functions that work on any machine, so that all of them are tested on
 //! each. The registers recorded are those that restart an interrupted system call (`Regs::restarted`).
 
-pub mod x86;
+mod aarch64;
+mod x86;
 
-use arch::Regs;
+use arch::{RegSet, Regs};
 
 use crate::error::{Error, OsContext, Result};
 use crate::image::message::{CoreEntry, Machine};
 use crate::sys::ptrace;
+use crate::tracee::{Batch, Loan, other_registers};
+
+/// The registers of a thread in the kernel's layouts.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Registers {
+    /// The general registers, each in a word, in the kernel's order.
+    pub words: Vec<u64>,
+    /// The other sets.
+    pub sets: Vec<RegSet>,
+    /// The base of thread-local storage, where [`arch::THREAD_AREA`] says how to get it; else 0.
+    pub thread_area: u64,
+}
 
 /// The machine word of this build in a core image.
 pub const fn machine() -> Machine {
@@ -22,37 +35,65 @@ pub const fn machine() -> Machine {
     }
 }
 
-/// Puts the registers of the stopped thread `tid` into its core entry.
-pub fn dump(tid: i32, regs: &Regs, clear_tid_addr: u64, core: &mut CoreEntry) -> Result<()> {
+/// Puts the registers of the thread on loan into its core entry.
+pub fn dump(loan: &Loan, clear_tid_addr: u64, core: &mut CoreEntry) -> Result<()> {
+    let tid = loan.tid();
+    let (aside, present): (Vec<u32>, Vec<u32>) =
+        arch::FPU_REGSETS.iter().partition(|kind| arch::CALL_CLOBBERS.contains(kind));
+    // What system calls change is no longer what it was.
+    let mut sets: Vec<RegSet> =
+        loan.aside().iter().filter(|set| aside.contains(&set.kind)).cloned().collect();
+    sets.extend(other_registers(tid, &present)?);
+    let thread_area = arch::THREAD_AREA
+        .map_or(Ok(0), |area| ptrace::thread_area(tid, area.get))
+        .os(|| format!("PTRACE_GET_THREAD_AREA {tid}"))?;
+    let registers = Registers { words: loan.regs().restarted().words(), sets, thread_area };
     core.mtype = machine() as i32;
-    let mut fpu = vec![0; arch::FPU_CAPACITY];
-    let len =
-        ptrace::get_regset(tid, arch::FPU_REGSET, &mut fpu).os(|| format!("PTRACE_GETREGSET {tid} fpu"))?;
-    fpu.truncate(len);
-    x86::to_image(regs.restarted().words(), fpu, clear_tid_addr, core);
+    match machine() {
+        Machine::X86_64 => x86::to_image(&registers, clear_tid_addr, core),
+        Machine::Aarch64 => aarch64::to_image(&registers, clear_tid_addr, core),
+        other => return Err(Error::bug(format!("no image of registers of {other:?}"))),
+    }
     Ok(())
 }
 
-/// General and floating point registers of a core entry, as [`ptrace::set_regset`] takes them.
-pub fn load(core: &CoreEntry, file: &str) -> Result<(Regs, Vec<u8>)> {
+/// What a core entry says of the registers.
+fn from_image(core: &CoreEntry) -> Option<Registers> {
+    match machine() {
+        Machine::X86_64 => x86::from_image(core),
+        Machine::Aarch64 => aarch64::from_image(core),
+        _ => None,
+    }
+}
+
+/// The registers of a core entry: the general ones, and the other sets.
+pub fn load(core: &CoreEntry, file: &str) -> Result<(Regs, Vec<RegSet>)> {
     if core.mtype != machine() as i32 {
         let other =
             Machine::try_from(core.mtype).map_or_else(|_| "an unknown machine".into(), |m| format!("{m:?}"));
         return Err(Error::image(file, format!("was dumped on {other}, this is {:?}", machine()))
             .help("restore on a machine of the same kind"));
     }
-    let (words, fpu) = x86::from_image(core).ok_or_else(|| Error::image(file, "has no registers"))?;
-    let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_ne_bytes()).collect();
-    let regs = Regs::from_bytes(&bytes).ok_or_else(|| Error::image(file, "has registers of another mode"))?;
-    Ok((regs, fpu))
+    let registers = from_image(core).ok_or_else(|| Error::image(file, "has no registers"))?;
+    let regs = Regs::from_words(&registers.words)
+        .ok_or_else(|| Error::image(file, "has registers of another mode"))?;
+    Ok((regs, registers.sets))
 }
 
 /// The address that the kernel clears and wakes when the thread exits.
 pub fn clear_tid_addr(core: &CoreEntry) -> u64 {
-    core.thread_info.as_ref().map_or(0, |info| info.clear_tid_addr)
+    let addresses = [
+        core.thread_info.as_ref().map(|info| info.clear_tid_addr),
+        core.ti_aarch64.as_ref().map(|info| info.clear_tid_addr),
+        core.ti_arm.as_ref().map(|info| info.clear_tid_addr),
+        core.ti_mips.as_ref().map(|info| info.clear_tid_addr),
+    ];
+    addresses.into_iter().flatten().next().unwrap_or(0)
 }
 
-/// Sets the floating point registers of a stopped thread.
-pub fn restore_fpu(tid: i32, fpu: &[u8]) -> Result<()> {
-    ptrace::set_regset(tid, arch::FPU_REGSET, fpu).os(|| format!("PTRACE_SETREGSET {tid} fpu"))
+/// Adds the call by which a thread sets the base of its thread-local storage, where no register set has it.
+pub fn restore_thread_area(batch: &mut Batch, core: &CoreEntry) {
+    if let (Some(area), Some(registers)) = (arch::THREAD_AREA, from_image(core)) {
+        batch.call("set_tls", area.set as libc::c_long, &[registers.thread_area]);
+    }
 }

@@ -5,10 +5,14 @@
 //! and for images of CRIU, the area is put together from the parts. Intel SDM vol. 1, 13.4: legacy area 512 bytes,
 //! header 64, then the components at the offsets that CPUID tells.
 
+use arch::RegSet;
+
+use super::Registers;
 use crate::image::message::{
     CoreEntry, ThreadInfoX86, UserX86FpregsEntry, UserX86RegsEntry, UserX86XsaveEntry,
 };
 
+const NT_X86_XSTATE: u32 = 0x202;
 const LEGACY: usize = 512;
 const HEADER: usize = 576;
 /// The last 48 bytes of the legacy area belong to software; its first two words there are the supported features.
@@ -29,23 +33,25 @@ const IN_IMAGE: [u32; 7] = [YMM, BNDREGS, BNDCSR, OPMASK, ZMM_UPPER, HI16_ZMM, P
 /// Where a component stands in the area, if this CPU has it.
 type Layout = fn(u32) -> Option<(usize, usize)>;
 
-/// Fills the register fields of a core entry. `words` are those of `struct user_regs_struct`, `fpu` the XSAVE area.
-pub fn to_image(words: &[u64], fpu: Vec<u8>, clear_tid_addr: u64, core: &mut CoreEntry) {
-    let fpregs = fpregs_to_image(&fpu, arch::fpu_component);
-    core.thread_info =
-        Some(ThreadInfoX86 { clear_tid_addr, gpregs: gpregs_to_image(words), fpregs, tls: Vec::new() });
-    core.thread_core.get_or_insert_default().xstate = Some(fpu);
+/// Fills the register fields of a core entry. The words are those of `struct user_regs_struct`.
+pub(super) fn to_image(registers: &Registers, clear_tid_addr: u64, core: &mut CoreEntry) {
+    let area = RegSet::find(&registers.sets, NT_X86_XSTATE).unwrap_or_default();
+    let fpregs = fpregs_to_image(area, arch::fpu_component);
+    let gpregs = gpregs_to_image(&registers.words);
+    core.thread_info = Some(ThreadInfoX86 { clear_tid_addr, gpregs, fpregs, tls: Vec::new() });
+    core.thread_core.get_or_insert_default().xstate = Some(area.to_vec());
 }
 
-/// The words and the area of a core entry, `None` without registers.
-pub fn from_image(core: &CoreEntry) -> Option<(Vec<u64>, Vec<u8>)> {
+/// The registers of a core entry, `None` without any.
+pub(super) fn from_image(core: &CoreEntry) -> Option<Registers> {
     let info = core.thread_info.as_ref()?;
     let raw = core.thread_core.as_ref().and_then(|thread| thread.xstate.as_ref());
     let area = match raw {
         Some(raw) if raw.len() == area_len(arch::fpu_component) => raw.clone(),
         _ => fpregs_from_image(&info.fpregs, arch::fpu_component),
     };
-    Some((gpregs_from_image(&info.gpregs), area))
+    let sets = vec![RegSet { kind: NT_X86_XSTATE, bytes: area }];
+    Some(Registers { words: gpregs_from_image(&info.gpregs), sets, thread_area: 0 })
 }
 
 /// Bytes of the area with everything this CPU has enabled.

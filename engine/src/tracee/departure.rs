@@ -1,0 +1,164 @@
+//! What a stopped thread had before it was borrowed, and with what it goes on.
+//!
+//! Where the kernel would forget something about a thread because it makes system calls for us, that is found out before
+//! and put back after: an interrupted restartable sequence, an interrupted sleep (see [`arch`]), vector registers that
+//! every system call clears.
+
+use arch::{RegSet, Regs};
+
+use crate::error::{Blame, Error, OsContext, Result};
+use crate::fault;
+use crate::sys::process::read_memory;
+use crate::sys::ptrace::{self, Rseq, Stop};
+
+const ALL_SIGNALS: u64 = !0;
+
+/// See the module text.
+#[derive(Debug, Clone)]
+pub(super) struct Departure {
+    /// The general registers.
+    pub(super) regs: Regs,
+    /// The signal mask.
+    pub(super) mask: u64,
+    /// The restartable sequence area that the thread has registered.
+    pub(super) rseq: Rseq,
+    /// Other registers to put back: those that system calls change, or all.
+    pub(super) aside: Vec<RegSet>,
+}
+
+impl Departure {
+    /// Asks the kernel about a stopped thread, before anything of it has changed.
+    pub(super) fn of(pid: i32, tid: i32) -> Result<Self> {
+        let mask = ptrace::get_sigmask(tid).os(|| format!("PTRACE_GETSIGMASK {tid}"))?;
+        let aside = other_registers(tid, arch::CALL_CLOBBERS)?;
+        // Absent before Linux 5.13; the survey refuses a program that uses rseq there.
+        let rseq = ptrace::rseq(tid).unwrap_or_default();
+        let regs = resumed(pid, tid, registers(tid)?, mask)?;
+        Ok(Departure { regs: aborted(pid, regs, rseq), mask, rseq, aside })
+    }
+
+    /// That of a task which was born just now and has done nothing yet.
+    pub(super) fn of_newborn(tid: i32) -> Result<Self> {
+        let mask = ptrace::get_sigmask(tid).os(|| format!("PTRACE_GETSIGMASK {tid}"))?;
+        Ok(Departure { mask, ..Self::default_of(registers(tid)?) })
+    }
+
+    /// General registers alone.
+    pub(super) fn default_of(regs: Regs) -> Self {
+        Departure { regs, mask: 0, rseq: Rseq::default(), aside: Vec::new() }
+    }
+
+    /// Puts mask and registers of the thread back, in this order; it stands in the stub at `stub`. A failure of ours does
+    /// not keep it.
+    pub(super) fn bring_home(&self, tid: i32, stub: u64) -> Result<()> {
+        let feigned = self.regs.feigned_exit();
+        if feigned.is_some() {
+            set_registers(tid, &arch::enter_one(&self.regs, stub, libc::SYS_getpid as u64, [0; 6]))?;
+            pass_call(tid)?;
+        }
+        ptrace::set_sigmask(tid, self.mask).os(|| format!("PTRACE_SETSIGMASK {tid}"))?;
+        let passed = fault::point("mask-restored");
+        for set in arch::arrange(&self.aside) {
+            ptrace::set_regset(tid, set.kind, &set.bytes)
+                .os(|| format!("PTRACE_SETREGSET {tid} set {:#x}", set.kind))?;
+        }
+        if let Some(feigned) = feigned {
+            set_registers(tid, &feigned)?;
+            // The trap comes before any signal is looked at (kernel/signal.c, get_signal).
+            ptrace::interrupt(tid).os(|| format!("PTRACE_INTERRUPT {tid}"))?;
+            ptrace::cont(tid, 0).os(|| format!("PTRACE_CONT {tid}"))?;
+            ptrace::wait(tid).os(|| format!("wait for {tid}"))?;
+        }
+        set_registers(tid, &self.regs)?;
+        passed.and_then(|()| fault::point("registers-restored"))
+    }
+}
+
+/// Lets a thread, whose signals are blocked, make a system call and stops it at the exit.
+fn pass_call(tid: i32) -> Result<()> {
+    enter_call(tid)?;
+    enter_call(tid).map(drop)
+}
+
+/// Those of the register sets `kinds` that a stopped thread has.
+pub fn other_registers(tid: i32, kinds: &[u32]) -> Result<Vec<RegSet>> {
+    let mut sets = Vec::new();
+    for kind in kinds {
+        let set = ptrace::read_regset(tid, *kind, arch::FPU_CAPACITY);
+        sets.extend(set.os(|| format!("PTRACE_GETREGSET {tid} set {kind:#x}"))?);
+    }
+    Ok(sets)
+}
+
+/// Registers that go on with an interrupted system call where the kernel alone knows how much of it is left.
+///
+/// The kernel has to be seen entering the call for that, and the entry is undone: the thread stands before the call
+/// again. If we die meanwhile, it makes the call.
+fn resumed(pid: i32, tid: i32, regs: Regs, mask: u64) -> Result<Regs> {
+    let mut code = [0; 4];
+    let read = read_memory(pid, regs.ip(), &mut code).unwrap_or(0);
+    if !code.get(..read).is_some_and(|code| regs.may_resume_call(code)) {
+        return Ok(regs);
+    }
+    ptrace::set_sigmask(tid, ALL_SIGNALS).os(|| format!("PTRACE_SETSIGMASK {tid}"))?;
+    let entered = enter_call(tid);
+    ptrace::set_sigmask(tid, mask).os(|| format!("PTRACE_SETSIGMASK {tid}"))?;
+    let regs = entered?.and_then(|nr| regs.resuming(nr)).unwrap_or(regs);
+    set_registers(tid, &regs)?;
+    ptrace::skip_call(tid).os(|| format!("skip the system call of {tid}"))?;
+    Ok(regs)
+}
+
+/// Lets a thread go on to the next entry or exit of a system call; the call's number at an entry.
+fn enter_call(tid: i32) -> Result<Option<u64>> {
+    let mut signal = 0;
+    loop {
+        ptrace::cont_to_syscall(tid, signal).os(|| format!("PTRACE_SYSCALL {tid}"))?;
+        signal = 0;
+        match ptrace::wait(tid).os(|| format!("wait for {tid}"))? {
+            Stop::Syscall => break,
+            Stop::Signal(got) => signal = got,
+            Stop::Trap | Stop::Group(_) | Stop::Birth => {}
+            Stop::Exited(_) => {
+                let reason = "was killed while it was being dumped";
+                return Err(Error::new("E-TASK-GONE", Blame::Environment, reason).on(format!("thread {tid}")));
+            }
+        }
+    }
+    ptrace::entered_call(tid).os(|| format!("PTRACE_GET_SYSCALL_INFO {tid}"))
+}
+
+/// A restartable sequence is aborted when the thread is interrupted in it, and so it is here: on its way into the stub
+/// the kernel would find it outside of the sequence and forget about the abort (kernel/rseq.c, rseq_ip_fixup).
+fn aborted(pid: i32, regs: Regs, rseq: Rseq) -> Regs {
+    if rseq.address == 0 {
+        return regs;
+    }
+    let word_at = |address: u64| {
+        let mut word = [0; 8];
+        let got = read_memory(pid, address, &mut word).unwrap_or(0);
+        if got == 8 { u64::from_ne_bytes(word) } else { 0 }
+    };
+    // struct rseq: cpu_id_start, cpu_id, rseq_cs. struct rseq_cs: version, flags, start_ip, post_commit_offset, abort_ip.
+    let section = word_at(rseq.address + 8);
+    if section == 0 {
+        return regs;
+    }
+    let (start, length, abort) = (word_at(section + 8), word_at(section + 16), word_at(section + 24));
+    if regs.ip().wrapping_sub(start) < length { regs.with_ip(abort) } else { regs }
+}
+
+/// The general registers of a stopped thread.
+pub(super) fn registers(tid: i32) -> Result<Regs> {
+    let mut bytes = [0; arch::REGS_LEN];
+    let len = ptrace::get_regs(tid, &mut bytes).os(|| format!("PTRACE_GETREGSET {tid}"))?;
+    bytes.get(..len).and_then(Regs::from_bytes).ok_or_else(|| {
+        Error::new("E-TASK-MODE", Blame::Program, "runs in another mode of the CPU (32-bit)")
+            .on(format!("thread {tid}"))
+    })
+}
+
+/// Replaces the general registers of a stopped thread.
+pub(super) fn set_registers(tid: i32, regs: &Regs) -> Result<()> {
+    ptrace::set_regs(tid, regs).os(|| format!("PTRACE_SETREGSET {tid}"))
+}
