@@ -16,6 +16,7 @@ use crate::image::message::{CoreEntry, CredsEntry, FdinfoEntry, FileLockEntry, F
 use crate::kernel::{ProcDir, attr, status};
 use crate::report::{NotKept, RestoreStats};
 use crate::resource::file::{fs, lock};
+use crate::resource::memory::aio;
 use crate::resource::memory::restore::{self as memory_restore, Blueprint, Supplies};
 use crate::resource::memory::shared::SharedRestore;
 use crate::resource::memory::vdso::{Fit, Runtime};
@@ -220,6 +221,12 @@ pub(super) fn install_table(
     }
     built.loan.run(&mut batch)?;
     batch.expect_all()
+}
+
+/// Makes the AIO contexts, while the task has nothing else open.
+pub(super) fn asynchronous_contexts(built: &mut Built, body: &Body, transport: &Transport) -> Result<()> {
+    let lend = |batch: &mut Batch, fds: &[RawFd]| transport.lend(batch, fds);
+    aio::restore(&mut built.loan, &body.mm, body.pages.as_ref(), &lend)
 }
 
 /// Takes a lock or lease.

@@ -1,5 +1,6 @@
 //! The address space of a task: its mappings (`mm-PID.img`) and pages (`pagemap-PID.img`, `pages-N.img`).
 
+pub mod aio;
 pub mod pages;
 pub mod restore;
 pub mod shared;
@@ -88,6 +89,7 @@ impl<'a> MemoryDump<'a> {
                     mapping.entry.fdflags = Some(flags);
                 }
                 Content::SharedMemory => mapping.entry.shmid = self.shared.add(&task.proc, vma)?,
+                Content::AioRing => mm.aios.push(aio::entry(&mapping.entry)),
                 Content::Private | Content::Kernel => {}
             }
             mappings.push(mapping);
@@ -127,7 +129,7 @@ impl<'a> MemoryDump<'a> {
         for mapping in mappings.iter().filter(|mapping| mapping.has_private_pages()) {
             let entry = &mapping.entry;
             self.scanned += (entry.end - entry.start) / page;
-            let runs = match entry.status & status::VDSO {
+            let runs = match entry.status & (status::VDSO | status::AIORING) {
                 0 => scanner.private_pages(entry.start, entry.end)?,
                 _ => std::iter::once(entry.start..entry.end).collect(),
             };
