@@ -1,5 +1,6 @@
 //! The address space of a task: its mappings (`mm-PID.img`) and pages (`pagemap-PID.img`, `pages-N.img`).
 
+mod fill;
 pub mod pages;
 pub mod restore;
 pub mod shared;
