@@ -178,6 +178,7 @@ impl<'a> Collector<'a> {
             files: self.tables.descriptions(),
             vmas: self.memory.vmas,
         };
+        self.not_kept.append(&mut self.memory.not_kept);
         log_debug!("{} page transfers planned", self.memory.transfers.len());
         let pages = (self.memory.scanned, self.memory.written, shared + files.pages);
         Ok(Collection { transfers: self.memory.transfers, counts, pages, files, not_kept: self.not_kept })
