@@ -47,6 +47,7 @@ pub fn dump(options: &DumpOptions) -> Result<DumpReport> {
     let collected = Collection::of(&frozen, &images, options).map_err(|e| frozen.explain(e))?;
     fault::point("collected")?;
     collected.write_pages(&mut report).map_err(|e| frozen.explain(e))?;
+    frozen.confirm()?;
     fault::point("pages-copied")?;
     report.counts = collected.counts;
     report.not_kept.extend_from_slice(&collected.not_kept);
