@@ -19,7 +19,7 @@ use crate::kernel::stat::{Stat, State};
 use crate::kernel::{Pid, ProcDir, children, fdinfo, ns, smaps, stat, status, tasks};
 use crate::options::DumpOptions;
 use crate::report::{Counts, NotKept};
-use crate::resource::file::{Kind, Seen, kind};
+use crate::resource::file::{Kind, Seen, event, lock};
 use crate::resource::memory::vma::{self, Mapping};
 use crate::resource::task::lineage::{Kin, Lineage, Unborn};
 
@@ -64,8 +64,7 @@ pub fn survey(options: &DumpOptions) -> Result<Survey> {
     let mut sharing = sharing::Sharing::default();
     for (proc, stat) in &members {
         survey.counts.tasks += 1;
-        let thorough = options.dry_run;
-        let mut task = TaskSurvey { proc, comm: comm(stat), thorough, survey: &mut survey };
+        let mut task = TaskSurvey { proc, comm: comm(stat), options, survey: &mut survey };
         task.place(stat, options, &tree);
         if stat.state == State::Zombie {
             sharing.skip();
@@ -158,8 +157,7 @@ impl Own {
 struct TaskSurvey<'a> {
     proc: &'a ProcDir,
     comm: String,
-    /// No dump follows: everything is to be found here.
-    thorough: bool,
+    options: &'a DumpOptions,
     survey: &'a mut Survey,
 }
 
@@ -273,15 +271,15 @@ impl TaskSurvey<'_> {
     }
 
     fn mappings(&mut self) -> Result<()> {
-        // The page tables of a large process take long to walk. The dump has to do that once, while all stands still;
-        // before it, only what looks as if it could not be dumped is worth the time.
+        // The page tables of a large process take long to walk. A dump has to do that once, while all stands still; if
+        // one follows, only what looks as if it could not be dumped is worth the time before.
         let mut vmas = smaps::read_maps(self.proc)?;
-        if self.thorough || vmas.iter().any(is_uncommon) {
+        if self.options.dry_run || vmas.iter().any(is_uncommon) {
             vmas = smaps::read(self.proc)?;
         }
         self.survey.counts.vmas += vmas.len();
         vmas.iter().filter_map(|vma| Mapping::of(vma).err()).for_each(|error| self.block(error));
-        if self.thorough {
+        if self.options.dry_run {
             self.lose(vma::lost(&vmas));
         }
         Ok(())
@@ -293,10 +291,14 @@ impl TaskSurvey<'_> {
             let Some(info) = closed_is_none(fdinfo::read(self.proc, number))? else { continue };
             self.survey.counts.files += 1;
             let seen = Seen { number, flags: info.flags, stat: &stat, target: &target };
-            if let Err(error) = Kind::of(&seen) {
-                self.block(error);
+            let refused = Kind::of(&seen).and_then(|kind| match kind {
+                Kind::Event(kind) => event::refuse(kind, &info, self.options.tree),
+                _ => Ok(()),
+            });
+            if let Err(error) = refused {
+                self.block(error.on(seen.name()));
             }
-            if let Err(error) = kind::refuse_locks(&info) {
+            if let Err(error) = lock::refuse(&info, self.options.file_locks) {
                 self.block(error.on(seen.name()));
             }
         }

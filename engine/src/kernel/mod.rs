@@ -11,7 +11,7 @@
 //! | [`smaps`] | `maps`, `smaps`: the memory layout |
 //! | [`pagemap`] | `pagemap`: which pages hold content |
 //! | [`huge_page`] | transparent huge pages, `/sys/kernel/mm` |
-//! | [`fdinfo`] | `fd/`, `fdinfo/` |
+//! | [`fdinfo`] [`event`] | `fd/`, `fdinfo/` |
 //! | [`tasks`] [`children`] | `task/`, `task/TID/children` |
 //! | [`timers`] [`limits`] [`auxv`] [`cgroup`] [`mountinfo`] [`ns`] | the files of these names |
 //! | [`attr`] | files that hold one value |
@@ -28,6 +28,7 @@ pub mod auxv;
 pub mod cgroup;
 pub mod children;
 pub mod elf;
+pub mod event;
 pub mod fdinfo;
 pub mod huge_page;
 pub mod kcmp;
