@@ -4,7 +4,6 @@
 //! value: whatever fails, dropping it lets every task go on as it was. The inventory is written last; a directory
 //! without it is not an image.
 
-use std::collections::HashMap;
 use std::time::Instant;
 
 use crate::error::{OsContext, Result};
@@ -21,7 +20,7 @@ use crate::resource::file::table::Tables;
 use crate::resource::file::tty::TaskTerminal;
 use crate::resource::file::{DumpedFiles, FileDump, fs};
 use crate::resource::memory::{MemoryDump, pages};
-use crate::resource::task;
+use crate::resource::task::{self, lineage};
 use crate::survey::{self, Survey, sharing};
 use crate::tracee::{Fate, Frozen, FrozenTask, Loan, Site};
 use crate::{log_debug, log_info, log_warn};
@@ -98,11 +97,14 @@ impl Collection {
         let terminals = frozen.tasks().iter().map(|task| Ok(TaskTerminal::from(&stat::read(&task.proc)?)));
         let terminals = terminals.collect::<Result<Vec<_>>>()?;
         let mut collector = Collector::new(images, options, &terminals);
-        let mut pstree = images.writer(Kind::Pstree);
+        let mut entries = Vec::new();
         for task in frozen.tasks() {
-            pstree.push(&pstree_entry(task, options.tree)?)?;
+            entries.push(pstree_entry(task, options.tree)?);
             collector.add(task).map_err(|e| e.task(task.pid, &task.comm))?;
         }
+        collector.objects.judge(frozen, &entries)?;
+        let mut pstree = images.writer(Kind::Pstree);
+        entries.iter().try_for_each(|entry| pstree.push(entry))?;
         pstree.finish()?;
         collector.finish(frozen)
     }
@@ -144,6 +146,7 @@ impl<'a> Collector<'a> {
     fn add(&mut self, task: &FrozenTask) -> Result<()> {
         log_info!("Collecting task {} ({})", task.pid, task.comm);
         if task.zombie {
+            self.objects.tables.push([None; 2]);
             return self.images.write_one(Kind::Core(task.pid as u32), &task::dump_zombie(task)?);
         }
         task::refuse_dispatch(task)?;
@@ -168,6 +171,7 @@ impl<'a> Collector<'a> {
 
     fn finish(mut self, frozen: &Frozen) -> Result<Collection> {
         let shared = self.memory.finish()?;
+        self.files.resolve(&self.tables)?;
         let files = self.files.finish()?;
         let counts = Counts {
             tasks: frozen.tasks().len(),
@@ -187,8 +191,8 @@ struct Objects {
     files: KcmpSet<()>,
     fs: KcmpSet<()>,
     sighand: KcmpSet<()>,
-    /// Descriptor table and file system view of the tasks so far.
-    tables: HashMap<Pid, (u32, u32)>,
+    /// Descriptor table and file system view of the tasks so far; none of zombies.
+    tables: Vec<[Option<u32>; 2]>,
 }
 
 impl Default for Objects {
@@ -199,7 +203,7 @@ impl Default for Objects {
             files: KcmpSet::new(Shared::Files, 2),
             fs: KcmpSet::new(Shared::Fs, 2),
             sighand: KcmpSet::new(Shared::Sighand, 2),
-            tables: HashMap::new(),
+            tables: Vec::new(),
         }
     }
 }
@@ -216,22 +220,35 @@ impl Objects {
         let stat = stat::read(&task.proc)?;
         let (vm_id, new_memory) = self.vm.insert(stat.start_stack, place)?;
         let (files_id, new_files) = self.files.insert((), place)?;
-        let (fs_id, new_fs) = self.fs.insert((), place)?;
-        let parents = self.tables.get(&stat.ppid).copied();
-        self.tables.insert(task.pid, (files_id, fs_id));
-        // The survey has refused these by the other's name; the tree has changed since.
+        let (fs_id, _) = self.fs.insert((), place)?;
+        self.tables.push([Some(files_id), Some(fs_id)]);
+        // The survey has refused it by the other's name; the tree has changed since.
         if !new_memory {
-            return Err(sharing::memory(stat.ppid));
-        }
-        if !new_files && parents.map(|(files, _)| files) != Some(files_id) {
-            return Err(sharing::table(Shared::Files, stat.ppid));
-        }
-        if !new_fs && parents.map(|(_, fs)| fs) != Some(fs_id) {
-            return Err(sharing::table(Shared::Fs, stat.ppid));
+            return Err(sharing::refuse_memory(stat.ppid));
         }
         let (sighand_id, _) = self.sighand.insert((), place)?;
         let entry = TaskKobjIdsEntry { vm_id, files_id, fs_id, sighand_id, ..host_namespaces() };
         Ok(Ids { entry, new_files })
+    }
+
+    /// Whether the tasks can be born again as they are related; the survey has seen to that, but they may have changed.
+    fn judge(&self, frozen: &Frozen, entries: &[PstreeEntry]) -> Result<()> {
+        let (lineage, unborn) = lineage::of_images(entries);
+        let unborn = unborn.first().map(|unborn| (unborn.index, unborn.error()));
+        let stray = || {
+            [Shared::Files, Shared::Fs].into_iter().enumerate().find_map(|(place, kind)| {
+                let ids: Vec<Option<u32>> = self.tables.iter().map(|tables| tables[place]).collect();
+                let (other, stray) = lineage.strays(&ids).into_iter().next()?;
+                Some((stray, sharing::refuse_table(kind, entries.get(other)?.pid as Pid)))
+            })
+        };
+        match unborn.or_else(stray) {
+            Some((index, error)) => Err(match frozen.tasks().get(index) {
+                Some(task) => error.task(task.pid, &task.comm),
+                None => error,
+            }),
+            None => Ok(()),
+        }
     }
 }
 

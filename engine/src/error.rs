@@ -7,11 +7,13 @@
 use std::fmt;
 use std::io;
 
+use serde::{Deserialize, Serialize};
+
 /// What every fallible function of the engine returns.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Whose fault a failure is: tells the reader where to look for the remedy.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Blame {
     /// The program uses something that cannot be checkpointed.
@@ -176,6 +178,24 @@ impl Error {
             "details": self.0.details,
             "help": self.0.help,
         })
+    }
+}
+
+impl Error {
+    /// What [`Error::to_json`] has written in another process of this program.
+    pub fn from_json(json: &serde_json::Value) -> Self {
+        let text = |key: &str| json[key].as_str().map(str::to_owned);
+        let number = |key: &str| json[key].as_i64().map(|number| number as i32);
+        let code = text("code").unwrap_or_default();
+        let blame = Blame::deserialize(&json["blame"]).unwrap_or(Blame::Bug);
+        // Once in the life of a command: its failure.
+        let mut error = Error::new(String::leak(code), blame, text("reason").unwrap_or_default());
+        error.0.task = number("pid").zip(text("comm"));
+        error.0.object = text("object");
+        error.0.details = Vec::deserialize(&json["details"]).unwrap_or_default();
+        error.0.help = text("help");
+        error.0.source = number("errno").map(io::Error::from_raw_os_error);
+        error
     }
 }
 

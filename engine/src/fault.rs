@@ -1,7 +1,8 @@
 //! Fault points: named places where a test makes `crio` fail, die or stand still, to prove that nobody is harmed.
 //!
 //! The environment variable `CRIO_FAULT` arms one point, once: `NAME` fails there with `E-FAULT`, `NAME:kill` is our own
-//! SIGKILL, `NAME:wait` our own SIGSTOP, after which the test does something to the victim and sends SIGCONT. Without
+//! SIGKILL, `NAME:wait` our own SIGSTOP, after which the test does something to the victim and sends SIGCONT. "We" are
+//! the process that was started, also in the one that works for it ([`strike_at`]). Without
 //! the variable a point is one load of a pointer. Who can set our environment can kill us anyway.
 //!
 //! [`DUMP`] and [`RESTORE`] list the points of either direction in the order in which they are passed; the tests in
@@ -9,11 +10,16 @@
 
 use std::env;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+use std::thread::sleep;
+use std::time::Duration;
 
-use nix::sys::signal::{Signal, raise};
+use nix::sys::signal::{Signal, kill, raise};
+use nix::unistd::Pid;
 
 use crate::error::{Blame, Error, OsContext, Result};
+use crate::kernel::ProcDir;
+use crate::kernel::stat::{self, State};
 
 /// The variable.
 pub const VARIABLE: &str = "CRIO_FAULT";
@@ -56,8 +62,13 @@ pub const RESTORE: [&str; 13] = [
     "before-letting-go",
 ];
 
+/// A point of a restore at which one half of the tasks runs, and nothing can be taken back.
+pub const HALF_LET_GO: &str = "half-let-go";
+
 /// A point of a dump that is passed by the process that reads terminals, with their input in its hands.
 pub const TERMINAL_TAKEN: &str = "terminal-taken";
+
+const LOOK_AGAIN: Duration = Duration::from_millis(1);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Effect {
@@ -82,7 +93,8 @@ impl Fault {
             "wait" => Effect::Wait,
             _ => return None,
         };
-        let known = DUMP.iter().chain(&RESTORE).chain([&TERMINAL_TAKEN]).any(|point| *point == name);
+        let known =
+            DUMP.iter().chain(&RESTORE).chain([&TERMINAL_TAKEN, &HALF_LET_GO]).any(|point| *point == name);
         known.then(|| Fault { name: name.to_owned(), effect, armed: AtomicBool::new(true) })
     }
 
@@ -93,9 +105,42 @@ impl Fault {
                     .on(&self.name)
                     .help(format!("unset {VARIABLE}")))
             }
-            Effect::Kill => raise(Signal::SIGKILL).os(|| "raise SIGKILL"),
-            Effect::Wait => raise(Signal::SIGSTOP).os(|| "raise SIGSTOP"),
+            Effect::Kill => send(Signal::SIGKILL, State::Zombie),
+            Effect::Wait => send(Signal::SIGSTOP, State::Stopped),
         }
+    }
+}
+
+/// Whom signals go to, 0 for ourselves.
+static TARGET: AtomicI32 = AtomicI32::new(0);
+
+/// Signals of this process go to `pid`, which waits for its work.
+pub fn strike_at(pid: i32) {
+    TARGET.store(pid, Ordering::Relaxed);
+}
+
+/// Sends a signal that leads to `state`, and waits until the receiver has come to that, and out of it if it can.
+fn send(signal: Signal, state: State) -> Result<()> {
+    let target = TARGET.load(Ordering::Relaxed);
+    if target == 0 {
+        return raise(signal).os(|| format!("raise {signal}"));
+    }
+    kill(Pid::from_raw(target), signal).os(|| format!("kill {target}"))?;
+    let is = || ProcDir::open(target).and_then(|proc| stat::read(&proc)).map(|stat| stat.state);
+    // A process that dies with it has got its own signal when it is a zombie (exit_notify in kernel/exit.c).
+    while is().is_ok_and(|now| now != state) {
+        sleep(LOOK_AGAIN);
+    }
+    while state == State::Stopped && is().is_ok_and(|now| now == state) {
+        sleep(LOOK_AGAIN);
+    }
+    Ok(())
+}
+
+/// Passes a point at which nothing can fail any more.
+pub fn late_point(name: &'static str) {
+    if let Err(error) = point(name) {
+        crate::log_warn!("{error}");
     }
 }
 

@@ -9,7 +9,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::image::message::{DumpStatsEntry, RestoreStatsEntry, StatsEntry};
@@ -17,7 +17,7 @@ use crate::image::{ImageDir, Kind};
 use crate::log::escape;
 
 /// One piece of the program's state that the image does not carry.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NotKept {
     /// The task, as seen by us.
     pub pid: i32,
@@ -30,7 +30,7 @@ pub struct NotKept {
 }
 
 /// How many objects a tree has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Counts {
     /// Processes, zombies included.
     pub tasks: usize,
@@ -72,7 +72,7 @@ pub struct DumpStats {
 }
 
 /// Times of a restore in microseconds and its page counts; `restore_stats_entry` of CRIU's stats.proto.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct RestoreStats {
     /// Creating the tasks.
     pub forking_time: u32,

@@ -3,19 +3,23 @@
 //! Until the plan is made and checked, no process exists. The tasks are then built from outside: each is an empty child
 //! that we trace, in which system calls are run for us (`tracee`). All of our code stays in our own process, so that
 //! every failure is an ordinary error: the [`Construction`] is dropped, and with it goes everything that was made. The
-//! tasks die with us too (PTRACE_O_EXITKILL), until the moment when they are let go.
+//! tasks die with us too (PTRACE_O_EXITKILL), until the moment when they are let go; so that even then a SIGKILL leaves
+//! either all or none of them, another process does the work (`worker`).
 
 mod build;
 mod construction;
-mod dead_leader;
+mod epoll;
+mod helper;
 mod plan;
 mod transport;
+mod worker;
 
 use std::path::PathBuf;
 use std::time::Instant;
 
 use self::construction::Construction;
 use self::plan::Plan;
+use self::worker::Worker;
 use crate::error::{OsContext, Result};
 use crate::fault;
 use crate::hooks::{Hooks, Point};
@@ -26,6 +30,11 @@ use crate::resource::task::scheduling::OneProcessor;
 
 /// Restores the tree in `options.places.images_dir`. Returns when it runs.
 pub fn restore(options: &RestoreOptions) -> Result<RestoreReport> {
+    // A sibling's parent is not ours to give another child, which it would have to wait for.
+    if options.sibling { build(options, None) } else { worker::run(|worker| build(options, Some(worker))) }
+}
+
+fn build(options: &RestoreOptions, worker: Option<Worker>) -> Result<RestoreReport> {
     let started = Instant::now();
     let hooks = Hooks::new(&options.action_scripts, &options.places.images_dir)?;
     hooks.run(Point::PreRestore, None)?;
@@ -33,7 +42,8 @@ pub fn restore(options: &RestoreOptions) -> Result<RestoreReport> {
     plan.check()?;
     fault::point("plan-loaded")?;
     let processor = OneProcessor::stay()?;
-    let mut tree = Construction::begin(plan, options)?;
+    // What would be the worker's child is ours.
+    let mut tree = Construction::begin(plan, options, worker.is_some() || options.sibling)?;
     tree.populate()?;
     fault::point("tree-populated")?;
     let forking_time = micros(started);
@@ -47,7 +57,7 @@ pub fn restore(options: &RestoreOptions) -> Result<RestoreReport> {
     fault::point("pidfile-written")?;
     hooks.run(Point::PostRestore, Some(root))?;
     only_log(hooks.run(Point::PreResume, Some(root)));
-    let mut report = tree.let_go(options.final_state == FinalState::Stopped)?;
+    let mut report = tree.let_go(worker, options.final_state == FinalState::Stopped)?;
     pidfile.keep();
     report.stats.forking_time = forking_time;
     report.stats.restore_time = micros(started);

@@ -18,8 +18,10 @@ use crate::kernel::stat::{Stat, State};
 use crate::kernel::{Pid, ProcDir, children, fdinfo, ns, smaps, stat, status, tasks};
 use crate::options::DumpOptions;
 use crate::report::{Counts, NotKept};
+use crate::resource::file::event::{EventKind, pidfd};
 use crate::resource::file::{Kind, Seen, kind};
 use crate::resource::memory::vma::Mapping;
+use crate::resource::task::lineage::{Kin, Lineage, Unborn};
 
 const ELFCLASS32: u8 = 1;
 const ELFCLASS64: u8 = 2;
@@ -57,17 +59,21 @@ pub fn survey(options: &DumpOptions) -> Result<Survey> {
         }
         members.push((proc, stat));
     }
-    let tree = Tree::of(options.tree, members.iter().map(|(_, stat)| stat));
+    let tree = Tree::of(options.tree, &members);
     let mut sharing = sharing::Sharing::default();
     for (proc, stat) in &members {
         survey.counts.tasks += 1;
-        let mut task = TaskSurvey { proc, comm: comm(stat), survey: &mut survey };
+        let mut task = TaskSurvey { proc, comm: comm(stat), root: options.tree, survey: &mut survey };
         task.place(stat, options, &tree);
-        if stat.state != State::Zombie {
+        if stat.state == State::Zombie {
+            sharing.skip();
+        } else {
             sharing.add(stat)?.into_iter().for_each(|error| task.block(error));
             present(task.look(&own))?;
         }
     }
+    let relations = tree.lineage(&members).into_iter().chain(sharing.strays(&members, &tree.lineage));
+    survey.blockers.extend(relations.map(|(stat, error)| error.task(stat.pid, &comm(stat))));
     Ok(survey)
 }
 
@@ -91,32 +97,32 @@ fn own_tree(stat: &Stat) -> Error {
 }
 
 /// How the tasks of a tree are related.
-#[derive(Default)]
 struct Tree {
     pids: HashSet<Pid>,
     root: Leaders,
-    /// Tasks that are in another session than their parent, by that session: its pid and its parent.
-    entered: HashMap<Pid, Vec<(Pid, Pid)>>,
+    lineage: Lineage,
+    unborn: Vec<Unborn>,
 }
 
-#[derive(Default)]
 struct Leaders {
     sid: Pid,
     pgid: Pid,
 }
 
 impl Tree {
-    fn of<'s>(root: Pid, members: impl Iterator<Item = &'s Stat> + Clone) -> Self {
-        let sessions: HashMap<Pid, Pid> = members.clone().map(|stat| (stat.pid, stat.sid)).collect();
-        let mut tree = Tree { pids: sessions.keys().copied().collect(), ..Tree::default() };
-        for stat in members {
-            if stat.pid == root {
-                tree.root = Leaders { sid: stat.sid, pgid: stat.pgid };
-            } else if sessions.get(&stat.ppid) != Some(&stat.sid) {
-                tree.entered.entry(stat.sid).or_default().push((stat.pid, stat.ppid));
-            }
-        }
-        tree
+    fn of(root: Pid, members: &[(ProcDir, Stat)]) -> Self {
+        let index: HashMap<Pid, usize> =
+            members.iter().enumerate().map(|(i, (_, stat))| (stat.pid, i)).collect();
+        let kin = members.iter().map(|(_, stat)| Kin {
+            pid: stat.pid,
+            // A parent that has ended since it was listed has left its children to somebody else.
+            parent: (stat.pid != root).then(|| index.get(&stat.ppid).copied().unwrap_or(0)),
+            sid: stat.sid,
+        });
+        let (lineage, unborn) = Lineage::of(&kin.collect::<Vec<_>>());
+        let leaders = members.first().map_or((0, 0), |(_, stat)| (stat.sid, stat.pgid));
+        let root = Leaders { sid: leaders.0, pgid: leaders.1 };
+        Tree { pids: index.into_keys().collect(), root, lineage, unborn }
     }
 
     /// Whether a process outside of the tree leads this session or group.
@@ -124,23 +130,17 @@ impl Tree {
         !self.pids.contains(&id) && ProcDir::open(id).is_ok()
     }
 
-    /// From how many parents the members of a session without leader come.
-    fn branches(&self, sid: Pid) -> usize {
-        let entered = self.entered.get(&sid).filter(|_| !self.pids.contains(&sid) && sid != self.root.sid);
-        entered.map_or(0, |entered| entered.iter().map(|(_, parent)| parent).collect::<HashSet<_>>().len())
-    }
-
-    fn is_first_of(&self, stat: &Stat) -> bool {
-        self.entered
-            .get(&stat.sid)
-            .and_then(|entered| entered.first())
-            .is_some_and(|first| first.0 == stat.pid)
+    /// The tasks that cannot be born in their sessions again; those of a leader outside of the tree are named already.
+    fn lineage<'m>(&self, members: &'m [(ProcDir, Stat)]) -> Vec<(&'m Stat, Error)> {
+        let unborn = self.unborn.iter().filter(|unborn| !self.is_led_outside(unborn.sid));
+        unborn.filter_map(|unborn| Some((&members.get(unborn.index)?.1, unborn.error()))).collect()
     }
 }
 
 struct TaskSurvey<'a> {
     proc: &'a ProcDir,
     comm: String,
+    root: Pid,
     survey: &'a mut Survey,
 }
 
@@ -166,14 +166,6 @@ impl TaskSurvey<'_> {
             let reason = format!("belongs to process group {}, whose leader is not in the tree", stat.pgid);
             self.block(
                 Error::new("E-GROUP", Blame::Program, reason).help("dump a tree that has the leader, too"),
-            );
-        }
-        if tree.branches(stat.sid) > 1 && tree.is_first_of(stat) {
-            let reason =
-                format!("session {} has no leader any more and members with several parents", stat.sid);
-            self.block(
-                Error::new("E-SESSION", Blame::Program, reason)
-                    .help("dump it in a pid namespace of its own, or end the other members"),
             );
         }
     }
@@ -276,8 +268,14 @@ impl TaskSurvey<'_> {
             let Some(info) = closed_is_none(fdinfo::read(self.proc, number))? else { continue };
             self.survey.counts.files += 1;
             let seen = Seen { number, flags: info.flags, stat: &stat, target: &target };
-            if let Err(error) = Kind::of(&seen) {
-                self.block(error);
+            match Kind::of(&seen) {
+                Err(error) => self.block(error),
+                Ok(Kind::Event(EventKind::Pidfd)) => {
+                    if let Err(error) = pidfd::refuse_outsider(&info, self.root) {
+                        self.block(error.on(seen.name()));
+                    }
+                }
+                Ok(_) => {}
             }
             if let Err(error) = kind::refuse_locks(&info) {
                 self.block(error.on(seen.name()));

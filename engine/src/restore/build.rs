@@ -72,26 +72,25 @@ pub(super) struct Workshop<'a> {
     pub(super) stats: &'a mut RestoreStats,
 }
 
-/// Builds the address space, on top of the parent's.
+/// Builds the address space, on top of that of the task which this one was born of.
 pub(super) fn memory(
     plan: &mut Plan,
     index: usize,
     built: &mut Built,
-    parent_fit: &Fit,
+    origin_fit: &Fit,
     with: Workshop<'_>,
 ) -> Result<()> {
     let Workshop { transport, runtime, keep, stats } = with;
-    let Plan { tasks, files, shared, .. } = plan;
-    let Some((task, body)) = tasks.get(index).and_then(|task| Some((task, task.body.as_ref()?))) else {
-        return Ok(());
-    };
+    let Plan { tasks, lineage, files, shared, .. } = plan;
+    let body = |index: usize| tasks.get(index).and_then(|task| task.body.as_ref());
+    let origin = lineage.origin(index).and_then(body);
+    let Some(body) = body(index) else { return Ok(()) };
     built.fit = runtime.fit(&body.mm, body.pages.as_ref())?;
-    let parent = task.parent.and_then(|parent| tasks.get(parent)).and_then(|parent| parent.body.as_ref());
-    let parent = parent.map(|p| Blueprint { mm: &p.mm, pages: p.pages.as_ref(), fit: parent_fit });
+    let origin = origin.map(|o| Blueprint { mm: &o.mm, pages: o.pages.as_ref(), fit: origin_fit });
     let new = Blueprint { mm: &body.mm, pages: body.pages.as_ref(), fit: &built.fit };
     let lend = |batch: &mut Batch, fds: &[RawFd]| transport.lend(batch, fds);
     let mut with = Supplies { files, shared, lend: &lend, keep, stats };
-    memory_restore::build(&mut built.loan, &new, parent.as_ref(), &mut with)
+    memory_restore::build(&mut built.loan, &new, origin.as_ref(), &mut with)
 }
 
 /// Ends a task as the zombie that it was, with this wait(2) status.

@@ -11,9 +11,11 @@ use nix::fcntl::OFlag;
 use nix::sys::signal::{self, Signal};
 
 use super::build::{self, Finish, Identity, Workshop};
-use super::dead_leader::Helper;
+use super::epoll;
+use super::helper::Helper;
 use super::plan::{Body, Plan, TaskPlan};
 use super::transport::Transport;
+use super::worker::Worker;
 use crate::error::{Error, OsContext, Result};
 use crate::fault;
 use crate::image::message::state;
@@ -23,6 +25,7 @@ use crate::options::RestoreOptions;
 use crate::report::{Counts, NotKept, RestoreReport, RestoreStats};
 use crate::resource::file::tty::{Foreground, TtyClaim};
 use crate::resource::memory::vdso::{Fit, Runtime};
+use crate::resource::task::lineage::Birth;
 use crate::sys::memory::task_size;
 use crate::sys::process::{CloneArgs, fork_idle};
 use crate::sys::ptrace;
@@ -90,12 +93,12 @@ pub(super) struct Construction {
 }
 
 impl Construction {
-    /// Makes the root: a child of ours, traced, stripped of our mappings and descriptors.
-    pub(super) fn begin(mut plan: Plan, options: &RestoreOptions) -> Result<Self> {
+    /// Makes the root: a child or a sibling of ours, traced, stripped of our mappings and descriptors.
+    pub(super) fn begin(mut plan: Plan, options: &RestoreOptions, sibling: bool) -> Result<Self> {
         let transport = Transport::new(plan.free_descriptor())?;
         let claims = plan.open_terminals()?;
         let root = plan.tasks.first().map_or(0, |task| task.pid);
-        let flags = if options.sibling { libc::CLONE_PARENT as u64 } else { 0 };
+        let flags = if sibling { libc::CLONE_PARENT as u64 } else { 0 };
         fork_idle(root, flags).os(|| format!("clone3 with pid {root}"))?;
         let guard = Guard { pids: vec![root] };
         fault::point("root-forked")?;
@@ -137,7 +140,7 @@ impl Construction {
 
     /// Builds every address space and bears all children.
     pub(super) fn populate(&mut self) -> Result<()> {
-        for index in 0..self.plan.tasks.len() {
+        for index in self.plan.lineage.order().to_vec() {
             self.named(index, |this| {
                 if !this.built.contains_key(&index) {
                     this.bear(index)?;
@@ -165,23 +168,25 @@ impl Construction {
 
     fn bear(&mut self, index: usize) -> Result<()> {
         let task = self.plan.tasks.get(index).ok_or_else(|| Error::bug("a task beyond the plan"))?;
-        let (pid, sid, parent) = (task.pid, task.sid, task.parent.unwrap_or(0));
-        let inherits = self.plan.tasks.get(parent).is_some_and(|parent| parent.sid == sid);
-        if !inherits && self.dead_leaders.contains(&sid) {
-            return self.bear_in_dead_session(index);
+        let (pid, parent) = (task.pid, task.parent.unwrap_or(0));
+        match self.plan.lineage.birth(index) {
+            Birth::Fork | Birth::Early => {
+                let flags = self.shared_with_origin(index);
+                let child = fork(&mut self.task(parent)?.loan, pid, flags)?;
+                self.enter(index, pid, child);
+                Ok(())
+            }
+            Birth::Beside(leader) => self.bear_beside(index, leader),
+            Birth::Orphan { under, sid } => self.bear_orphans(under, sid),
         }
-        let flags = self.shared_with_parent(index);
-        let child = fork(&mut self.task(parent)?.loan, pid, flags)?;
-        self.enter(index, pid, child);
-        Ok(())
     }
 
-    /// `CLONE_*` flags for what a task shares with its parent.
-    pub(super) fn shared_with_parent(&self, index: usize) -> u64 {
-        let parent = self.plan.tasks.get(index).and_then(|task| task.parent).unwrap_or(0);
+    /// `CLONE_*` flags for what a task shares with the one that it is born of.
+    pub(super) fn shared_with_origin(&self, index: usize) -> u64 {
+        let origin = self.plan.lineage.origin(index).unwrap_or(0);
         let shares = |of: fn(&Body) -> u32| {
             let id = |i: usize| self.plan.tasks.get(i).and_then(|t| t.body.as_ref()).map(of);
-            id(index).is_some() && id(index) == id(parent)
+            id(index).is_some() && id(index) == id(origin)
         };
         let kinds: [(bool, i32); 2] = [
             (shares(|body| body.ids.files_id), libc::CLONE_FILES),
@@ -209,11 +214,10 @@ impl Construction {
 
     fn build_memory(&mut self, index: usize) -> Result<()> {
         let Construction { plan, transport, built, runtime, keep, stats, .. } = self;
-        let parent = plan.tasks.get(index).and_then(|task| task.parent);
-        let parent_fit =
-            parent.and_then(|parent| built.get(&parent)).map_or(Fit::Absent, |parent| parent.fit.clone());
+        let origin = plan.lineage.origin(index).and_then(|origin| built.get(&origin));
+        let origin_fit = origin.map_or(Fit::Absent, |origin| origin.fit.clone());
         let Some(built) = built.get_mut(&index) else { return Ok(()) };
-        build::memory(plan, index, built, &parent_fit, Workshop { transport, runtime, keep, stats })?;
+        build::memory(plan, index, built, &origin_fit, Workshop { transport, runtime, keep, stats })?;
         fault::point("memory-built")
     }
 
@@ -223,8 +227,8 @@ impl Construction {
             return Ok(());
         }
         let pid = task.pid;
-        let stays = |t: &TaskPlan| t.parent == Some(index) && t.sid != pid && t.sid != t.pid;
-        let early = self.plan.tasks.iter().enumerate().filter(|(_, t)| stays(t)).map(|(i, _)| i);
+        let of_index = self.plan.tasks.iter().enumerate().filter(|(_, child)| child.parent == Some(index));
+        let early = of_index.map(|(i, _)| i).filter(|i| self.plan.lineage.birth(*i) == Birth::Early);
         // Children that are in the session of before can only be born before.
         for child in early.collect::<Vec<_>>() {
             self.bear(child)?;
@@ -304,12 +308,44 @@ impl Construction {
         self.with_bodies(|plan, transport, built, body| {
             build::place_in_file_system(built, &body.fs, plan, transport)
         })?;
+        self.bear_threads()?;
+        self.watch()?;
         let (mut done, mut asynchronous) = (HashSet::new(), HashSet::new());
         self.with_bodies(|plan, transport, built, body| match done.insert(body.ids.files_id) {
             true => build::install_table(built, body.ids.files_id, plan, transport, &mut asynchronous),
             false => Ok(()),
         })?;
         drop(stand_ins);
+        Ok(())
+    }
+
+    /// Bears all threads besides the leaders, which owners of signals and pidfds may lead to.
+    fn bear_threads(&mut self) -> Result<()> {
+        let indices: Vec<usize> = self.built.keys().copied().collect();
+        for index in indices {
+            self.named(index, |this| {
+                let Construction { plan, built, .. } = this;
+                match (built.get_mut(&index), plan.tasks.get(index)) {
+                    (Some(built), Some(task)) => build::threads(task, built),
+                    _ => Ok(()),
+                }
+            })?;
+        }
+        fault::point("threads-born")
+    }
+
+    /// Gives epoll instances their targets, while all tables are empty.
+    fn watch(&mut self) -> Result<()> {
+        for (index, entry, targets) in epoll::instances(&self.plan)? {
+            self.named(index, |this| {
+                let Construction { plan, transport, built, told, .. } = this;
+                let Some(built) = built.get_mut(&index) else { return Ok(()) };
+                let (pid, comm) =
+                    plan.tasks.get(index).map_or((0, String::new()), |task| (task.pid, task.comm()));
+                let mut tell = |what| told.push(epoll::not_kept(pid, comm.clone(), what));
+                epoll::watch(built, plan, transport, (entry, targets), &mut tell)
+            })?;
+        }
         Ok(())
     }
 
@@ -365,19 +401,9 @@ impl Construction {
         Ok(())
     }
 
-    /// Everything that is set last: threads, signals, credentials, timers, registers.
+    /// Everything that is set last: signals, credentials, timers, registers.
     pub(super) fn complete(&mut self, home: &[u32]) -> Result<()> {
         let indices: Vec<usize> = self.built.keys().copied().collect();
-        for index in &indices {
-            self.named(*index, |this| {
-                let Construction { plan, built, .. } = this;
-                let (Some(built), Some(task)) = (built.get_mut(index), plan.tasks.get(*index)) else {
-                    return Ok(());
-                };
-                build::threads(task, built)
-            })?;
-        }
-        fault::point("threads-born")?;
         self.plan.files.set_owners()?;
         self.plan.files.seal()?;
         let identity = Identity::current()?;
@@ -438,7 +464,8 @@ impl Construction {
     }
 
     /// Lets all tasks run, or leaves them stopped.
-    pub(super) fn let_go(mut self, stopped: bool) -> Result<RestoreReport> {
+    pub(super) fn let_go(mut self, worker: Option<Worker>, stopped: bool) -> Result<RestoreReport> {
+        self.plan.files.start()?;
         let counts = Counts {
             tasks: self.plan.tasks.len(),
             threads: self.plan.tasks.iter().map(|task| task.threads.len()).sum(),
@@ -459,6 +486,7 @@ impl Construction {
             }
         }
         fault::point("before-letting-go")?;
+        worker.map_or(Ok(()), Worker::outlive)?;
         // From here on nothing is taken back: a task that cannot be detached has died by itself.
         self.guard.pids.clear();
         if let Some(foreground) = self.foreground.take() {
@@ -467,7 +495,10 @@ impl Construction {
         let root = self.root();
         let Construction { plan, built, stats, told, .. } = self;
         plan.files.commit();
-        for task in built.into_values() {
+        for (index, task) in built {
+            if index == counts.tasks / 2 {
+                fault::late_point(fault::HALF_LET_GO);
+            }
             let pid = task.proc.pid();
             for tid in task.threads.iter().chain([&pid]) {
                 if let Err(error) = ptrace::detach(*tid) {
@@ -521,6 +552,20 @@ fn adopt(parent: &Loan, pid: Pid) -> Result<Built> {
     let mem = Arc::new(File::from(proc.open_file("mem", OFlag::O_RDWR)?));
     let loan = parent.adopt(pid, mem)?;
     Ok(Built { loan, proc, fit: Fit::Absent, threads: Vec::new() })
+}
+
+/// Makes a child of the task on loan with whatever pid.
+pub(super) fn fork_any(parent: &mut Loan, flags: u64) -> Result<Built> {
+    let mut batch = parent.batch();
+    let args = CloneArgs { flags, exit_signal: libc::SIGCHLD as u64, ..CloneArgs::default() };
+    let (args, len) = (batch.put(&args.to_bytes()), size_of::<CloneArgs>() as u64);
+    let child = batch.call("clone3", libc::SYS_clone3, &[args, len]);
+    parent.run(&mut batch)?;
+    for tid in parent.take_born() {
+        await_newborn(tid)?;
+    }
+    let pid = batch.expect(child)? as Pid;
+    adopt(parent, pid).inspect_err(|_| kill(pid))
 }
 
 /// Has the task on loan call clone3 for each of the wanted ids; returns when all newborns stand still.

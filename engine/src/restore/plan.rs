@@ -11,6 +11,7 @@ use crate::image::message::{
     state,
 };
 use crate::image::{ImageDir, Kind, PageReader};
+use crate::kernel::kcmp::Kind as Shared;
 use crate::kernel::pagemap::page_size;
 use crate::kernel::stat::{self, State};
 use crate::kernel::{Pid, ProcDir, status};
@@ -18,7 +19,9 @@ use crate::options::RestoreOptions;
 use crate::resource::file::FileRestore;
 use crate::resource::file::tty::TtyClaim;
 use crate::resource::memory::shared::SharedRestore;
+use crate::resource::task::lineage::{Kin, Lineage};
 use crate::resource::task::{credentials, registers};
+use crate::survey::sharing;
 
 /// Most tasks a tree can have: PID_MAX_LIMIT of linux/threads.h.
 const MOST_TASKS: usize = 4 << 20;
@@ -55,6 +58,8 @@ pub(super) struct Body {
 #[derive(Debug)]
 pub(super) struct Plan {
     pub(super) tasks: Vec<TaskPlan>,
+    /// How they are born.
+    pub(super) lineage: Lineage,
     /// Descriptor tables by their id.
     pub(super) tables: HashMap<u32, Vec<FdinfoEntry>>,
     pub(super) files: FileRestore,
@@ -109,9 +114,9 @@ impl Plan {
             &images,
             tasks.iter().filter_map(|t| t.body.as_ref()).flat_map(|b| &b.mm.vmas),
         )?;
-        let mut plan = Plan { tasks, tables, files, shared };
-        plan.join_callers_job(options)?;
-        Ok(plan)
+        join_callers_job(&mut tasks, options)?;
+        let lineage = find_births(&tasks)?;
+        Ok(Plan { tasks, lineage, tables, files, shared })
     }
 
     /// Finds everything that stands in the way; one error that names them all.
@@ -124,9 +129,7 @@ impl Plan {
         let wanted = own.iter().chain(&dead).chain(&leaders);
         problems.extend(wanted.filter_map(|tid| in_use(*tid, since)));
         problems.extend(dead.intersection(&own).map(|pid| reused(*pid)));
-        let mut problems = problems.into_iter();
-        let Some(first) = problems.next() else { return Ok(()) };
-        Err(problems.fold(first, |all, next| all.detail(format!("also: {}", next.headline()))))
+        all_of(problems)
     }
 
     /// Ids of sessions and groups whose leaders ended before the dump: for a moment some process has to have them.
@@ -144,9 +147,13 @@ impl Plan {
         bodies.flat_map(|body| &body.mm.vmas).map(|vma| vma.start..vma.end).collect()
     }
 
-    /// The lowest descriptor that no task has open.
+    /// The lowest descriptor that no task has open, and under which no epoll instance knows a file.
     pub(super) fn free_descriptor(&self) -> i32 {
-        let used: BTreeSet<u32> = self.tables.values().flatten().map(|entry| entry.fd).collect();
+        let watched =
+            self.files.entries().filter_map(|entry| entry.epfd.as_ref()).flat_map(|epoll| &epoll.tfd);
+        let watched = watched.map(|target| target.added_as.unwrap_or(target.tfd));
+        let open = self.tables.values().flatten().map(|entry| entry.fd);
+        let used: BTreeSet<u32> = open.chain(watched).collect();
         (0..).find(|number| !used.contains(number)).unwrap_or(0) as i32
     }
 
@@ -158,35 +165,65 @@ impl Plan {
             self.tasks.iter().filter(|task| task.sid == task.pid).map(|task| task.pid).collect();
         self.files.claims(&leaders)
     }
+}
 
-    /// `--shell-job`: session and group that were the shell's become ours.
-    fn join_callers_job(&mut self, options: &RestoreOptions) -> Result<()> {
-        let Some(root) = self.tasks.first() else { return Ok(()) };
-        let pids: HashSet<Pid> = self.tasks.iter().map(|task| task.pid).collect();
-        let (sid, pgid) = (root.sid, root.pgid);
-        if pids.contains(&sid) {
-            return Ok(());
-        }
-        if !options.shell_job {
-            return Err(Error::new(
-                "E-SHELL-JOB",
-                Blame::Usage,
-                format!("belongs to session {sid}, which the image does not have"),
-            )
-            .task(root.pid, &root.comm())
-            .help("add --shell-job to restore it as a job of this shell"));
-        }
-        let (own_sid, own_pgid) = callers_job();
-        for task in &mut self.tasks {
-            if task.sid == sid {
-                task.sid = own_sid;
-                if task.pgid == pgid && !pids.contains(&pgid) {
-                    task.pgid = own_pgid;
-                }
+/// One error that names all problems.
+fn all_of(problems: Vec<Error>) -> Result<()> {
+    let mut problems = problems.into_iter();
+    let Some(first) = problems.next() else { return Ok(()) };
+    Err(problems.fold(first, |all, next| all.detail(format!("also: {}", next.headline()))))
+}
+
+type IdOf = fn(&Body) -> u32;
+
+/// Decides how the tasks are born, and whether that gives them the tables which they share.
+fn find_births(tasks: &[TaskPlan]) -> Result<Lineage> {
+    let kin = tasks.iter().map(|task| Kin { pid: task.pid, parent: task.parent, sid: task.sid });
+    let (lineage, unborn) = Lineage::of(&kin.collect::<Vec<_>>());
+    let named = |index: usize, error: Error| match tasks.get(index) {
+        Some(task) => error.task(task.pid, &task.comm()),
+        None => error,
+    };
+    let mut problems: Vec<Error> = unborn.iter().map(|unborn| named(unborn.index, unborn.error())).collect();
+    let kinds: [(Shared, IdOf); 2] =
+        [(Shared::Files, |body| body.ids.files_id), (Shared::Fs, |body| body.ids.fs_id)];
+    for (kind, id) in kinds {
+        let ids: Vec<Option<u32>> = tasks.iter().map(|task| task.body.as_ref().map(id)).collect();
+        let strays = lineage.strays(&ids).into_iter();
+        problems.extend(strays.map(|(other, stray)| {
+            named(stray, sharing::refuse_table(kind, tasks.get(other).map_or(0, |task| task.pid)))
+        }));
+    }
+    all_of(problems).map(|()| lineage)
+}
+
+/// `--shell-job`: session and group that were the shell's become ours.
+fn join_callers_job(tasks: &mut [TaskPlan], options: &RestoreOptions) -> Result<()> {
+    let Some(root) = tasks.first() else { return Ok(()) };
+    let pids: HashSet<Pid> = tasks.iter().map(|task| task.pid).collect();
+    let (sid, pgid) = (root.sid, root.pgid);
+    if pids.contains(&sid) {
+        return Ok(());
+    }
+    if !options.shell_job {
+        return Err(Error::new(
+            "E-SHELL-JOB",
+            Blame::Usage,
+            format!("belongs to session {sid}, which the image does not have"),
+        )
+        .task(root.pid, &root.comm())
+        .help("add --shell-job to restore it as a job of this shell"));
+    }
+    let (own_sid, own_pgid) = callers_job();
+    for task in tasks {
+        if task.sid == sid {
+            task.sid = own_sid;
+            if task.pgid == pgid && !pids.contains(&pgid) {
+                task.pgid = own_pgid;
             }
         }
-        Ok(())
     }
+    Ok(())
 }
 
 /// Our own session and group.

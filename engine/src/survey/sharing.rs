@@ -8,12 +8,13 @@ use std::collections::HashMap;
 
 use super::present;
 use crate::error::{Blame, Error, Result};
-use crate::kernel::Pid;
 use crate::kernel::kcmp::{self, KcmpSet, Kind, Place};
 use crate::kernel::stat::Stat;
+use crate::kernel::{Pid, ProcDir};
+use crate::resource::task::lineage::Lineage;
 
 /// One process shares its memory with another one.
-pub(crate) fn memory(other: Pid) -> Error {
+pub(crate) fn refuse_memory(other: Pid) -> Error {
     Error::new(
         "E-SHARED-MEMORY",
         Blame::Program,
@@ -23,9 +24,9 @@ pub(crate) fn memory(other: Pid) -> Error {
 }
 
 /// A table belongs to tasks that are not parent and child.
-pub(crate) fn table(kind: Kind, other: Pid) -> Error {
+pub(crate) fn refuse_table(kind: Kind, other: Pid) -> Error {
     let what = noun(kind);
-    let reason = format!("shares {what} with process {other}, which is not its parent");
+    let reason = format!("shares {what} with process {other}, of which it was not born");
     Error::new("E-SHARED-TABLE", Blame::Program, reason)
         .help("that cannot be built yet; tell us which program does it")
 }
@@ -38,42 +39,61 @@ fn noun(kind: Kind) -> &'static str {
     }
 }
 
-/// What was seen of a tree so far; parents come before their children.
+/// What was seen of a tree so far.
 #[derive(Debug)]
 pub(super) struct Sharing {
     memory: KcmpSet<u64>,
-    tables: [(Kind, KcmpSet<()>); 2],
-    first: HashMap<(i32, u32), Pid>,
-    ids: HashMap<(i32, Pid), u32>,
+    first: HashMap<u32, Pid>,
+    tables: [Table; 2],
+}
+
+/// One kind of table, and by index of the tasks which one they have.
+#[derive(Debug)]
+struct Table {
+    kind: Kind,
+    known: KcmpSet<()>,
+    ids: Vec<Option<u32>>,
 }
 
 impl Default for Sharing {
     fn default() -> Self {
-        let tables = [Kind::Files, Kind::Fs].map(|kind| (kind, KcmpSet::new(kind, 1)));
+        let table = |kind| Table { kind, known: KcmpSet::new(kind, 1), ids: Vec::new() };
         let memory = KcmpSet::new(Kind::Vm, 1);
-        Sharing { memory, tables, first: HashMap::new(), ids: HashMap::new() }
+        Sharing { memory, first: HashMap::new(), tables: [Kind::Files, Kind::Fs].map(table) }
     }
 }
 
 impl Sharing {
     /// Compares a live task with those before.
-    pub(super) fn add(&mut self, stat: &Stat) -> Result<Vec<Error>> {
+    pub(super) fn add(&mut self, stat: &Stat) -> Result<Option<Error>> {
         let place = Place { pid: stat.pid, fd: 0 };
-        let mut found = Vec::new();
+        for table in &mut self.tables {
+            table.ids.push(present(table.known.insert((), place))?.map(|(id, _)| id));
+        }
         // Tasks with one address space have one stack start; others seldom do.
-        if let Some((id, new)) = present(self.memory.insert(stat.start_stack, place))? {
-            let first = *self.first.entry((Kind::Vm as i32, id)).or_insert(stat.pid);
-            found.extend((!new).then(|| memory(first)));
-        }
-        for (kind, set) in &mut self.tables {
-            let Some((id, new)) = present(set.insert((), place))? else { continue };
-            let key = *kind as i32;
-            let first = *self.first.entry((key, id)).or_insert(stat.pid);
-            let with_parent = self.ids.get(&(key, stat.ppid)) == Some(&id);
-            self.ids.insert((key, stat.pid), id);
-            found.extend((!new && !with_parent).then(|| table(*kind, first)));
-        }
-        Ok(found)
+        let Some((id, new)) = present(self.memory.insert(stat.start_stack, place))? else { return Ok(None) };
+        let first = *self.first.entry(id).or_insert(stat.pid);
+        Ok((!new).then(|| refuse_memory(first)))
+    }
+
+    /// A zombie has none of all this.
+    pub(super) fn skip(&mut self) {
+        self.tables.iter_mut().for_each(|table| table.ids.push(None));
+    }
+
+    /// The tasks that share a table with one that they are not born of.
+    pub(super) fn strays<'m>(
+        &self,
+        members: &'m [(ProcDir, Stat)],
+        lineage: &Lineage,
+    ) -> Vec<(&'m Stat, Error)> {
+        let stat = |index: usize| members.get(index).map(|(_, stat)| stat);
+        let strays = self.tables.iter().flat_map(|table| {
+            let found = lineage.strays(&table.ids).into_iter();
+            found
+                .filter_map(|(other, stray)| Some((stat(stray)?, refuse_table(table.kind, stat(other)?.pid))))
+        });
+        strays.collect()
     }
 }
 

@@ -97,13 +97,39 @@ fn idle(pidfd: i32) -> ! {
 /// our process group, does not stop it halfway. `None` if it has died all the same. For single-threaded callers: the
 /// child has only the calling thread, and may use the allocator.
 pub fn in_survivor(work: impl FnOnce() -> Vec<u8>) -> io::Result<Option<Vec<u8>>> {
+    in_child(|| {
+        // SAFETY: no memory is passed.
+        unsafe { libc::setsid() };
+        work()
+    })
+}
+
+/// The same in a child that dies with us, until it calls [`outlive_parent`].
+pub fn in_companion(work: impl FnOnce() -> Vec<u8>) -> io::Result<Option<Vec<u8>>> {
+    let parent = std::process::id();
+    in_child(|| {
+        // SAFETY: no memory is passed.
+        unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
+        // It may have died before it was watched.
+        if std::os::unix::process::parent_id() == parent { work() } else { Vec::new() }
+    })
+}
+
+/// From here on, neither the parent's death ends this process nor a signal to the process group that it was in.
+pub fn outlive_parent() -> io::Result<()> {
+    // SAFETY: no memory is passed.
+    unsafe {
+        check(libc::setsid().into())?;
+        check(libc::prctl(libc::PR_SET_PDEATHSIG, 0).into()).map(drop)
+    }
+}
+
+fn in_child(work: impl FnOnce() -> Vec<u8>) -> io::Result<Option<Vec<u8>>> {
     let (from, to) = io::pipe()?;
     // SAFETY: the child never returns into our frames: it leaves by _exit, also after a panic.
     match check(unsafe { libc::fork() }.into())? {
         0 => {
             drop(from);
-            // SAFETY: no memory is passed.
-            unsafe { libc::setsid() };
             let answered =
                 std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| (&to).write_all(&work())));
             // SAFETY: nobody else has anything to do in this process.

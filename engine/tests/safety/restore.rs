@@ -69,6 +69,17 @@ fn a_restore_killed_at_any_point_leaves_no_process_and_can_be_repeated() {
     victim.check("restored");
 }
 
+/// The tasks are let go one by one, but by a process that a SIGKILL of `crio` does not reach.
+#[test]
+fn a_restore_killed_while_it_lets_go_is_complete() {
+    let images = tempfile::tempdir().unwrap();
+    let (mut victim, _) = dumped(images.path());
+    let fault = format!("{}:kill", engine::fault::HALF_LET_GO);
+    let outcome = run_when_free(|| with_fault(restore(images.path()), &fault));
+    assert_eq!(outcome.status.signal(), Some(SIGKILL as i32), "{outcome:?}");
+    victim.check("restored");
+}
+
 /// A sibling has another parent, whose death is not ours.
 #[test]
 fn a_killed_restore_leaves_no_sibling() {

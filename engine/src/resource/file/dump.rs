@@ -7,12 +7,14 @@ use nix::fcntl::OFlag;
 use nix::sys::stat::fstat;
 
 use super::embed::EmbedDump;
+use super::event::EventDump;
 use super::fifo::FifoDump;
 use super::kind::{self, Kind};
 use super::made::Anchor;
 use super::memfd::MemfdDump;
 use super::pipe::{OneEnded, PipeDump};
 use super::remap::{self, Judged, LinkRemaps, Standing};
+use super::table::Tables;
 use super::tty::{TaskTerminal, TtyDump};
 use super::{Description, ghost, regular};
 use crate::error::{Blame, Error, OsContext, Result};
@@ -55,6 +57,7 @@ struct Kinds<'a> {
     fifos: FifoDump,
     ttys: TtyDump<'a>,
     memfds: MemfdDump,
+    events: EventDump,
 }
 
 /// What a finished dump of files leaves to be told.
@@ -89,6 +92,7 @@ impl<'a> FileDump<'a> {
                 fifos: FifoDump::new(images),
                 ttys: TtyDump::new(terminals, &options.external),
                 memfds: MemfdDump::new(images),
+                events: EventDump::default(),
             },
         }
     }
@@ -123,6 +127,11 @@ impl<'a> FileDump<'a> {
             Kind::Memfd => {
                 self.add_memfd(id, d)?;
                 Ok(FdType::Memfd)
+            }
+            Kind::Event(kind) => {
+                let (fd_type, entry) = self.kinds.events.add(id, kind, d, self.options.tree)?;
+                self.push(entry);
+                Ok(fd_type)
             }
         }
     }
@@ -266,6 +275,11 @@ impl<'a> FileDump<'a> {
         self.kinds.ttys.blockers(self.options.shell_job)
     }
 
+    /// Finds the files that epoll instances watch, when all descriptors were added.
+    pub fn resolve(&mut self, tables: &Tables) -> Result<()> {
+        self.kinds.events.epolls.resolve(&mut self.entries, tables)
+    }
+
     /// Writes the images. Terminals are read last, as close to the end of the dump as can be.
     ///
     /// # Errors
@@ -274,13 +288,16 @@ impl<'a> FileDump<'a> {
         if let Some(blocker) = self.blockers().into_iter().next() {
             return Err(blocker);
         }
+        if !self.kinds.events.epolls.is_resolved() {
+            return Err(Error::bug("the targets of epoll instances were not looked for"));
+        }
         let mut files = self.images.writer(image::Kind::Files);
         self.entries.iter().try_for_each(|entry| files.push(entry))?;
         files.finish()?;
         let mut remaps = self.images.writer(image::Kind::RemapFpath);
         self.remaps.iter().try_for_each(|remap| remaps.push(remap))?;
         remaps.finish()?;
-        let Kinds { pipes, fifos, ttys, memfds } = self.kinds;
+        let Kinds { pipes, fifos, ttys, memfds, .. } = self.kinds;
         let mut one_ended = pipes.finish()?;
         one_ended.extend(fifos.finish()?);
         let pages = memfds.finish()?;

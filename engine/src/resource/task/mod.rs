@@ -2,6 +2,7 @@
 
 pub mod attributes;
 pub mod credentials;
+pub mod lineage;
 mod lost;
 pub mod registers;
 pub mod scheduling;
