@@ -51,6 +51,7 @@ pub fn dump(options: &DumpOptions) -> Result<DumpReport> {
     report.counts = collected.counts;
     report.not_kept.extend_from_slice(&collected.not_kept);
     report.not_kept.extend(collected.files.one_ended.iter().map(one_ended));
+    report.not_kept.extend_from_slice(&collected.files.not_kept);
     finish_images(&images)?;
     hooks.run(Point::PostDump, Some(options.tree)).inspect_err(|_| withdraw(&images))?;
     collected.files.links.keep();

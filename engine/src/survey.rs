@@ -18,8 +18,7 @@ use crate::kernel::stat::{Stat, State};
 use crate::kernel::{Pid, ProcDir, children, fdinfo, ns, smaps, stat, status, tasks};
 use crate::options::DumpOptions;
 use crate::report::{Counts, NotKept};
-use crate::resource::file::event::{EventKind, pidfd};
-use crate::resource::file::{Kind, Seen, kind};
+use crate::resource::file::{Kind, Seen, event, lock};
 use crate::resource::memory::vma::Mapping;
 use crate::resource::task::lineage::{Kin, Lineage, Unborn};
 
@@ -63,7 +62,7 @@ pub fn survey(options: &DumpOptions) -> Result<Survey> {
     let mut sharing = sharing::Sharing::default();
     for (proc, stat) in &members {
         survey.counts.tasks += 1;
-        let mut task = TaskSurvey { proc, comm: comm(stat), root: options.tree, survey: &mut survey };
+        let mut task = TaskSurvey { proc, comm: comm(stat), options, survey: &mut survey };
         task.place(stat, options, &tree);
         if stat.state == State::Zombie {
             sharing.skip();
@@ -140,7 +139,7 @@ impl Tree {
 struct TaskSurvey<'a> {
     proc: &'a ProcDir,
     comm: String,
-    root: Pid,
+    options: &'a DumpOptions,
     survey: &'a mut Survey,
 }
 
@@ -268,16 +267,14 @@ impl TaskSurvey<'_> {
             let Some(info) = closed_is_none(fdinfo::read(self.proc, number))? else { continue };
             self.survey.counts.files += 1;
             let seen = Seen { number, flags: info.flags, stat: &stat, target: &target };
-            match Kind::of(&seen) {
-                Err(error) => self.block(error),
-                Ok(Kind::Event(EventKind::Pidfd)) => {
-                    if let Err(error) = pidfd::refuse_outsider(&info, self.root) {
-                        self.block(error.on(seen.name()));
-                    }
-                }
-                Ok(_) => {}
+            let refused = Kind::of(&seen).and_then(|kind| match kind {
+                Kind::Event(kind) => event::refuse(kind, &info, self.options.tree),
+                _ => Ok(()),
+            });
+            if let Err(error) = refused {
+                self.block(error.on(seen.name()));
             }
-            if let Err(error) = kind::refuse_locks(&info) {
+            if let Err(error) = lock::refuse(&info, self.options.file_locks) {
                 self.block(error.on(seen.name()));
             }
         }

@@ -4,6 +4,12 @@
 /// (CONFIG_ARM64_VA_BITS; 52 bits are given only to those who ask by a hint). Descending.
 pub const TASK_SIZES: &[u64] = &[1 << 48, 1 << 47, 1 << 42, 1 << 39, 1 << 36];
 
+/// `fcntl` for locks of 64-bit offsets.
+pub const FCNTL64: libc::c_long = libc::SYS_fcntl;
+
+/// Its command to take a POSIX lock, with a `struct flock64`.
+pub const F_SETLK64: i32 = libc::F_SETLK;
+
 /// `mmap`: the arguments of the C prototype, the offset in bytes.
 pub fn mmap(addr: u64, len: u64, prot: u64, flags: u64, fd: i32, offset: u64) -> (u64, [u64; 6]) {
     (libc::SYS_mmap as u64, [addr, len, prot, flags, fd as i64 as u64, offset])

@@ -316,6 +316,18 @@ impl Construction {
             false => Ok(()),
         })?;
         drop(stand_ins);
+        self.lock()
+    }
+
+    /// Has tasks take their locks and leases. None may close a descriptor of such a file afterwards.
+    fn lock(&mut self) -> Result<()> {
+        for lock in std::mem::take(&mut self.plan.locks) {
+            let holder = |task: &TaskPlan| task.pid == lock.pid && task.body.is_some();
+            let index = self.plan.tasks.iter().position(holder).ok_or_else(|| {
+                Error::image("filelocks.img", format!("task {} of a lock is not there", lock.pid))
+            })?;
+            self.named(index, |this| build::lock(this.task(index)?, &lock))?;
+        }
         Ok(())
     }
 
