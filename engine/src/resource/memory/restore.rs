@@ -119,7 +119,7 @@ fn alike(one: &VmaEntry, other: &VmaEntry) -> bool {
 fn strip(loan: &mut Loan, kept: &[Range<u64>], keep: &[Range<u64>]) -> Result<()> {
     let mut stays: Vec<Range<u64>> = kept.iter().chain(keep).cloned().collect();
     stays.sort_by_key(|range| range.start);
-    stays.push(arch::syscall::TASK_SIZE..u64::MAX);
+    stays.push(crate::sys::memory::task_size()..u64::MAX);
     let (mut from, mut batch) = (0, loan.batch());
     for range in stays {
         if range.start > from {

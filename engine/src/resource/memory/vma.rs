@@ -1,6 +1,6 @@
 //! Mappings: what kind each one is, and its entry in `mm-PID.img`. mmap(2), madvise(2), proc_pid_smaps(5).
 //!
-//! Refused by name: device memory, huge pages of hugetlbfs, shadow stacks, sealed mappings, userfaultfd ranges,
+//! Refused by name: device memory, huge pages of hugetlbfs, shadow stacks, tagged memory, sealed mappings, userfaultfd ranges,
 //! uprobes, System V segments and AIO rings (other issues' work), and what this table does not know.
 
 use crate::error::{Blame, Error, Result};
@@ -8,6 +8,8 @@ use crate::image::message::{VmaEntry, status};
 use crate::kernel::smaps::{Backing, Usage, VmFlags, Vma};
 
 const MAP_DROPPABLE: i32 = 8;
+/// aarch64: indirect branches may lead to marked instructions only.
+const PROT_BTI: i32 = 0x10;
 
 /// madvise(2) advice that the kernel remembers in a flag of the mapping.
 const ADVICE: [(VmFlags, i32); 8] = [
@@ -68,8 +70,12 @@ impl Mapping {
         flags |= extra.iter().filter(|(flag, _)| has(*flag)).fold(0, |all, (_, bit)| all | bit);
         let madv =
             ADVICE.iter().filter(|(flag, _)| has(*flag)).fold(0, |all, (_, advice)| all | 1u64 << advice);
-        let protection =
-            [(vma.read, libc::PROT_READ), (vma.write, libc::PROT_WRITE), (vma.exec, libc::PROT_EXEC)];
+        let protection = [
+            (vma.read, libc::PROT_READ),
+            (vma.write, libc::PROT_WRITE),
+            (vma.exec, libc::PROT_EXEC),
+            (has(VmFlags::ARM64_BTI), PROT_BTI),
+        ];
         let prot = protection.iter().filter(|(on, _)| *on).fold(0, |all, (_, bit)| all | bit);
         let entry = VmaEntry {
             start: vma.start,
@@ -147,6 +153,7 @@ fn classify(vma: &Vma, usage: &Usage) -> Result<(u32, Content)> {
     let refused = [
         (VmFlags::HUGETLB, "E-VMA-HUGETLB", "is made of huge pages of hugetlbfs, which are not kept yet"),
         (VmFlags::SHADOW_STACK, "E-VMA-SHADOW-STACK", "is a shadow stack, which is not kept yet"),
+        (VmFlags::MTE, "E-VMA-MTE", "is tagged memory (PROT_MTE), whose tags are not kept yet"),
         (VmFlags::UFFD_MISSING, "E-VMA-USERFAULTFD", "is registered with a userfaultfd"),
         (VmFlags::UFFD_WP, "E-VMA-USERFAULTFD", "is registered with a userfaultfd"),
         (VmFlags::UFFD_MINOR, "E-VMA-USERFAULTFD", "is registered with a userfaultfd"),
@@ -230,6 +237,8 @@ mod tests {
         let advised = judge("1000-2000 ---p 00000000 00:00 0 \nVmFlags: mr mw me dc hg\n")?;
         assert_eq!(advised.entry.madv, Some(1 << 10 | 1 << 14));
         assert_eq!((advised.entry.prot, advised.content), (0, Content::Private));
+        let guarded = judge("1000-2000 r-xp 00000000 00:00 0 \nVmFlags: rd ex mr mw me bt\n")?;
+        assert_eq!(guarded.entry.prot as i32, libc::PROT_READ | libc::PROT_EXEC | PROT_BTI);
         let shared =
             judge("1000-2000 rw-s 00003000 00:01 5    /dev/zero (deleted)\nVmFlags: rd wr sh mr mw me ms\n")?;
         assert_eq!((shared.content, shared.entry.pgoff), (Content::SharedMemory, 0x3000));
@@ -244,6 +253,8 @@ mod tests {
             device.err().map(|e| (e.code(), e.headline())),
             Some(("E-VMA-DEVICE", "vma 1000-2000 (/dev/dri/card0): maps the memory of a device".into()))
         );
+        let tagged = judge("1000-2000 rw-p 00000000 00:00 0 \nVmFlags: rd wr mr mw me mt\n");
+        assert_eq!(tagged.err().map(|e| e.code()), Some("E-VMA-MTE"));
         let sysv = judge("1000-2000 rw-s 00000000 00:01 0    /SYSV00000000 (deleted)\nVmFlags: rd wr sh\n");
         assert_eq!(sysv.err().map(|e| e.code()), Some("E-VMA-SYSVIPC"));
         let copy = judge("1000-2000 rw-p 00001000 00:01 5    /dev/zero (deleted)\nVmFlags: rd wr mr mw me\n");
