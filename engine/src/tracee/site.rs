@@ -41,16 +41,12 @@ impl Site {
 }
 
 fn wake_of(status: &Status) -> u32 {
-    let low = |set: u128| set as u64;
     let signals = &status.signals;
-    Site::wake_signal(
-        low(signals.caught),
-        low(signals.ignored),
-        low(signals.pending | signals.shared_pending),
-    )
+    Site::wake_signal(signals.caught, signals.ignored, signals.pending | signals.shared_pending)
 }
 
-/// Address of the vdso's unused tail, and how many stubs of [`slot_len`] there is room for, up to two.
+/// Address of the vdso's unused tail, and how many stubs of [`slot_len`] there is room for, up to two. Where not even one
+/// fits behind the image, the section headers at its end are covered while the loan lasts.
 fn stub_place(pid: i32, vmas: &[Vma], mem: &File) -> Result<(u64, u64)> {
     let none = |reason: &str| {
         Error::new("E-VDSO", Blame::Program, format!("{reason}, so that no code can run in it"))
