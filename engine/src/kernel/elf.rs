@@ -50,6 +50,9 @@ pub struct Vdso {
     pub symbols: Vec<(String, u64)>,
     /// The bytes between the end of the image and that of its mapping: not used by anyone, and executable.
     pub tail: Range<u64>,
+    /// Where that tail begins if the section headers and what only they name (comments, names of sections) may be
+    /// overwritten: no program looks at them, only debuggers do.
+    pub loaded: u64,
 }
 
 impl Vdso {
@@ -61,7 +64,10 @@ impl Vdso {
 
 /// Reads a vdso: `image` is the whole content of its mapping.
 pub fn vdso(image: &[u8]) -> Result<Vdso> {
-    let elf = Elf::parse(image).map_err(damaged)?;
+    let end = image_end(&headers(image)?)?.min(image.len() as u64);
+    // The stub of a crio that was killed may stand in the section headers, see `Vdso::loaded`.
+    let bare = without_sections(image);
+    let elf = Elf::parse(&bare).map_err(damaged)?;
     if elf.header.e_type != ET_DYN {
         return Err(damaged("not a shared object"));
     }
@@ -78,7 +84,25 @@ pub fn vdso(image: &[u8]) -> Result<Vdso> {
             symbols.push((name.to_owned(), offset));
         }
     }
-    Ok(Vdso { symbols, tail: image_end(&elf)?.min(image.len() as u64)..image.len() as u64 })
+    let loaded = image_end(&elf)?.min(end);
+    Ok(Vdso { symbols, tail: end..image.len() as u64, loaded })
+}
+
+/// The image with a header that names no sections.
+fn without_sections(image: &[u8]) -> Vec<u8> {
+    const CLASS: usize = 4;
+    const CLASS64: u8 = 2;
+    // e_shoff
+    let offset = if image.get(CLASS) == Some(&CLASS64) { 40..48 } else { 32..36 };
+    // e_shnum and e_shstrndx
+    let counts = if image.get(CLASS) == Some(&CLASS64) { 60..64 } else { 48..52 };
+    let mut bare = image.to_vec();
+    for field in [offset, counts] {
+        if let Some(field) = bare.get_mut(field) {
+            field.fill(0);
+        }
+    }
+    bare
 }
 
 /// The end of the section header table or of the last segment, whichever is later.
@@ -148,6 +172,7 @@ mod tests {
         let offset =
             names.iter().find_map(|name| vdso.symbol(name)).ok_or_else(|| damaged("no clock_gettime"))?;
         assert!(offset < vdso.tail.start && vdso.tail.end == image.len() as u64);
+        assert!(offset < vdso.loaded && vdso.loaded <= vdso.tail.start);
         let tail = image.get(vdso.tail.start as usize..).unwrap_or_default();
         assert!(tail.len() >= 150 && tail.iter().all(|&b| b == 0), "tail of {} at {start:x}", tail.len());
         assert!(build_id(&image)?.is_some());
