@@ -1,8 +1,14 @@
 //! System calls whose numbers or argument layouts are not the same on all machines.
 
-/// One past the highest address that a task can map: TASK_SIZE64 of a kernel without CONFIG_MIPS_VA_BITS_48
-/// (arch/mips/include/asm/processor.h).
-pub const TASK_SIZE: u64 = 1 << 40;
+/// One past the highest address that a task can map, with and without CONFIG_MIPS_VA_BITS_48: TASK_SIZE64 of
+/// arch/mips/include/asm/processor.h. Descending.
+pub const TASK_SIZES: &[u64] = &[1 << 48, 1 << 40];
+
+/// `fcntl` for locks of 64-bit offsets.
+pub const FCNTL64: libc::c_long = libc::SYS_fcntl;
+
+/// Its command to take a POSIX lock, with a `struct flock64`.
+pub const F_SETLK64: i32 = libc::F_SETLK;
 
 /// How many signals there are, and so the highest number: `_NSIG` of arch/mips/include/uapi/asm/signal.h.
 pub const SIGNALS: i32 = 128;

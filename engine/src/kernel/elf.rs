@@ -50,9 +50,8 @@ pub struct Vdso {
     pub symbols: Vec<(String, u64)>,
     /// The bytes between the end of the image and that of its mapping: not used by anyone, and executable.
     pub tail: Range<u64>,
-    /// Where that tail begins if the section headers and what only they name (comments, names of sections) may be
-    /// overwritten: no program looks at them, only debuggers do.
-    pub loaded: u64,
+    /// The same, with the names and headers of sections, which stand behind the segments and which only debuggers read.
+    pub wide_tail: Range<u64>,
 }
 
 impl Vdso {
@@ -64,8 +63,8 @@ impl Vdso {
 
 /// Reads a vdso: `image` is the whole content of its mapping.
 pub fn vdso(image: &[u8]) -> Result<Vdso> {
-    let end = image_end(&headers(image)?)?.min(image.len() as u64);
-    // The stub of a crio that was killed may stand in the section headers, see `Vdso::loaded`.
+    let header = Elf::parse_header(image).map_err(damaged)?;
+    // The stub of a crio that was killed may stand in the section headers, see `Vdso::wide_tail`.
     let bare = without_sections(image);
     let elf = Elf::parse(&bare).map_err(damaged)?;
     if elf.header.e_type != ET_DYN {
@@ -84,18 +83,20 @@ pub fn vdso(image: &[u8]) -> Result<Vdso> {
             symbols.push((name.to_owned(), offset));
         }
     }
-    let loaded = image_end(&elf)?.min(end);
-    Ok(Vdso { symbols, tail: end..image.len() as u64, loaded })
+    let len = image.len() as u64;
+    let loaded = segments_end(&elf).ok_or_else(|| damaged("offsets overflow"))?;
+    let table = u64::from(header.e_shnum) * u64::from(header.e_shentsize);
+    let sections = header.e_shoff.checked_add(table).ok_or_else(|| damaged("offsets overflow"))?;
+    Ok(Vdso { symbols, tail: loaded.max(sections).min(len)..len, wide_tail: loaded.min(len)..len })
 }
 
 /// The image with a header that names no sections.
 fn without_sections(image: &[u8]) -> Vec<u8> {
     const CLASS: usize = 4;
     const CLASS64: u8 = 2;
-    // e_shoff
-    let offset = if image.get(CLASS) == Some(&CLASS64) { 40..48 } else { 32..36 };
-    // e_shnum and e_shstrndx
-    let counts = if image.get(CLASS) == Some(&CLASS64) { 60..64 } else { 48..52 };
+    let wide = image.get(CLASS) == Some(&CLASS64);
+    let offset = if wide { 40..48 } else { 32..36 }; // e_shoff
+    let counts = if wide { 60..64 } else { 48..52 }; // e_shnum, e_shstrndx
     let mut bare = image.to_vec();
     for field in [offset, counts] {
         if let Some(field) = bare.get_mut(field) {
@@ -105,13 +106,11 @@ fn without_sections(image: &[u8]) -> Vec<u8> {
     bare
 }
 
-/// The end of the section header table or of the last segment, whichever is later.
-fn image_end(elf: &Elf<'_>) -> Result<u64> {
-    let table = u64::from(elf.header.e_shnum) * u64::from(elf.header.e_shentsize);
+/// The end of the last segment.
+fn segments_end(elf: &Elf<'_>) -> Option<u64> {
     let segments = elf.program_headers.iter().filter(|header| matches!(header.p_type, PT_LOAD | PT_DYNAMIC));
-    let ends = segments.map(|header| header.p_offset.checked_add(header.p_filesz));
-    let end = ends.fold(elf.header.e_shoff.checked_add(table), |last, end| Some(last?.max(end?)));
-    end.ok_or_else(|| damaged("offsets overflow"))
+    let mut ends = segments.map(|header| header.p_offset.checked_add(header.p_filesz));
+    ends.try_fold(0, |last: u64, end| Some(last.max(end?)))
 }
 
 #[cfg(test)]
@@ -172,7 +171,6 @@ mod tests {
         let offset =
             names.iter().find_map(|name| vdso.symbol(name)).ok_or_else(|| damaged("no clock_gettime"))?;
         assert!(offset < vdso.tail.start && vdso.tail.end == image.len() as u64);
-        assert!(offset < vdso.loaded && vdso.loaded <= vdso.tail.start);
         let tail = image.get(vdso.tail.start as usize..).unwrap_or_default();
         assert!(tail.len() >= 150 && tail.iter().all(|&b| b == 0), "tail of {} at {start:x}", tail.len());
         assert!(build_id(&image)?.is_some());

@@ -45,8 +45,7 @@ fn wake_of(status: &Status) -> u32 {
     Site::wake_signal(signals.caught, signals.ignored, signals.pending | signals.shared_pending)
 }
 
-/// Address of the vdso's unused tail, and how many stubs of [`slot_len`] there is room for, up to two. Where not even one
-/// fits behind the image, the section headers at its end are covered while the loan lasts.
+/// Address of the vdso's unused tail, and how many stubs of [`slot_len`] there is room for, up to two.
 fn stub_place(pid: i32, vmas: &[Vma], mem: &File) -> Result<(u64, u64)> {
     let none = |reason: &str| {
         Error::new("E-VDSO", Blame::Program, format!("{reason}, so that no code can run in it"))
@@ -56,15 +55,15 @@ fn stub_place(pid: i32, vmas: &[Vma], mem: &File) -> Result<(u64, u64)> {
     let vdso = vmas.iter().find(|vma| vma.backing == Backing::Vdso).ok_or_else(|| none("has no vdso"))?;
     let mut image = vec![0; vdso.len() as usize];
     mem.read_exact_at(&mut image, vdso.start).os(|| format!("read the vdso of {pid}"))?;
-    let elf::Vdso { tail, loaded, .. } = elf::vdso(&image)?;
-    for from in [tail.start, loaded] {
-        let start = (vdso.start + from).next_multiple_of(16);
-        let room = (vdso.start + tail.end).saturating_sub(start);
-        if room >= slot_len() {
-            return Ok((start, (room / slot_len()).min(2)));
-        }
-    }
-    Err(none("has a vdso without room at its end"))
+    let layout = elf::vdso(&image)?;
+    // What the loan overwrites, it puts back: room that only a debugger would look at is better than none.
+    let places = [layout.tail, layout.wide_tail].map(|tail| {
+        let start = (vdso.start + tail.start).next_multiple_of(16);
+        (start, (vdso.start + tail.end).saturating_sub(start) / slot_len())
+    });
+    let found = places.into_iter().find(|(_, slots)| *slots > 0);
+    let (start, slots) = found.ok_or_else(|| none("has a vdso without room at its end"))?;
+    Ok((start, slots.min(2)))
 }
 
 /// A free range of `len` bytes, far from all that is taken; the highest there is.
