@@ -25,6 +25,11 @@ pub fn arrange(sets: &[RegSet]) -> Vec<&RegSet> {
     sets
 }
 
+/// Why a thread with these sets cannot be borrowed or kept: there is no such thing here.
+pub fn refusal(_sets: &[RegSet]) -> Option<(&'static str, &'static str)> {
+    None
+}
+
 /// There are no components: a set has one layout on every CPU.
 pub fn component(_number: u32) -> Option<(usize, usize)> {
     None
