@@ -1,7 +1,8 @@
 //! System calls whose numbers or argument layouts are not the same on all machines.
 
-/// One past the highest address that a task can map: TASK_SIZE_MAX with four levels of page tables.
-pub const TASK_SIZE: u64 = 0x7fff_ffff_f000;
+/// One past the highest address that a task can map, for each size of the address space that a kernel can have;
+/// descending. Here TASK_SIZE_MAX with four levels of page tables; more are given only to those who ask by a hint.
+pub const TASK_SIZES: &[u64] = &[0x7fff_ffff_f000];
 
 /// `fcntl` for locks of 64-bit offsets.
 pub const FCNTL64: libc::c_long = libc::SYS_fcntl;

@@ -26,6 +26,7 @@ use crate::report::{Counts, NotKept, RestoreReport, RestoreStats};
 use crate::resource::file::tty::{Foreground, TtyClaim};
 use crate::resource::memory::vdso::{Fit, Runtime};
 use crate::resource::task::lineage::Birth;
+use crate::sys::memory::task_size;
 use crate::sys::process::{CloneArgs, fork_idle};
 use crate::sys::ptrace;
 use crate::tracee::{Area, Loan, Site, await_newborn, hole, reap};
@@ -540,8 +541,8 @@ fn adopt_root(pid: Pid) -> Result<()> {
 /// Where area and vdso are while the tree is built: where neither we nor any task of the tree has a mapping.
 fn places(plan: &Plan, vmas: &[Vma]) -> Result<(Area, u64)> {
     let mut taken = plan.taken();
-    taken.retain(|range| range.end <= arch::syscall::TASK_SIZE);
-    taken.extend(vmas.iter().map(Vma::range).filter(|range| range.end <= arch::syscall::TASK_SIZE));
+    taken.extend(vmas.iter().map(Vma::range));
+    taken.retain(|range| range.end <= task_size());
     let area = hole(&taken, AREA_LEN)?;
     taken.push(area.start..area.start + area.len);
     let parking = hole(&taken, 1 << 20)?;
