@@ -339,7 +339,7 @@ pub(super) fn complete(
         complete_thread((task.pid, *tid), core, identity, loan)?;
         complete_outside(task, *tid, core, home, told)?;
         let (regs, others) = registers::load(core, "core")?;
-        loan.set_departure(regs, others, TaskPlan::thread(core).blk_sigset.unwrap_or(process.blk_sigset));
+        loan.set_departure(regs, others, signals::blocked(&TaskPlan::thread(core), &process));
     }
     run(loan, |batch| {
         attributes::restore_memory(batch, &body.mm);
@@ -355,7 +355,7 @@ pub(super) fn complete(
 fn complete_process(process: &TaskCoreEntry, pid: i32, loan: &mut Loan) -> Result<()> {
     run(loan, |batch| {
         signals::forget_children(batch);
-        signals::restore_actions(batch, &process.sigactions);
+        signals::restore_actions(batch, process.sigactions.iter().chain(&process.more_sigactions));
         attributes::restore_privileged(batch, process);
         attributes::restore_limits(batch, process);
     })?;
