@@ -103,6 +103,16 @@ impl Mapping {
         matches!(self.content, Content::Private | Content::PrivateFile)
             && self.entry.flags as i32 & MAP_DROPPABLE == 0
     }
+
+    /// Whether the page map tells which those are; the vdso is stored as a whole.
+    pub fn is_searched(&self) -> bool {
+        self.has_private_pages() && self.entry.status & status::VDSO == 0
+    }
+
+    /// Its length in pages of `page` bytes.
+    pub fn pages(&self, page: u64) -> u64 {
+        (self.entry.end - self.entry.start) / page
+    }
 }
 
 /// How messages name a mapping.
@@ -187,6 +197,24 @@ fn classify_file(vma: &Vma, path: &[u8]) -> Result<(u32, Content)> {
         (true, _) => (status::REGULAR | status::FILE_SHARED | memfd, Content::SharedFile),
         (false, _) => (status::REGULAR | status::FILE_PRIVATE | memfd, Content::PrivateFile),
     })
+}
+
+/// What mappings of `smaps` have and no image carries, counted, and what the program notices.
+pub fn lost(vmas: &[Vma]) -> Vec<(String, &'static str)> {
+    let own = |vma: &&Vma| {
+        !matches!(vma.backing, Backing::Vdso | Backing::Vvar | Backing::VvarVclock | Backing::Vsyscall)
+    };
+    let count = |has: &dyn Fn(&Vma) -> bool| vmas.iter().filter(own).filter(|vma| has(vma)).count();
+    let sealed = count(&|vma| vma.usage.is_some_and(|usage| usage.flags.contains(VmFlags::SEALED)));
+    let keyed = count(&|vma| vma.usage.and_then(|usage| usage.protection_key).unwrap_or(0) != 0);
+    let mut lost = Vec::new();
+    if sealed > 0 {
+        lost.push((format!("seals of {sealed} mappings"), "sealed memory can be changed again"));
+    }
+    if keyed > 0 {
+        lost.push((format!("protection keys of {keyed} mappings"), "all memory has key 0"));
+    }
+    lost
 }
 
 #[cfg(test)]
