@@ -234,7 +234,7 @@ features! {
         purpose: "keeps the keys that programs sign pointers with",
         fallback: "", consequence: "pointers are not signed on this machine",
     }
-    /// The second register of NT_ARM_TLS.
+    /// The register set NT_ARM_SSVE, of SME: with it comes the second register of NT_ARM_TLS.
     Tpidr2 = "tpidr2", Processor, "6.3 on aarch64, CONFIG_ARM64_SME" {
         purpose: "keeps the second thread pointer",
         fallback: "", consequence: "there is none on this machine",
