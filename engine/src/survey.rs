@@ -21,6 +21,7 @@ use crate::report::{Counts, NotKept};
 use crate::resource::file::{Kind, Seen, kind};
 use crate::resource::memory::vma::Mapping;
 use crate::resource::task::lineage::{Kin, Lineage, Unborn};
+use crate::tracee::Site;
 
 const ELFCLASS32: u8 = 1;
 const ELFCLASS64: u8 = 2;
@@ -257,6 +258,12 @@ impl TaskSurvey<'_> {
         self.survey.counts.vmas += vmas.len();
         vmas.iter().filter_map(|vma| Mapping::of(vma).err()).for_each(|error| self.block(error));
         self.lose(lost::of_mappings(&vmas));
+        // The place in which the task would be made to tell about itself.
+        if let Err(error) = Site::find(self.proc)
+            && error.code() != "E-TASK-GONE"
+        {
+            self.block(error);
+        }
         Ok(())
     }
 
