@@ -13,14 +13,16 @@ use std::os::unix::fs::FileExt;
 
 use nix::fcntl::OFlag;
 
-use crate::error::{Blame, Error, Result};
+use crate::error::{Blame, Error, OsContext, Result};
 use crate::kernel::stat::{Stat, State};
 use crate::kernel::{Pid, ProcDir, children, fdinfo, ns, smaps, stat, status, tasks};
 use crate::options::DumpOptions;
 use crate::report::{Counts, NotKept};
-use crate::resource::file::{Kind, Seen, kind};
+use crate::resource::file::tty::TaskTerminal;
+use crate::resource::file::{FileSurvey, Kind, Seen, kind};
 use crate::resource::memory::vma::Mapping;
 use crate::resource::task::lineage::{Kin, Lineage, Unborn};
+use crate::sys::process::pidfd_open;
 use crate::tracee::Site;
 
 const ELFCLASS32: u8 = 1;
@@ -61,12 +63,15 @@ pub fn survey(options: &DumpOptions) -> Result<Survey> {
     }
     let tree = Tree::of(options.tree, &members);
     let mut sharing = sharing::Sharing::default();
+    let terminals: Vec<TaskTerminal> = members.iter().map(|(_, stat)| TaskTerminal::from(stat)).collect();
+    let mut files = FileSurvey::new(options, &terminals);
     for (proc, stat) in &members {
         survey.counts.tasks += 1;
-        let mut task = TaskSurvey { proc, comm: comm(stat), survey: &mut survey };
+        let mut task = TaskSurvey { proc, comm: comm(stat), survey: &mut survey, files: &mut files };
         task.place(stat, options, &tree);
         if stat.state == State::Zombie {
             sharing.skip();
+            task.outlived(stat);
         } else {
             sharing.add(stat)?.into_iter().for_each(|error| task.block(error));
             present(task.look(&own))?;
@@ -74,6 +79,7 @@ pub fn survey(options: &DumpOptions) -> Result<Survey> {
     }
     let relations = tree.lineage(&members).into_iter().chain(sharing.strays(&members, &tree.lineage));
     survey.blockers.extend(relations.map(|(stat, error)| error.task(stat.pid, &comm(stat))));
+    survey.blockers.extend(files.blockers());
     Ok(survey)
 }
 
@@ -137,15 +143,23 @@ impl Tree {
     }
 }
 
-struct TaskSurvey<'a> {
+struct TaskSurvey<'a, 'f> {
     proc: &'a ProcDir,
     comm: String,
     survey: &'a mut Survey,
+    files: &'a mut FileSurvey<'f>,
 }
 
-impl TaskSurvey<'_> {
+impl TaskSurvey<'_, '_> {
     fn block(&mut self, error: Error) {
         self.survey.blockers.push(error.task(self.proc.pid(), &self.comm));
+    }
+
+    /// A judgement of the dump is a blocker, unless its object has gone meanwhile.
+    fn block_by(&mut self, judged: Result<()>) {
+        if let Err(error) = closed_is_none(judged) {
+            self.block(error);
+        }
     }
 
     /// Session and process group must have their leaders in the tree, unless it is a shell's job, or they are dead.
@@ -175,6 +189,10 @@ impl TaskSurvey<'_> {
         self.lose(lost::of_process(self.proc, own)?);
         self.threads()?;
         self.mappings()?;
+        for link in ["exe", "cwd", "root"] {
+            let judged = self.files.add_link(self.proc, &self.comm, link);
+            self.block_by(judged);
+        }
         self.files()
     }
 
@@ -244,12 +262,17 @@ impl TaskSurvey<'_> {
                 let reason = "has a seccomp filter, which is not kept yet";
                 self.block(Error::new("E-SECCOMP", Blame::Program, reason).on(format!("thread {tid}")));
             }
-            if status.state == State::Zombie && status.threads > 1 {
-                let reason = "has exited while other threads of its process run";
-                self.block(Error::new("E-ZOMBIE-THREAD", Blame::Program, reason).on(format!("thread {tid}")));
-            }
         }
         Ok(())
+    }
+
+    /// A leader that is a zombie has nothing any more, but its threads may.
+    fn outlived(&mut self, stat: &Stat) {
+        if stat.num_threads > 1 {
+            let reason = "has exited while other threads of its process run";
+            let thread = format!("thread {}", stat.pid);
+            self.block(Error::new("E-ZOMBIE-THREAD", Blame::Program, reason).on(thread));
+        }
     }
 
     fn mappings(&mut self) -> Result<()> {
@@ -258,23 +281,28 @@ impl TaskSurvey<'_> {
         self.survey.counts.vmas += vmas.len();
         vmas.iter().filter_map(|vma| Mapping::of(vma).err()).for_each(|error| self.block(error));
         self.lose(lost::of_mappings(&vmas));
-        // The place in which the task would be made to tell about itself.
-        if let Err(error) = Site::find(self.proc)
-            && error.code() != "E-TASK-GONE"
-        {
-            self.block(error);
+        for vma in vmas.iter().filter(|vma| Mapping::of(vma).is_ok()) {
+            let judged = self.files.add_mapping(self.proc, &self.comm, vma);
+            self.block_by(judged);
         }
+        // The place in which the task would be made to tell about itself.
+        self.block_by(Site::find(self.proc).map(drop));
         Ok(())
     }
 
     fn files(&mut self) -> Result<()> {
+        let pidfd = pidfd_open(self.proc.pid()).os(|| format!("pidfd_open {}", self.proc.pid()))?;
         for number in fdinfo::list(self.proc)? {
             let Some((stat, target)) = self.descriptor(number)? else { continue };
             let Some(info) = closed_is_none(fdinfo::read(self.proc, number))? else { continue };
             self.survey.counts.files += 1;
             let seen = Seen { number, flags: info.flags, stat: &stat, target: &target };
-            if let Err(error) = Kind::of(&seen) {
-                self.block(error);
+            match Kind::of(&seen) {
+                Ok(kind) => {
+                    let judged = self.files.add(self.proc, &self.comm, &pidfd, number, kind);
+                    self.block_by(judged);
+                }
+                Err(error) => self.block(error),
             }
             if let Err(error) = kind::refuse_locks(&info) {
                 self.block(error.on(seen.name()));

@@ -5,8 +5,9 @@ use std::sync::OnceLock;
 
 use crate::RegSet;
 
-/// The register sets besides the general registers: `NT_X86_XSTATE`.
-pub const FPU_REGSETS: &[u32] = &[0x202];
+/// The register sets besides the general registers: `NT_X86_XSTATE`, and `NT_386_TLS` for the descriptors that a 64-bit
+/// thread has set, too, by a 32-bit system call (set_thread_area(2)).
+pub const FPU_REGSETS: &[u32] = &[0x202, 0x200];
 /// Those of them that making a system call changes: none.
 pub const CALL_CLOBBERS: &[u32] = &[];
 /// Bytes that are enough for it on every CPU so far (AMX: 11008), with room to grow.

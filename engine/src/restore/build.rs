@@ -7,7 +7,8 @@ use std::os::unix::fs::FileExt;
 
 use nix::fcntl::OFlag;
 
-use super::construction::{Built, born};
+use super::birth;
+use super::construction::Built;
 use super::plan::{Body, Plan, TaskPlan};
 use super::transport::{Parcel, Transport};
 use crate::check::{self, Feature};
@@ -297,7 +298,7 @@ impl Identity {
 pub(super) fn threads(task: &TaskPlan, built: &mut Built) -> Result<()> {
     let tids: Vec<i32> = task.threads.iter().skip(1).map(|(tid, _)| *tid).collect();
     for tids in tids.chunks(THREADS_AT_ONCE) {
-        born(&mut built.loan, tids, THREAD_FLAGS as u64, 0)?;
+        birth::bear_threads(&mut built.loan, tids, THREAD_FLAGS as u64)?;
     }
     built.threads = tids;
     Ok(())

@@ -253,6 +253,18 @@ impl Loan {
         std::mem::take(&mut self.born)
     }
 
+    /// Ends a thread that this one has just borne, or the process whose only one it is.
+    pub fn end_newborn(&mut self, tid: i32) -> Result<()> {
+        let regs = arch::enter_one(&registers(tid)?, self.stub(), libc::SYS_exit as u64, [0; 6]);
+        set_registers(tid, &regs)?;
+        loop {
+            ptrace::cont(tid, 0).os(|| format!("PTRACE_CONT {tid}"))?;
+            if let Stop::Exited(_) = ptrace::wait(tid).os(|| format!("wait for {tid}"))? {
+                return Ok(());
+            }
+        }
+    }
+
     /// Runs one call that needs no memory; `-errno` on failure.
     pub fn run_one(&mut self, nr: u64, args: [u64; 6]) -> Result<i64> {
         self.start_one(nr, args)?;
