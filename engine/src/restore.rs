@@ -9,6 +9,7 @@
 mod birth;
 mod build;
 mod construction;
+mod epoll;
 mod helper;
 mod plan;
 mod transport;

@@ -13,16 +13,16 @@ use std::os::unix::fs::FileExt;
 
 use nix::fcntl::OFlag;
 
-use crate::error::{Blame, Error, OsContext, Result};
+use crate::error::{Blame, Error, Result};
+use crate::kernel::smaps::{Backing, Vma};
 use crate::kernel::stat::{Stat, State};
 use crate::kernel::{Pid, ProcDir, children, fdinfo, ns, smaps, stat, status, tasks};
 use crate::options::DumpOptions;
 use crate::report::{Counts, NotKept};
 use crate::resource::file::tty::TaskTerminal;
-use crate::resource::file::{FileSurvey, Kind, Seen, kind};
-use crate::resource::memory::vma::Mapping;
+use crate::resource::file::{FileSurvey, Kind, Seen, event, lock};
+use crate::resource::memory::vma::{self, Mapping};
 use crate::resource::task::lineage::{Kin, Lineage, Unborn};
-use crate::sys::process::pidfd_open;
 use crate::tracee::Site;
 
 const ELFCLASS32: u8 = 1;
@@ -62,19 +62,20 @@ pub fn survey(options: &DumpOptions) -> Result<Survey> {
         members.push((proc, stat));
     }
     let tree = Tree::of(options.tree, &members);
+    let ours = Own::read(&own)?;
     let mut sharing = sharing::Sharing::default();
     let terminals: Vec<TaskTerminal> = members.iter().map(|(_, stat)| TaskTerminal::from(stat)).collect();
     let mut files = FileSurvey::new(options, &terminals);
     for (proc, stat) in &members {
         survey.counts.tasks += 1;
-        let mut task = TaskSurvey { proc, comm: comm(stat), survey: &mut survey, files: &mut files };
+        let mut task = TaskSurvey { proc, comm: comm(stat), options, survey: &mut survey, files: &mut files };
         task.place(stat, options, &tree);
         if stat.state == State::Zombie {
             sharing.skip();
             task.outlived(stat);
         } else {
             sharing.add(stat)?.into_iter().for_each(|error| task.block(error));
-            present(task.look(&own))?;
+            present(task.look(&ours))?;
         }
     }
     let relations = tree.lineage(&members).into_iter().chain(sharing.strays(&members, &tree.lineage));
@@ -143,9 +144,26 @@ impl Tree {
     }
 }
 
+/// What we have ourselves, to compare with.
+struct Own {
+    namespaces: Vec<(ns::Kind, Option<u32>)>,
+    surroundings: lost::Surroundings,
+}
+
+impl Own {
+    fn read(proc: &ProcDir) -> Result<Self> {
+        let namespaces = ns::Kind::ALL.into_iter().map(|kind| Ok((kind, ns::read(proc, kind)?)));
+        Ok(Own {
+            namespaces: namespaces.collect::<Result<_>>()?,
+            surroundings: lost::Surroundings::of(proc)?,
+        })
+    }
+}
+
 struct TaskSurvey<'a, 'f> {
     proc: &'a ProcDir,
     comm: String,
+    options: &'a DumpOptions,
     survey: &'a mut Survey,
     files: &'a mut FileSurvey<'f>,
 }
@@ -183,10 +201,10 @@ impl TaskSurvey<'_, '_> {
         }
     }
 
-    fn look(&mut self, own: &ProcDir) -> Result<()> {
+    fn look(&mut self, own: &Own) -> Result<()> {
         self.namespaces(own)?;
         self.mode()?;
-        self.lose(lost::of_process(self.proc, own)?);
+        self.lose(lost::of_process(self.proc, &own.surroundings)?);
         self.threads()?;
         self.mappings()?;
         for link in ["exe", "cwd", "root"] {
@@ -223,10 +241,10 @@ impl TaskSurvey<'_, '_> {
         Ok(())
     }
 
-    fn namespaces(&mut self, own: &ProcDir) -> Result<()> {
-        for kind in ns::Kind::ALL {
-            let (theirs, ours) = (ns::read(self.proc, kind)?, ns::read(own, kind)?);
-            if theirs != ours && theirs.is_some() {
+    fn namespaces(&mut self, own: &Own) -> Result<()> {
+        for (kind, ours) in &own.namespaces {
+            let theirs = ns::read(self.proc, *kind)?;
+            if theirs != *ours && theirs.is_some() {
                 let reason = "is another one than crio's; namespaces are not dumped yet";
                 self.block(
                     Error::new("E-NAMESPACE", Blame::Program, reason)
@@ -276,35 +294,40 @@ impl TaskSurvey<'_, '_> {
     }
 
     fn mappings(&mut self) -> Result<()> {
-        // The page tables of a large process take long to walk, and nothing of that is needed for most mappings.
-        let vmas = smaps::read(self.proc)?;
+        // The page tables of a large process take long to walk. A dump has to do that once, while all stands still; if
+        // one follows, only what looks as if it could not be dumped is worth the time before.
+        let mut vmas = smaps::read_maps(self.proc)?;
+        if self.options.dry_run || vmas.iter().any(is_uncommon) {
+            vmas = smaps::read(self.proc)?;
+        }
         self.survey.counts.vmas += vmas.len();
         vmas.iter().filter_map(|vma| Mapping::of(vma).err()).for_each(|error| self.block(error));
-        self.lose(lost::of_mappings(&vmas));
+        if self.options.dry_run {
+            self.lose(vma::lost(&vmas));
+        }
         for vma in vmas.iter().filter(|vma| Mapping::of(vma).is_ok()) {
             let judged = self.files.add_mapping(self.proc, &self.comm, vma);
             self.block_by(judged);
         }
-        // The place in which the task would be made to tell about itself.
-        self.block_by(Site::find(self.proc).map(drop));
+        // The place in which the task will be made to tell about itself; who has a vdso has one, but for oddities.
+        if self.options.dry_run || !vmas.iter().any(|vma| vma.backing == Backing::Vdso) {
+            self.block_by(Site::find(self.proc).map(drop));
+        }
         Ok(())
     }
 
     fn files(&mut self) -> Result<()> {
-        let pidfd = pidfd_open(self.proc.pid()).os(|| format!("pidfd_open {}", self.proc.pid()))?;
         for number in fdinfo::list(self.proc)? {
             let Some((stat, target)) = self.descriptor(number)? else { continue };
             let Some(info) = closed_is_none(fdinfo::read(self.proc, number))? else { continue };
             self.survey.counts.files += 1;
             let seen = Seen { number, flags: info.flags, stat: &stat, target: &target };
-            match Kind::of(&seen) {
-                Ok(kind) => {
-                    let judged = self.files.add(self.proc, &self.comm, &pidfd, number, kind);
-                    self.block_by(judged);
-                }
-                Err(error) => self.block(error),
-            }
-            if let Err(error) = kind::refuse_locks(&info) {
+            let judged = Kind::of(&seen).and_then(|kind| match kind {
+                Kind::Event(kind) => event::refuse(kind, &info, self.options.tree),
+                kind => self.files.add(self.proc, &self.comm, &seen, kind),
+            });
+            self.block_by(judged.map_err(|error| error.on(seen.name())));
+            if let Err(error) = lock::refuse(&info, self.options.file_locks) {
                 self.block(error.on(seen.name()));
             }
         }
@@ -314,6 +337,18 @@ impl TaskSurvey<'_, '_> {
     fn descriptor(&self, number: i32) -> Result<Option<(nix::sys::stat::FileStat, Vec<u8>)>> {
         let Some(stat) = closed_is_none(self.proc.stat(&format!("fd/{number}")))? else { return Ok(None) };
         Ok(closed_is_none(fdinfo::target(self.proc, number))?.map(|target| (stat, target)))
+    }
+}
+
+/// Mappings of devices, of huge pages and of the kernel's own objects are what is refused.
+fn is_uncommon(vma: &Vma) -> bool {
+    let special: [&[u8]; 3] = [b"/dev/", b"anon_inode:", b"/anon_hugepage"];
+    match &vma.backing {
+        // Shared memory without a name.
+        Backing::File(path) if path.starts_with(b"/dev/zero") => false,
+        Backing::File(path) => special.iter().any(|prefix| path.starts_with(prefix)),
+        Backing::Special(_) | Backing::Uprobes => true,
+        _ => false,
     }
 }
 

@@ -9,6 +9,7 @@ use nix::sys::signal::{self, Signal};
 
 use super::birth::{self, fork};
 use super::build::{self, Finish, Identity, Workshop};
+use super::epoll;
 use super::helper::Helper;
 use super::plan::{Body, Plan, TaskPlan};
 use super::transport::Transport;
@@ -23,6 +24,7 @@ use crate::report::{Counts, NotKept, RestoreReport, RestoreStats};
 use crate::resource::file::tty::{Foreground, TtyClaim};
 use crate::resource::memory::vdso::{Fit, Runtime};
 use crate::resource::task::lineage::Birth;
+use crate::sys::memory::task_size;
 use crate::sys::ptrace;
 use crate::tracee::{Area, Loan, Site, hole};
 use crate::{log_debug, log_info};
@@ -302,12 +304,56 @@ impl Construction {
         self.with_bodies(|plan, transport, built, body| {
             build::place_in_file_system(built, &body.fs, plan, transport)
         })?;
+        self.bear_threads()?;
+        self.watch()?;
         let (mut done, mut asynchronous) = (HashSet::new(), HashSet::new());
         self.with_bodies(|plan, transport, built, body| match done.insert(body.ids.files_id) {
             true => build::install_table(built, body.ids.files_id, plan, transport, &mut asynchronous),
             false => Ok(()),
         })?;
         drop(stand_ins);
+        self.lock()
+    }
+
+    /// Has tasks take their locks and leases. None may close a descriptor of such a file afterwards.
+    fn lock(&mut self) -> Result<()> {
+        for lock in std::mem::take(&mut self.plan.locks) {
+            let holder = |task: &TaskPlan| task.pid == lock.pid && task.body.is_some();
+            let index = self.plan.tasks.iter().position(holder).ok_or_else(|| {
+                Error::image("filelocks.img", format!("task {} of a lock is not there", lock.pid))
+            })?;
+            self.named(index, |this| build::lock(this.task(index)?, &lock))?;
+        }
+        Ok(())
+    }
+
+    /// Bears all threads besides the leaders, which owners of signals and pidfds may lead to.
+    fn bear_threads(&mut self) -> Result<()> {
+        let indices: Vec<usize> = self.built.keys().copied().collect();
+        for index in indices {
+            self.named(index, |this| {
+                let Construction { plan, built, .. } = this;
+                match (built.get_mut(&index), plan.tasks.get(index)) {
+                    (Some(built), Some(task)) => build::threads(task, built),
+                    _ => Ok(()),
+                }
+            })?;
+        }
+        fault::point("threads-born")
+    }
+
+    /// Gives epoll instances their targets, while all tables are empty.
+    fn watch(&mut self) -> Result<()> {
+        for (index, entry, targets) in epoll::instances(&self.plan)? {
+            self.named(index, |this| {
+                let Construction { plan, transport, built, told, .. } = this;
+                let Some(built) = built.get_mut(&index) else { return Ok(()) };
+                let (pid, comm) =
+                    plan.tasks.get(index).map_or((0, String::new()), |task| (task.pid, task.comm()));
+                let mut tell = |what| told.push(epoll::not_kept(pid, comm.clone(), what));
+                epoll::watch(built, plan, transport, (entry, targets), &mut tell)
+            })?;
+        }
         Ok(())
     }
 
@@ -363,19 +409,9 @@ impl Construction {
         Ok(())
     }
 
-    /// Everything that is set last: threads, signals, credentials, timers, registers.
+    /// Everything that is set last: signals, credentials, timers, registers.
     pub(super) fn complete(&mut self, home: &[u32]) -> Result<()> {
         let indices: Vec<usize> = self.built.keys().copied().collect();
-        for index in &indices {
-            self.named(*index, |this| {
-                let Construction { plan, built, .. } = this;
-                let (Some(built), Some(task)) = (built.get_mut(index), plan.tasks.get(*index)) else {
-                    return Ok(());
-                };
-                build::threads(task, built)
-            })?;
-        }
-        fault::point("threads-born")?;
         self.plan.files.set_owners()?;
         self.plan.files.seal()?;
         let identity = Identity::current()?;
@@ -437,6 +473,7 @@ impl Construction {
 
     /// Lets all tasks run, or leaves them stopped.
     pub(super) fn let_go(mut self, worker: Option<Worker>, stopped: bool) -> Result<RestoreReport> {
+        self.plan.files.start()?;
         let counts = Counts {
             tasks: self.plan.tasks.len(),
             threads: self.plan.tasks.iter().map(|task| task.threads.len()).sum(),
@@ -485,8 +522,8 @@ impl Construction {
 /// Where area and vdso are while the tree is built: where neither we nor any task of the tree has a mapping.
 fn places(plan: &Plan, vmas: &[Vma]) -> Result<(Area, u64)> {
     let mut taken = plan.taken();
-    taken.retain(|range| range.end <= arch::syscall::TASK_SIZE);
-    taken.extend(vmas.iter().map(Vma::range).filter(|range| range.end <= arch::syscall::TASK_SIZE));
+    taken.extend(vmas.iter().map(Vma::range));
+    taken.retain(|range| range.end <= task_size());
     let area = hole(&taken, AREA_LEN)?;
     taken.push(area.start..area.start + area.len);
     let parking = hole(&taken, 1 << 20)?;

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use crate::error::{Blame, Error, Result};
 use crate::image::message::{
-    CoreEntry, FdinfoEntry, FsEntry, MmEntry, PstreeEntry, TaskCoreEntry, TaskKobjIdsEntry, ThreadCoreEntry,
-    state,
+    CoreEntry, FdinfoEntry, FileLockEntry, FsEntry, MmEntry, PstreeEntry, TaskCoreEntry, TaskKobjIdsEntry,
+    ThreadCoreEntry, state,
 };
 use crate::image::{ImageDir, Kind, PageReader};
 use crate::kernel::kcmp::Kind as Shared;
@@ -16,8 +16,8 @@ use crate::kernel::pagemap::page_size;
 use crate::kernel::stat::{self, State};
 use crate::kernel::{Pid, ProcDir, status};
 use crate::options::RestoreOptions;
-use crate::resource::file::FileRestore;
 use crate::resource::file::tty::TtyClaim;
+use crate::resource::file::{FileRestore, lock};
 use crate::resource::memory::shared::SharedRestore;
 use crate::resource::task::lineage::{Kin, Lineage};
 use crate::resource::task::{credentials, registers};
@@ -63,6 +63,7 @@ pub(super) struct Plan {
     /// Descriptor tables by their id.
     pub(super) tables: HashMap<u32, Vec<FdinfoEntry>>,
     pub(super) files: FileRestore,
+    pub(super) locks: Vec<FileLockEntry>,
     pub(super) shared: SharedRestore,
 }
 
@@ -116,7 +117,8 @@ impl Plan {
         )?;
         join_callers_job(&mut tasks, options)?;
         let lineage = find_births(&tasks)?;
-        Ok(Plan { tasks, lineage, tables, files, shared })
+        let locks = lock::load(&images)?;
+        Ok(Plan { tasks, lineage, tables, files, locks, shared })
     }
 
     /// Finds everything that stands in the way; one error that names them all.
@@ -147,9 +149,13 @@ impl Plan {
         bodies.flat_map(|body| &body.mm.vmas).map(|vma| vma.start..vma.end).collect()
     }
 
-    /// The lowest descriptor that no task has open.
+    /// The lowest descriptor that no task has open, and under which no epoll instance knows a file.
     pub(super) fn free_descriptor(&self) -> i32 {
-        let used: BTreeSet<u32> = self.tables.values().flatten().map(|entry| entry.fd).collect();
+        let watched =
+            self.files.entries().filter_map(|entry| entry.epfd.as_ref()).flat_map(|epoll| &epoll.tfd);
+        let watched = watched.map(|target| target.added_as.unwrap_or(target.tfd));
+        let open = self.tables.values().flatten().map(|entry| entry.fd);
+        let used: BTreeSet<u32> = open.chain(watched).collect();
         (0..).find(|number| !used.contains(number)).unwrap_or(0) as i32
     }
 

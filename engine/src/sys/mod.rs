@@ -2,9 +2,11 @@
 //! `io::Result`. One file per family; a block says why it is sound.
 
 pub mod attr;
+pub mod event;
 pub mod fd;
 pub mod kcmp;
 pub mod memory;
+pub mod notify;
 pub mod pagemap;
 pub mod probe;
 pub mod process;

@@ -7,20 +7,24 @@ use nix::fcntl::OFlag;
 use nix::sys::stat::fstat;
 
 use super::embed::EmbedDump;
+use super::event::EventDump;
 use super::fifo::FifoDump;
 use super::kind::{self, Kind};
+use super::lock::LockDump;
 use super::made::Anchor;
 use super::memfd::MemfdDump;
 use super::pipe::{OneEnded, PipeDump};
 use super::remap::{self, Judged, LinkRemaps, Standing};
+use super::table::Tables;
 use super::tty::{TaskTerminal, TtyDump};
-use super::{Description, ghost, regular};
+use super::{Description, ghost, lock, regular};
 use crate::error::{Blame, Error, OsContext, Result};
 use crate::image::message::{FdType, FileEntry, RegFileEntry, RemapFilePathEntry, RemapType};
 use crate::image::{self, ImageDir};
-use crate::kernel::fdinfo::FdInfo;
+use crate::kernel::fdinfo::{FdInfo, Lock};
 use crate::kernel::{Pid, ProcDir, fdinfo};
 use crate::options::DumpOptions;
+use crate::report::NotKept;
 
 /// Page images of memory files are numbered from here, out of reach of those that the address spaces have.
 const FIRST_PAGES_ID: u32 = 1 << 24;
@@ -55,6 +59,8 @@ struct Kinds<'a> {
     fifos: FifoDump,
     ttys: TtyDump<'a>,
     memfds: MemfdDump,
+    events: EventDump,
+    locks: LockDump,
 }
 
 /// What a finished dump of files leaves to be told.
@@ -64,6 +70,8 @@ pub struct DumpedFiles {
     pub links: LinkRemaps,
     /// Pipes and FIFOs whose other end somebody outside of the tree has: a restore closes it.
     pub one_ended: Vec<OneEnded>,
+    /// Other state that is lost.
+    pub not_kept: Vec<NotKept>,
     /// Pages of memory files that were written.
     pub pages: u64,
 }
@@ -89,6 +97,8 @@ impl<'a> FileDump<'a> {
                 fifos: FifoDump::new(images),
                 ttys: TtyDump::new(terminals, &options.external),
                 memfds: MemfdDump::new(images),
+                events: EventDump::new(&options.irmap_scan_paths),
+                locks: LockDump::new(images),
             },
         }
     }
@@ -105,7 +115,7 @@ impl<'a> FileDump<'a> {
     }
 
     fn add_any(&mut self, id: u32, d: &Description<'_>) -> Result<FdType> {
-        kind::refuse_locks(&d.info)?;
+        lock::refuse(&d.info, self.options.file_locks)?;
         match Kind::of(&d.seen())? {
             Kind::Regular | Kind::Directory | Kind::Path | Kind::MemoryDevice => {
                 self.add_path(id, d)?;
@@ -124,7 +134,17 @@ impl<'a> FileDump<'a> {
                 self.add_memfd(id, d)?;
                 Ok(FdType::Memfd)
             }
+            Kind::Event(kind) => {
+                let (fd_type, entry) = self.kinds.events.add(id, kind, d, self.options.tree)?;
+                self.push(entry);
+                Ok(fd_type)
+            }
         }
+    }
+
+    /// Dumps the locks that are shown at a descriptor of task and number; it is one of a table, and of a description.
+    pub fn add_locks(&mut self, place: (Pid, i32), of: (u32, u32), locks: &[Lock]) -> Result<()> {
+        self.kinds.locks.add(place, of, locks)
     }
 
     fn add_memfd(&mut self, id: u32, d: &Description<'_>) -> Result<()> {
@@ -236,6 +256,11 @@ impl<'a> FileDump<'a> {
         self.kinds.ttys.blockers(self.options.shell_job)
     }
 
+    /// Finds the files that epoll instances watch, when all descriptors were added.
+    pub fn resolve(&mut self, tables: &Tables) -> Result<()> {
+        self.kinds.events.epolls.resolve(&mut self.entries, tables)
+    }
+
     /// Writes the images. Terminals are read last, as close to the end of the dump as can be.
     ///
     /// # Errors
@@ -244,18 +269,23 @@ impl<'a> FileDump<'a> {
         if let Some(blocker) = self.blockers().into_iter().next() {
             return Err(blocker);
         }
+        if !self.kinds.events.epolls.is_resolved() {
+            return Err(Error::bug("the targets of epoll instances were not looked for"));
+        }
         let mut files = self.images.writer(image::Kind::Files);
         self.entries.iter().try_for_each(|entry| files.push(entry))?;
         files.finish()?;
         let mut remaps = self.images.writer(image::Kind::RemapFpath);
         self.remaps.iter().try_for_each(|remap| remaps.push(remap))?;
         remaps.finish()?;
-        let Kinds { pipes, fifos, ttys, memfds } = self.kinds;
+        let Kinds { pipes, fifos, ttys, memfds, events, locks } = self.kinds;
+        locks.finish()?;
+        let not_kept = events.finish(|inode| self.ghosts.contains_key(&inode))?;
         let mut one_ended = pipes.finish()?;
         one_ended.extend(fifos.finish()?);
         let pages = memfds.finish()?;
         ttys.finish(self.images)?;
-        Ok(DumpedFiles { links: self.links, one_ended, pages })
+        Ok(DumpedFiles { links: self.links, one_ended, not_kept, pages })
     }
 
     fn path_entry(&mut self, id: u32, d: &Description<'_>) -> Result<RegFileEntry> {

@@ -8,6 +8,7 @@ use std::rc::Rc;
 use nix::fcntl::OFlag;
 use nix::sys::stat::fstat;
 
+use super::event::EventRestore;
 use super::fifo::FifoRestore;
 use super::made::{Anchor, Made};
 use super::memfd::MemfdRestore;
@@ -69,6 +70,7 @@ pub struct FileRestore {
     pipes: Option<(PipeRestore, FifoRestore)>,
     ttys: TtyRestore,
     memfds: MemfdRestore,
+    events: EventRestore,
 }
 
 impl FileRestore {
@@ -88,6 +90,7 @@ impl FileRestore {
             options: options.clone(),
             images: images.clone(),
             written: written_embedded(entries.values()),
+            events: EventRestore::load(entries.values()),
             entries,
             stand_ins: HashMap::new(),
             ghost_paths: HashMap::new(),
@@ -141,7 +144,7 @@ impl FileRestore {
         let fresh = regular.filter(|reg| {
             seen.insert((&reg.name, reg.size, reg.mode, &reg.build_id, self.stand_ins.get(&reg.id)))
         });
-        fresh.filter_map(|reg| self.check_one(reg).err()).collect()
+        fresh.filter_map(|reg| self.check_one(reg).err()).chain(self.check_watches()).collect()
     }
 
     fn check_one(&self, reg: &RegFileEntry) -> Result<()> {
@@ -230,7 +233,9 @@ impl FileRestore {
                 }
             },
             (Some(FdType::Memfd), _, _, _, Some(memfd)) => self.memfds.open(memfd),
-            _ => Err(bad(format!("file {id:#x} has type {}, which is not supported yet", entry.r#type))),
+            _ => self.events.open(entry)?.ok_or_else(|| {
+                bad(format!("file {id:#x} has type {}, which is not supported yet", entry.r#type))
+            }),
         }
     }
 
@@ -349,23 +354,17 @@ impl FileRestore {
     /// If O_ASYNC is on for this description: the flags for fcntl(F_SETFL), which a task that has it open must call.
     pub fn asynchronous(&self, id: u32) -> Option<i32> {
         let entry = self.entries.get(&id)?;
-        let path_of_fifo = || self.entries.get(&entry.fifo.as_ref()?.regf_id?)?.reg.as_ref();
-        let flags = entry.reg.as_ref().map(|e| e.flags);
-        let flags = flags.or(entry.pipe.as_ref().map(|e| e.flags)).or(entry.tty.as_ref().map(|e| e.flags));
-        let flags =
-            flags.or(entry.memfd.as_ref().map(|e| e.flags)).or_else(|| path_of_fifo().map(|e| e.flags))?;
+        let flags = entry.flags().or_else(|| self.path_of_fifo(entry)?.flags())?;
         let on = flags as i32 & libc::O_ASYNC != 0 && flags as i32 & libc::O_PATH == 0;
         on.then_some(flags as i32 & SETTABLE)
     }
 
     fn owner_of<'e>(&'e self, entry: &'e FileEntry) -> Option<&'e FownEntry> {
-        let reg = entry.reg.as_ref().map(|e| &e.fown);
-        let fifo =
-            || entry.fifo.as_ref().and_then(|e| self.entries.get(&e.regf_id?)?.reg.as_ref()).map(|e| &e.fown);
-        reg.or(entry.pipe.as_ref().map(|e| &e.fown))
-            .or(entry.tty.as_ref().map(|e| &e.fown))
-            .or(entry.memfd.as_ref().map(|e| &e.fown))
-            .or_else(fifo)
+        entry.fown().or_else(|| self.path_of_fifo(entry)?.fown())
+    }
+
+    fn path_of_fifo(&self, entry: &FileEntry) -> Option<&FileEntry> {
+        self.entries.get(&entry.fifo.as_ref()?.regf_id?)
     }
 
     /// The restore has succeeded: what was made stays, and links of the dump go.
@@ -579,5 +578,6 @@ fn written_embedded<'e>(entries: impl Iterator<Item = &'e FileEntry>) -> HashSet
     written.filter_map(|reg| reg.embedded.clone()).collect()
 }
 
+mod start;
 #[cfg(test)]
 mod tests;

@@ -3,7 +3,6 @@
 //! Not here: what shows only when the data is read, such as a pipe that is written to meanwhile.
 
 use std::collections::HashSet;
-use std::os::fd::OwnedFd;
 
 use nix::errno::Errno;
 use nix::fcntl::AT_FDCWD;
@@ -11,11 +10,12 @@ use nix::sys::stat::fstatat;
 
 use super::remap::{self, Standing};
 use super::tty::{TaskTerminal, TtyDump};
-use super::{Description, Kind, dump, memfd, table};
-use crate::error::Result;
+use super::{Description, Kind, Seen, dump, memfd, table};
+use crate::error::{OsContext, Result};
 use crate::kernel::ProcDir;
 use crate::kernel::smaps::Vma;
 use crate::options::DumpOptions;
+use crate::sys::process::pidfd_open;
 
 /// The files of a tree so far.
 #[derive(Debug)]
@@ -24,6 +24,8 @@ pub struct FileSurvey<'a> {
     ttys: TtyDump<'a>,
     /// Device, inode and path of what was judged.
     judged: HashSet<(u64, u64, Vec<u8>)>,
+    /// Device and inode of mapped files.
+    mapped: HashSet<((u32, u32), u64)>,
     last_id: u32,
 }
 
@@ -31,31 +33,25 @@ impl<'a> FileSurvey<'a> {
     /// Nothing yet; `terminals` are those of all tasks.
     pub fn new(options: &'a DumpOptions, terminals: &'a [TaskTerminal]) -> Self {
         let ttys = TtyDump::new(terminals, &options.external);
-        FileSurvey { options, ttys, judged: HashSet::new(), last_id: 0 }
+        FileSurvey { options, ttys, judged: HashSet::new(), mapped: HashSet::new(), last_id: 0 }
     }
 
     /// Judges a descriptor of a kind that can be dumped.
-    pub fn add(
-        &mut self,
-        proc: &ProcDir,
-        comm: &str,
-        pidfd: &OwnedFd,
-        number: i32,
-        kind: Kind,
-    ) -> Result<()> {
-        if kind == Kind::Pipe {
-            return Ok(());
-        }
-        let d = table::describe(proc, comm, pidfd, number)?;
+    pub fn add(&mut self, proc: &ProcDir, comm: &str, seen: &Seen<'_>, kind: Kind) -> Result<()> {
+        let key = (seen.stat.st_dev, seen.stat.st_ino, seen.target.to_vec());
         // All masters of pseudo-terminals are one inode.
-        let known = !self.judged.insert((d.stat.st_dev, d.stat.st_ino, d.target.clone()));
-        if known && kind != Kind::Tty {
+        let is_master = kind == Kind::Tty && seen.target.ends_with(b"ptmx");
+        if !self.judged.insert(key) && !is_master || kind == Kind::Pipe {
             return Ok(());
         }
+        let pid = proc.pid();
+        let pidfd = pidfd_open(pid).os(|| format!("pidfd_open {pid}"))?;
+        let d = table::describe(proc, comm, &pidfd, seen.number)?;
         let judged = match kind {
             Kind::Memfd => memfd::judge(&d),
             Kind::Tty => self.add_terminal(&d),
-            _ => self.judge(&d),
+            Kind::Regular | Kind::Directory | Kind::Path | Kind::MemoryDevice | Kind::Fifo => self.judge(&d),
+            Kind::Pipe | Kind::Event(_) => Ok(()),
         };
         judged.map_err(|e| d.blame(e))
     }
@@ -72,7 +68,7 @@ impl<'a> FileSurvey<'a> {
 
     /// Judges a mapped file, unless it is still at its path, which most are.
     pub fn add_mapping(&mut self, proc: &ProcDir, comm: &str, vma: &Vma) -> Result<()> {
-        let Some(path) = vma.path() else { return Ok(()) };
+        let Some(path) = vma.path().filter(|_| self.mapped.insert((vma.dev, vma.ino))) else { return Ok(()) };
         match fstatat(AT_FDCWD, remap::path_of(&path), nix::fcntl::AtFlags::AT_SYMLINK_NOFOLLOW) {
             Ok(there) if there.st_ino == vma.ino => return Ok(()),
             Err(Errno::EACCES) => return Ok(()),

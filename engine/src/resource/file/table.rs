@@ -6,12 +6,12 @@
 use std::collections::HashMap;
 use std::os::fd::{AsFd, OwnedFd};
 
-use super::{Description, FileDump};
+use super::{Description, FileDump, lock};
 use crate::error::{OsContext, Result};
 use crate::image::message::FdinfoEntry;
 use crate::image::{ImageDir, Kind};
 use crate::kernel::kcmp::{self, KcmpSet, Place};
-use crate::kernel::{ProcDir, fdinfo};
+use crate::kernel::{Pid, ProcDir, fdinfo};
 use crate::sys::process::{pidfd_getfd, pidfd_open};
 use crate::tracee::FrozenTask;
 
@@ -24,11 +24,19 @@ pub struct Tables {
     descriptions: KcmpSet<Key>,
     /// Id and type in `files.img` of a description, by the number of the set.
     known: HashMap<u32, (u32, i32)>,
+    /// Every descriptor by its inode, with the id of its description.
+    by_inode: HashMap<u64, Vec<(Place, u32)>>,
+    by_place: HashMap<(Pid, u32), u32>,
 }
 
 impl Default for Tables {
     fn default() -> Self {
-        Tables { descriptions: KcmpSet::new(kcmp::Kind::File, 1), known: HashMap::new() }
+        Tables {
+            descriptions: KcmpSet::new(kcmp::Kind::File, 1),
+            known: HashMap::new(),
+            by_inode: HashMap::new(),
+            by_place: HashMap::new(),
+        }
     }
 }
 
@@ -36,6 +44,18 @@ impl Tables {
     /// How many descriptions were found.
     pub fn descriptions(&self) -> usize {
         self.known.len()
+    }
+
+    /// The id of the description at this place; for tasks that share a table, the first of them.
+    pub fn id_at(&self, place: Place) -> Option<u32> {
+        self.by_place.get(&(place.pid, place.fd)).copied()
+    }
+
+    /// All places where this inode is open, with the ids of the descriptions there; without one, of any inode.
+    pub fn holders(&self, inode: Option<u64>) -> impl Iterator<Item = (Place, u32)> {
+        let chosen =
+            self.by_inode.iter().filter(move |(known, _)| inode.is_none_or(|inode| **known == inode));
+        chosen.flat_map(|(_, places)| places).copied()
     }
 
     /// Dumps the table of a frozen task, with those of its files that are new.
@@ -51,7 +71,14 @@ impl Tables {
         for number in fdinfo::list(&task.proc)? {
             let description = describe(&task.proc, &task.comm, &pidfd, number)?;
             let close_on_exec = description.info.flags & libc::O_CLOEXEC as u32 != 0;
+            let (place, inode) = (Place { pid: task.pid, fd: number as u32 }, description.stat.st_ino);
+            let (info, name) = (description.info.clone(), description.name());
             let (id, kind) = self.id_of(description, files)?;
+            // A POSIX lock may be shown at a description that another table has already brought.
+            lock::refuse(&info, files.options().file_locks).map_err(|e| e.on(name))?;
+            files.add_locks((task.pid, number), (files_id, id), &info.locks)?;
+            self.by_place.insert((place.pid, place.fd), id);
+            self.by_inode.entry(inode).or_default().push((place, id));
             image.push(&FdinfoEntry {
                 id,
                 flags: if close_on_exec { libc::FD_CLOEXEC as u32 } else { 0 },
