@@ -18,6 +18,7 @@ use crate::image::message::{CoreEntry, CredsEntry, FdinfoEntry, FileLockEntry, F
 use crate::kernel::{ProcDir, attr, status};
 use crate::report::{NotKept, RestoreStats};
 use crate::resource::file::{fs, lock};
+use crate::resource::memory::aio;
 use crate::resource::memory::restore::{self as memory_restore, Blueprint, Supplies};
 use crate::resource::memory::shared::SharedRestore;
 use crate::resource::memory::vdso::{Fit, Runtime};
@@ -224,6 +225,12 @@ pub(super) fn install_table(
     batch.expect_all()
 }
 
+/// Makes the AIO contexts, while the task has nothing else open.
+pub(super) fn asynchronous_contexts(built: &mut Built, body: &Body, transport: &Transport) -> Result<()> {
+    let lend = |batch: &mut Batch, fds: &[RawFd]| transport.lend(batch, fds);
+    aio::restore(&mut built.loan, &body.mm, body.pages.as_ref(), &lend)
+}
+
 /// Takes a lock or lease.
 pub(super) fn lock(built: &mut Built, entry: &FileLockEntry) -> Result<()> {
     let mut batch = built.loan.batch();
@@ -334,7 +341,7 @@ pub(super) fn complete(
         complete_thread((task.pid, *tid), core, identity, loan)?;
         complete_outside(task, *tid, core, home, told)?;
         let (regs, others) = registers::load(core, "core")?;
-        loan.set_departure(regs, others, TaskPlan::thread(core).blk_sigset.unwrap_or(process.blk_sigset));
+        loan.set_departure(regs, others, signals::blocked(&TaskPlan::thread(core), &process));
     }
     run(loan, |batch| {
         attributes::restore_memory(batch, &body.mm);
@@ -361,7 +368,7 @@ pub(super) fn complete(
 fn complete_process(process: &TaskCoreEntry, pid: i32, loan: &mut Loan) -> Result<()> {
     run(loan, |batch| {
         signals::forget_children(batch);
-        signals::restore_actions(batch, &process.sigactions);
+        signals::restore_actions(batch, process.sigactions.iter().chain(&process.more_sigactions));
         attributes::restore_privileged(batch, process);
         attributes::restore_limits(batch, process);
     })?;

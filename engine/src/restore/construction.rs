@@ -302,7 +302,8 @@ impl Construction {
         let stand_ins = StandIns::for_dead(&self.plan.files.dead_processes())?;
         // Before any table is filled: descriptors are lent to tasks that have nothing open, and tables may be shared.
         self.with_bodies(|plan, transport, built, body| {
-            build::place_in_file_system(built, &body.fs, plan, transport)
+            build::place_in_file_system(built, &body.fs, plan, transport)?;
+            build::asynchronous_contexts(built, body, transport)
         })?;
         self.bear_threads()?;
         self.watch()?;

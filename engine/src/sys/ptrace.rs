@@ -185,16 +185,16 @@ pub fn thread_area(tid: Tid, get: u32) -> io::Result<u64> {
     Ok(base as u64)
 }
 
-/// The signal mask, first 64 signals; inside sigsuspend(2) and its like the mask that will be put back.
-pub fn get_sigmask(tid: Tid) -> io::Result<u64> {
+/// The signal mask, bit n-1 for signal n; inside sigsuspend(2) and its like the mask that will be put back.
+pub fn get_sigmask(tid: Tid) -> io::Result<u128> {
     let mut mask = [0u64; 2];
     request(PTRACE_GETSIGMASK, tid, arch::SIGMASK_LEN as u64, mask.as_mut_ptr().addr() as u64)?;
-    Ok(mask[0])
+    Ok(u128::from(mask[0]) | u128::from(mask[1]) << 64)
 }
 
 /// Replaces the signal mask.
-pub fn set_sigmask(tid: Tid, mask: u64) -> io::Result<()> {
-    let mask = [mask, 0];
+pub fn set_sigmask(tid: Tid, mask: u128) -> io::Result<()> {
+    let mask = [mask as u64, (mask >> 64) as u64];
     request(PTRACE_SETSIGMASK, tid, arch::SIGMASK_LEN as u64, mask.as_ptr().addr() as u64).map(drop)
 }
 

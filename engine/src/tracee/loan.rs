@@ -26,7 +26,7 @@ use crate::log_info;
 use crate::sys::process::{read_memory, write_memory};
 use crate::sys::ptrace::{self, Rseq, Stop};
 
-const ALL_SIGNALS: u64 = !0;
+const ALL_SIGNALS: u128 = !0;
 
 /// Bytes of a stub with what it saves, from one to the next.
 pub(super) fn slot_len() -> u64 {
@@ -55,10 +55,11 @@ pub struct Site {
 
 impl Site {
     /// Chooses a wake signal that is neither handled nor pending, 0 if there is none. Masks have bit `n-1` for signal n.
-    pub fn wake_signal(caught: u64, ignored: u64, pending: u64) -> u32 {
+    pub fn wake_signal(caught: u128, ignored: u128, pending: u128) -> u32 {
         let free = |signal: &i32| (caught | pending) & (1 << (signal - 1)) == 0;
         let by_default = WAKE_CANDIDATES.into_iter();
-        let by_choice = (1..=64).filter(|s| ignored & (1 << (s - 1)) != 0 && *s != libc::SIGCONT);
+        let by_choice =
+            (1..=arch::syscall::SIGNALS).filter(|s| ignored & (1 << (s - 1)) != 0 && *s != libc::SIGCONT);
         by_default.chain(by_choice).find(free).unwrap_or(0) as u32
     }
 }
@@ -183,7 +184,7 @@ impl Loan {
     }
 
     /// The signal mask with which it continues.
-    pub fn mask(&self) -> u64 {
+    pub fn mask(&self) -> u128 {
         self.departure.mask
     }
 
@@ -193,7 +194,7 @@ impl Loan {
     }
 
     /// Changes the registers, general and others, and the mask with which it continues.
-    pub fn set_departure(&mut self, regs: Regs, others: Vec<RegSet>, mask: u64) {
+    pub fn set_departure(&mut self, regs: Regs, others: Vec<RegSet>, mask: u128) {
         self.departure = Departure { regs, aside: others, mask, ..Departure::default_of(regs) };
     }
 
@@ -524,7 +525,7 @@ mod tests {
 
     #[test]
     fn wake_signal_is_one_without_effect() {
-        let bit = |s: i32| 1u64 << (s - 1);
+        let bit = |s: i32| 1u128 << (s - 1);
         assert_eq!(Site::wake_signal(0, 0, 0), libc::SIGURG as u32);
         assert_eq!(Site::wake_signal(bit(libc::SIGURG), 0, bit(libc::SIGWINCH)), libc::SIGCHLD as u32);
         let all = bit(libc::SIGURG) | bit(libc::SIGWINCH) | bit(libc::SIGCHLD);

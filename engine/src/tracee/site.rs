@@ -43,13 +43,8 @@ impl Site {
 }
 
 fn wake_of(status: &Status) -> u32 {
-    let low = |set: u128| set as u64;
     let signals = &status.signals;
-    Site::wake_signal(
-        low(signals.caught),
-        low(signals.ignored),
-        low(signals.pending | signals.shared_pending),
-    )
+    Site::wake_signal(signals.caught, signals.ignored, signals.pending | signals.shared_pending)
 }
 
 /// Address of unused bytes of code, and how many stubs of [`slot_len`] there is room for, up to two.

@@ -145,8 +145,9 @@ impl Tracee {
         let found =
             self.request(PTRACE_PEEKSIGINFO, (&raw const arguments).addr(), info.as_mut_ptr().addr())?;
         expect(found == 0, "PTRACE_PEEKSIGINFO finds a signal that was not sent")?;
-        let mut mask = 0_u64;
-        self.request(PTRACE_GETSIGMASK, size_of_val(&mask), (&raw mut mask).addr()).map(drop)
+        // Room for the largest set, of 128 signals.
+        let mut mask = [0_u64; 2];
+        self.request(PTRACE_GETSIGMASK, arch::SIGMASK_LEN, mask.as_mut_ptr().addr()).map(drop)
     }
 
     /// PTRACE_GET_RSEQ_CONFIGURATION has the size that we know.
