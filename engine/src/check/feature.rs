@@ -154,6 +154,11 @@ features! {
         purpose: "restores the user that a task logged in as",
         fallback: "", consequence: "restored tasks have the restorer's login user",
     }
+    /// PTRACE_GET_THREAD_AREA of x86.
+    ThreadArea = "thread_area", Extra, "2.6, x86 with CONFIG_IA32_EMULATION" {
+        purpose: "keeps descriptors of thread-local storage that 32-bit code of a thread uses",
+        fallback: "", consequence: "nothing: without it no thread can set them",
+    }
     /// The field mnt_id of fdinfo.
     MntId = "mnt_id", Extra, "3.15" {
         purpose: "tells on which mount a file was opened",

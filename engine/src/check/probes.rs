@@ -36,6 +36,7 @@ pub(super) fn run(feature: Feature) -> io::Result<()> {
         Feature::PidfdStore => probe::pidfd_getfd(),
         Feature::NsPid => has_field("/proc/self/status", "NSpid:"),
         Feature::LoginUid => child::set_loginuid(),
+        Feature::ThreadArea => Tracee::new()?.thread_area(),
         Feature::MntId => fdinfo(&File::open("/proc/self/comm")?, "mnt_id:"),
         Feature::FdInfoLock => fdinfo_lock(),
         Feature::OpenAt2 => probe::openat2(),

@@ -94,7 +94,7 @@ pub fn build(
 }
 
 pub(super) fn is_mapped(vma: &VmaEntry, fit: &Fit) -> bool {
-    vma.status & (status::VSYSCALL | status::GUARD) == 0 && !vdso::is_kernels(vma, fit)
+    vma.status & (status::VSYSCALL | status::GUARD | status::AIORING) == 0 && !vdso::is_kernels(vma, fit)
 }
 
 /// The mappings that both have alike, joined where they touch.
