@@ -105,6 +105,7 @@ const THREADS: &[State] = &[
     kept("keys of pointer authentication", "task/registers/aarch64.rs", "pointer_signed"),
     kept("floating point modes", "task/registers/x86.rs", "float_control"),
     kept("thread-local storage", "task/registers/x86.rs", "tls"),
+    kept("descriptors of set_thread_area(2)", "task/registers/x86.rs", "tls_descriptors"),
     kept("interrupted system calls", "task/registers/mod.rs", "nanosleep_restarted"),
     kept("names", "task/attributes.rs", "thread_names"),
     kept("parent-death signal", "task/attributes.rs", "pdeathsig"),

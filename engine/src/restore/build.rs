@@ -3,10 +3,12 @@
 use std::collections::HashSet;
 use std::ops::Range;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::os::unix::fs::FileExt;
 
 use nix::fcntl::OFlag;
 
-use super::construction::{Built, born};
+use super::birth;
+use super::construction::Built;
 use super::plan::{Body, Plan, TaskPlan};
 use super::transport::{Parcel, Transport};
 use crate::check::{self, Feature};
@@ -311,7 +313,7 @@ impl Identity {
 pub(super) fn threads(task: &TaskPlan, built: &mut Built) -> Result<()> {
     let tids: Vec<i32> = task.threads.iter().skip(1).map(|(tid, _)| *tid).collect();
     for tids in tids.chunks(THREADS_AT_ONCE) {
-        born(&mut built.loan, tids, THREAD_FLAGS as u64, 0)?;
+        birth::bear_threads(&mut built.loan, tids, THREAD_FLAGS as u64)?;
     }
     built.threads = tids;
     Ok(())
@@ -345,10 +347,21 @@ pub(super) fn complete(
         attributes::restore_memory(batch, &body.mm);
         process.timers.iter().for_each(|timers| timers::arm(batch, timers));
     })?;
-    if let Fit::Same(vdso) = built.fit {
-        runtime.place(loan, vdso)?;
+    match built.fit {
+        Fit::Same(vdso) => {
+            runtime.place(loan, vdso)?;
+            loan.depart()?;
+        }
+        Fit::Proxy(_) => loan.depart()?,
+        Fit::Absent => loan.depart_without(runtime.range())?,
     }
-    loan.depart()
+    for (address, section) in
+        task.threads.iter().filter_map(|(_, core)| attributes::rseq_section(core.thread_core.as_ref()?))
+    {
+        let word = section.to_ne_bytes();
+        built.loan.memory().write_all_at(&word, address).os(|| format!("write rseq_cs at {address:x}"))?;
+    }
+    Ok(())
 }
 
 /// What belongs to the process as a whole and needs our privileges.

@@ -76,7 +76,7 @@ impl Departure {
 }
 
 /// Lets a thread, whose signals are blocked, make a system call and stops it at the exit.
-fn pass_call(tid: i32) -> Result<()> {
+pub(super) fn pass_call(tid: i32) -> Result<()> {
     enter_call(tid)?;
     enter_call(tid).map(drop)
 }

@@ -160,6 +160,15 @@ impl Tracee {
         expect(usize::try_from(got) == Ok(size), "PTRACE_GET_RSEQ_CONFIGURATION has another size")
     }
 
+    /// PTRACE_GET_THREAD_AREA knows the first descriptor of a 64-bit task. Elsewhere the request is another one.
+    pub fn thread_area(&self) -> io::Result<()> {
+        const PTRACE_GET_THREAD_AREA: c_uint = 25;
+        let known = arch::FPU_REGSETS.contains(&crate::sys::ptrace::TLS_DESCRIPTORS);
+        expect(known, "this machine has no descriptors of thread-local storage")?;
+        let mut descriptor = [0_u32; 4];
+        self.request(PTRACE_GET_THREAD_AREA, 12, descriptor.as_mut_ptr().addr()).map(drop)
+    }
+
     /// PTRACE_GETREGSET knows the set `kind`, of at least `least` bytes.
     pub fn register_set(&self, kind: u32, least: usize) -> io::Result<()> {
         let mut set = [0_u8; 64];
