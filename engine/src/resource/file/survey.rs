@@ -74,8 +74,9 @@ impl<'a> FileSurvey<'a> {
             Err(Errno::EACCES) => return Ok(()),
             _ => {}
         }
-        let is_memory = path.starts_with(b"/memfd:") || path.starts_with(b"/dev/zero");
-        if is_memory || path.starts_with(b"/SYSV") {
+        // Objects of the kernel that have only the look of a file's path.
+        let without_path: [&[u8]; 4] = [b"/memfd:", b"/dev/zero", b"/SYSV", b"/[aio]"];
+        if without_path.iter().any(|prefix| path.starts_with(prefix)) {
             Ok(())
         } else {
             self.add_link(proc, comm, &vma.map_file())
