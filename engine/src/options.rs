@@ -99,6 +99,8 @@ pub struct DumpOptions {
     pub embed_files: bool,
     /// `--external`: objects that the restorer's caller provides, `KIND[KEY]` or `KIND[KEY]:NAME`.
     pub external: Vec<String>,
+    /// `--ext-unix-sk`: datagram sockets may be connected to named ones outside of the tree.
+    pub ext_unix_sk: bool,
     /// `--action-script`: programs to run at the named points, in this order.
     pub action_scripts: Vec<PathBuf>,
 }
@@ -121,6 +123,7 @@ impl Default for DumpOptions {
             file_validation: FileValidation::default(),
             embed_files: false,
             external: Vec::new(),
+            ext_unix_sk: false,
             action_scripts: Vec::new(),
         }
     }

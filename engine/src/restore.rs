@@ -10,6 +10,7 @@ mod build;
 mod construction;
 mod helper;
 mod plan;
+mod socket;
 mod transport;
 mod worker;
 

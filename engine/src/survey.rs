@@ -20,6 +20,7 @@ use crate::options::DumpOptions;
 use crate::report::{Counts, NotKept};
 use crate::resource::file::{Kind, Seen, kind};
 use crate::resource::memory::vma::Mapping;
+use crate::resource::socket::Sockets;
 use crate::resource::task::lineage::{Kin, Lineage, Unborn};
 
 const ELFCLASS32: u8 = 1;
@@ -60,9 +61,10 @@ pub fn survey(options: &DumpOptions) -> Result<Survey> {
     }
     let tree = Tree::of(options.tree, &members);
     let mut sharing = sharing::Sharing::default();
+    let mut sockets = Sockets::default();
     for (proc, stat) in &members {
         survey.counts.tasks += 1;
-        let mut task = TaskSurvey { proc, comm: comm(stat), survey: &mut survey };
+        let mut task = TaskSurvey { proc, comm: comm(stat), sockets: &mut sockets, survey: &mut survey };
         task.place(stat, options, &tree);
         if stat.state == State::Zombie {
             sharing.skip();
@@ -73,6 +75,7 @@ pub fn survey(options: &DumpOptions) -> Result<Survey> {
     }
     let relations = tree.lineage(&members).into_iter().chain(sharing.strays(&members, &tree.lineage));
     survey.blockers.extend(relations.map(|(stat, error)| error.task(stat.pid, &comm(stat))));
+    survey.blockers.extend(sockets.blockers(options)?);
     Ok(survey)
 }
 
@@ -139,6 +142,7 @@ impl Tree {
 struct TaskSurvey<'a> {
     proc: &'a ProcDir,
     comm: String,
+    sockets: &'a mut Sockets,
     survey: &'a mut Survey,
 }
 
@@ -266,7 +270,13 @@ impl TaskSurvey<'_> {
             let Some(info) = closed_is_none(fdinfo::read(self.proc, number))? else { continue };
             self.survey.counts.files += 1;
             let seen = Seen { number, flags: info.flags, stat: &stat, target: &target };
-            if let Err(error) = Kind::of(&seen) {
+            let met = match Kind::of(&seen) {
+                Ok(Kind::Socket) => {
+                    closed_is_none(self.sockets.add(self.proc, &self.comm, &seen, &info)).map(drop)
+                }
+                judged => judged.map(drop),
+            };
+            if let Err(error) = met {
                 self.block(error);
             }
             if let Err(error) = kind::refuse_locks(&info) {

@@ -13,6 +13,7 @@ use nix::sys::signal::{self, Signal};
 use super::build::{self, Finish, Identity, Workshop};
 use super::helper::Helper;
 use super::plan::{Body, Plan, TaskPlan};
+use super::socket::Makers;
 use super::transport::Transport;
 use super::worker::Worker;
 use crate::error::{Error, OsContext, Result};
@@ -302,6 +303,7 @@ impl Construction {
     pub(super) fn open_files(&mut self) -> Result<()> {
         self.log_in()?;
         let stand_ins = StandIns::for_dead(&self.plan.files.dead_processes())?;
+        self.open_sockets()?;
         // Before any table is filled: descriptors are lent to tasks that have nothing open, and tables may be shared.
         self.with_bodies(|plan, transport, built, body| {
             build::place_in_file_system(built, &body.fs, plan, transport)
@@ -313,6 +315,12 @@ impl Construction {
         })?;
         drop(stand_ins);
         Ok(())
+    }
+
+    /// Makes all sockets, while every task has our root directory and nothing open.
+    fn open_sockets(&mut self) -> Result<()> {
+        let Construction { plan: Plan { tasks, tables, files, .. }, built, transport, .. } = self;
+        files.open_sockets(&mut Makers { tasks, tables, built, transport })
     }
 
     /// Gives tasks their audit login uid, before they have anything open or lose a privilege.

@@ -21,6 +21,8 @@ use crate::image::{self, ImageDir};
 use crate::kernel::fdinfo::FdInfo;
 use crate::kernel::{Pid, ProcDir, fdinfo};
 use crate::options::DumpOptions;
+use crate::report::NotKept;
+use crate::resource::socket::{InFlight, SocketDump};
 
 /// Page images of memory files are numbered from here, out of reach of those that the address spaces have.
 const FIRST_PAGES_ID: u32 = 1 << 24;
@@ -55,6 +57,7 @@ struct Kinds<'a> {
     fifos: FifoDump,
     ttys: TtyDump<'a>,
     memfds: MemfdDump,
+    sockets: SocketDump,
 }
 
 /// What a finished dump of files leaves to be told.
@@ -89,6 +92,7 @@ impl<'a> FileDump<'a> {
                 fifos: FifoDump::new(images),
                 ttys: TtyDump::new(terminals, &options.external),
                 memfds: MemfdDump::new(images),
+                sockets: SocketDump::default(),
             },
         }
     }
@@ -124,6 +128,7 @@ impl<'a> FileDump<'a> {
                 self.add_memfd(id, d)?;
                 Ok(FdType::Memfd)
             }
+            Kind::Socket => self.kinds.sockets.add(id, d),
         }
     }
 
@@ -263,24 +268,47 @@ impl<'a> FileDump<'a> {
 
     /// What is known only when all descriptions were added: terminals that nobody in the tree provides.
     pub fn blockers(&self) -> Vec<Error> {
-        self.kinds.ttys.blockers(self.options.shell_job)
+        let mut blockers = self.kinds.ttys.blockers(self.options.shell_job);
+        blockers.extend(self.kinds.sockets.blockers(self.options));
+        blockers
+    }
+
+    /// The next descriptors that are in flight through a socket: they are files of the tree, too.
+    pub fn next_in_flight(&mut self) -> Option<InFlight> {
+        self.kinds.sockets.next_in_flight()
+    }
+
+    /// Says which files those of [`next_in_flight`](FileDump::next_in_flight) are.
+    pub fn landed(&mut self, flight: InFlight, ids: Vec<u32>) {
+        self.kinds.sockets.landed(flight, ids);
+    }
+
+    /// What sockets will have lost, if `tree` are the processes that will be there.
+    pub fn not_kept(&self, tree: &[Pid]) -> Vec<NotKept> {
+        self.kinds.sockets.not_kept(tree)
     }
 
     /// Writes the images. Terminals are read last, as close to the end of the dump as can be.
     ///
     /// # Errors
     /// The first of [`blockers`](FileDump::blockers), too.
-    pub fn finish(self) -> Result<DumpedFiles> {
+    pub fn finish(mut self) -> Result<DumpedFiles> {
         if let Some(blocker) = self.blockers().into_iter().next() {
             return Err(blocker);
         }
+        let last_id = &mut self.last_id;
+        let sockets = std::mem::take(&mut self.kinds.sockets).finish(self.images, || {
+            *last_id += 1;
+            *last_id
+        })?;
+        self.entries.extend(sockets);
         let mut files = self.images.writer(image::Kind::Files);
         self.entries.iter().try_for_each(|entry| files.push(entry))?;
         files.finish()?;
         let mut remaps = self.images.writer(image::Kind::RemapFpath);
         self.remaps.iter().try_for_each(|remap| remaps.push(remap))?;
         remaps.finish()?;
-        let Kinds { pipes, fifos, ttys, memfds } = self.kinds;
+        let Kinds { pipes, fifos, ttys, memfds, .. } = self.kinds;
         let mut one_ended = pipes.finish()?;
         one_ended.extend(fifos.finish()?);
         let pages = memfds.finish()?;

@@ -28,6 +28,8 @@ pub enum Kind {
     Tty,
     /// A memfd_create(2) file.
     Memfd,
+    /// A socket; [`socket`](crate::resource::socket) knows which of them are kept.
+    Socket,
 }
 
 /// What can be seen of a descriptor without opening anything: the survey has it from `/proc/PID/fd/N`.
@@ -83,9 +85,7 @@ impl Kind {
             libc::S_IFIFO if seen.target.starts_with(b"/") => Ok(Kind::Fifo),
             libc::S_IFCHR => of_char_device(seen),
             libc::S_IFBLK => Err(of_block_device(seen)),
-            libc::S_IFSOCK => {
-                Err(seen.refuse("is a socket, and sockets are not supported yet", "close it before the dump"))
-            }
+            libc::S_IFSOCK => Ok(Kind::Socket),
             _ => Err(of_anonymous(seen)),
         }
     }

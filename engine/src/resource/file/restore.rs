@@ -23,6 +23,7 @@ use crate::image::message::{
 use crate::image::{ImageDir, Kind};
 use crate::kernel::Pid;
 use crate::options::{FileValidation, RestoreOptions};
+use crate::resource::socket::{SocketRestore, Tasks};
 use crate::sys::process::{pidfd_getfd, pidfd_open};
 
 /// CRIU before 1.6 marked ghosts by this bit of `remap_id`.
@@ -69,6 +70,7 @@ pub struct FileRestore {
     pipes: Option<(PipeRestore, FifoRestore)>,
     ttys: TtyRestore,
     memfds: MemfdRestore,
+    sockets: SocketRestore,
 }
 
 impl FileRestore {
@@ -88,6 +90,7 @@ impl FileRestore {
             options: options.clone(),
             images: images.clone(),
             written: written_embedded(entries.values()),
+            sockets: SocketRestore::load(images, entries.values())?,
             entries,
             stand_ins: HashMap::new(),
             ghost_paths: HashMap::new(),
@@ -291,6 +294,17 @@ impl FileRestore {
         self.ttys.claims(leaders)
     }
 
+    /// Makes every socket, with what waits in it; before anything else is opened.
+    pub fn open_sockets(&mut self, tasks: &mut dyn Tasks) -> Result<()> {
+        let mut sockets = std::mem::take(&mut self.sockets);
+        sockets.make(tasks)?;
+        self.opened.extend(sockets.opened());
+        sockets.fill(|id| self.open(id))?;
+        sockets.finish()?;
+        self.sockets = sockets;
+        Ok(())
+    }
+
     /// Seals memory files, when all mappings exist.
     pub fn seal(&self) -> Result<()> {
         self.memfds.seal()
@@ -352,6 +366,7 @@ impl FileRestore {
         let path_of_fifo = || self.entries.get(&entry.fifo.as_ref()?.regf_id?)?.reg.as_ref();
         let flags = entry.reg.as_ref().map(|e| e.flags);
         let flags = flags.or(entry.pipe.as_ref().map(|e| e.flags)).or(entry.tty.as_ref().map(|e| e.flags));
+        let flags = flags.or(entry.usk.as_ref().map(|e| e.flags));
         let flags =
             flags.or(entry.memfd.as_ref().map(|e| e.flags)).or_else(|| path_of_fifo().map(|e| e.flags))?;
         let on = flags as i32 & libc::O_ASYNC != 0 && flags as i32 & libc::O_PATH == 0;
@@ -365,12 +380,14 @@ impl FileRestore {
         reg.or(entry.pipe.as_ref().map(|e| &e.fown))
             .or(entry.tty.as_ref().map(|e| &e.fown))
             .or(entry.memfd.as_ref().map(|e| &e.fown))
+            .or(entry.usk.as_ref().map(|e| &e.fown))
             .or_else(fifo)
     }
 
     /// The restore has succeeded: what was made stays, and links of the dump go.
     pub fn commit(mut self) {
         self.made.commit();
+        self.sockets.commit();
     }
 
     fn regular(&self, id: u32) -> Result<&RegFileEntry> {
@@ -397,6 +414,9 @@ impl FileRestore {
         for inherit in &self.options.inherit_fds {
             let is_tty =
                 inherit.key.starts_with("tty[") && self.ttys.inherit(&inherit.key, duplicate(inherit.fd)?);
+            if inherit.key.starts_with("socket:[") {
+                self.sockets.inherit(&inherit.key, duplicate(inherit.fd)?);
+            }
             if let (false, Some((pipes, _))) = (is_tty || !inherit.key.starts_with("pipe:["), &mut self.pipes)
             {
                 pipes.inherit(&inherit.key, duplicate(inherit.fd)?);

@@ -4,14 +4,14 @@
 //! description; only those that agree in device, inode, flags and position are compared.
 
 use std::collections::HashMap;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use super::{Description, FileDump};
 use crate::error::{OsContext, Result};
 use crate::image::message::FdinfoEntry;
 use crate::image::{ImageDir, Kind};
 use crate::kernel::kcmp::{self, KcmpSet, Place};
-use crate::kernel::{Pid, fdinfo};
+use crate::kernel::{Pid, ProcDir, fdinfo};
 use crate::sys::process::{pidfd_getfd, pidfd_open};
 use crate::tracee::FrozenTask;
 
@@ -24,11 +24,13 @@ pub struct Tables {
     descriptions: KcmpSet<Key>,
     /// Id and type in `files.img` of a description, by the number of the set.
     known: HashMap<u32, (u32, i32)>,
+    /// Descriptors that were in flight: the places of descriptions that are open nowhere else.
+    own: Vec<OwnedFd>,
 }
 
 impl Default for Tables {
     fn default() -> Self {
-        Tables { descriptions: KcmpSet::new(kcmp::Kind::File, 1), known: HashMap::new() }
+        Tables { descriptions: KcmpSet::new(kcmp::Kind::File, 1), known: HashMap::new(), own: Vec::new() }
     }
 }
 
@@ -61,6 +63,23 @@ impl Tables {
             })?;
         }
         image.finish()
+    }
+
+    /// The id of a description that we have from a message in flight.
+    pub fn add_own(&mut self, fd: OwnedFd, files: &mut FileDump<'_>) -> Result<u32> {
+        let (proc, number) = (ProcDir::current()?, fd.as_raw_fd());
+        let description = Description {
+            pid: proc.pid(),
+            comm: "crio",
+            proc: &proc,
+            number,
+            stat: nix::sys::stat::fstat(&fd).os(|| format!("fstat fd {number}"))?,
+            target: fdinfo::target(&proc, number)?,
+            info: fdinfo::read(&proc, number)?,
+            fd: fd.try_clone().os(|| "duplicate a descriptor in flight")?,
+        };
+        self.own.push(fd);
+        self.id_of(description, files).map(|(id, _)| id)
     }
 
     fn id_of(&mut self, description: Description<'_>, files: &mut FileDump<'_>) -> Result<(u32, i32)> {
