@@ -174,6 +174,7 @@ impl<'a> Collector<'a> {
         self.collect_in_flight()?;
         let tree: Vec<Pid> = frozen.tasks().iter().map(|task| task.pid).collect();
         self.not_kept.extend(self.files.not_kept(&tree));
+        self.files.resolve(&self.tables)?;
         let files = self.files.finish()?;
         let counts = Counts {
             tasks: frozen.tasks().len(),

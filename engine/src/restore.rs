@@ -8,6 +8,7 @@
 
 mod build;
 mod construction;
+mod epoll;
 mod helper;
 mod plan;
 mod socket;

@@ -18,6 +18,7 @@ use crate::kernel::stat::{Stat, State};
 use crate::kernel::{Pid, ProcDir, children, fdinfo, ns, smaps, stat, status, tasks};
 use crate::options::DumpOptions;
 use crate::report::{Counts, NotKept};
+use crate::resource::file::event::{EventKind, pidfd};
 use crate::resource::file::{Kind, Seen, kind};
 use crate::resource::memory::vma::Mapping;
 use crate::resource::socket::Sockets;
@@ -64,7 +65,9 @@ pub fn survey(options: &DumpOptions) -> Result<Survey> {
     let mut sockets = Sockets::default();
     for (proc, stat) in &members {
         survey.counts.tasks += 1;
-        let mut task = TaskSurvey { proc, comm: comm(stat), sockets: &mut sockets, survey: &mut survey };
+        let survey = &mut survey;
+        let mut task =
+            TaskSurvey { proc, comm: comm(stat), root: options.tree, sockets: &mut sockets, survey };
         task.place(stat, options, &tree);
         if stat.state == State::Zombie {
             sharing.skip();
@@ -143,6 +146,7 @@ struct TaskSurvey<'a> {
     proc: &'a ProcDir,
     comm: String,
     sockets: &'a mut Sockets,
+    root: Pid,
     survey: &'a mut Survey,
 }
 
@@ -270,14 +274,20 @@ impl TaskSurvey<'_> {
             let Some(info) = closed_is_none(fdinfo::read(self.proc, number))? else { continue };
             self.survey.counts.files += 1;
             let seen = Seen { number, flags: info.flags, stat: &stat, target: &target };
-            let met = match Kind::of(&seen) {
+            match Kind::of(&seen) {
+                Err(error) => self.block(error),
                 Ok(Kind::Socket) => {
-                    closed_is_none(self.sockets.add(self.proc, &self.comm, &seen, &info)).map(drop)
+                    let met = self.sockets.add(self.proc, &self.comm, &seen, &info);
+                    if let Err(error) = closed_is_none(met) {
+                        self.block(error);
+                    }
                 }
-                judged => judged.map(drop),
-            };
-            if let Err(error) = met {
-                self.block(error);
+                Ok(Kind::Event(EventKind::Pidfd)) => {
+                    if let Err(error) = pidfd::refuse_outsider(&info, self.root) {
+                        self.block(error.on(seen.name()));
+                    }
+                }
+                Ok(_) => {}
             }
             if let Err(error) = kind::refuse_locks(&info) {
                 self.block(error.on(seen.name()));

@@ -30,13 +30,13 @@ enum Verb {
     /// Install what the other commands need, or print the one line that does
     Setup(setup::Options),
     /// Build `crio` for release
-    Build,
+    Build(build::Options),
     /// Formatting, lints, dependencies and the rules of the tree
     Check(check::Options),
     /// Everything that a change must pass: check, the tests of all crates, build, the C tests
     Test,
     /// Run C tests through dump and restore
-    Zdtm(zdtm::Options),
+    Zdtm(Box<zdtm::Options>),
     /// Let Debian sid's criu restore what we dump, and us what it dumps
     Interop(interop::Options),
     /// Compare the time and memory of our `crio` with CRIU's
@@ -46,10 +46,10 @@ enum Verb {
 fn main() -> ExitCode {
     let result = match Arguments::parse().verb {
         Verb::Setup(options) => setup::run(&options),
-        Verb::Build => build::run(),
+        Verb::Build(options) => build::run(&options),
         Verb::Check(options) => check::run(&options),
         Verb::Test => test::run(),
-        Verb::Zdtm(options) => zdtm::run(options),
+        Verb::Zdtm(options) => zdtm::run(*options),
         Verb::Interop(options) => interop::run(&options),
         Verb::Bench(options) => bench::run(&options),
     };

@@ -1,8 +1,7 @@
 //! The peer: Debian sid's criu, unpacked into a folder of its own with the libraries that it was built for.
 //!
-//! apt resolves and downloads it in a private root: own sources, own lists, and a package database that holds nothing,
-//! so that every library comes with it, down to the C library. The machine's packages are neither read nor changed.
-//! Only the mirror is the machine's: whatever its own sources name (sources.list(5)).
+//! apt resolves and downloads it in a root of its own (crate `vm`), whose package database holds nothing, so that
+//! every library comes with it, down to the C library.
 //!
 //! It starts through its own dynamic loader (ld.so(8), `--library-path`), as the machine's C library may be older.
 
@@ -12,14 +11,13 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
+use vm::apt::{self, Apt};
+
 use crate::setup::{self, Need};
 use crate::workspace;
 
 /// The suite whose criu is the measure.
 const SUITE: &str = "sid";
-
-/// Where Debian keeps the keys that sign its suites.
-const KEYS: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
 /// An unpacked criu.
 pub(crate) struct Peer {
@@ -81,14 +79,12 @@ impl Peer {
             }
             _ => {}
         }
-        let apt = PrivateApt::new(&self.folder.join("apt"))?;
-        apt.run(&["update"])?;
-        apt.run(&["install", "--download-only", "--no-install-recommends", "criu"])?;
-        for package in apt.packages()? {
-            workspace::run(Command::new("dpkg-deb").arg("-x").arg(package).arg(self.folder.join("root")))?;
-        }
+        let apt = Apt::new(&self.folder.join("apt"), SUITE, None)?;
+        apt.update()?;
+        apt.download_with_dependencies(&["criu"])?;
+        apt::unpack(&apt.packages()?, &self.folder.join("root"))?;
         self.write_wrapper()?;
-        Ok(fs::remove_dir_all(&apt.folder)?)
+        Ok(fs::remove_dir_all(apt.folder())?)
     }
 
     /// Written last: a peer without it was not completed.
@@ -99,85 +95,6 @@ impl Peer {
         fs::set_permissions(&partial, std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
         Ok(fs::rename(&partial, self.wrapper())?)
     }
-}
-
-/// An apt root in a folder: `Dir::*` as in apt.conf(5).
-struct PrivateApt {
-    folder: PathBuf,
-}
-
-impl PrivateApt {
-    fn new(folder: &Path) -> Result<Self> {
-        for name in ["lists/partial", "cache/archives/partial"] {
-            fs::create_dir_all(folder.join(name)).with_context(|| folder.display().to_string())?;
-        }
-        let keys = if Path::new(KEYS).exists() { format!("Signed-By: {KEYS}\n") } else { String::new() };
-        let mirror = mirror(Path::new("/etc/apt"))?;
-        let sources = format!("Types: deb\nURIs: {mirror}\nSuites: {SUITE}\nComponents: main\n{keys}");
-        fs::write(folder.join("debian.sources"), sources)?;
-        fs::write(folder.join("status"), "")?;
-        Ok(PrivateApt { folder: folder.to_owned() })
-    }
-
-    fn run(&self, arguments: &[&str]) -> Result<()> {
-        let mut apt = Command::new("apt-get");
-        apt.args(["-q", "-y"]);
-        for (option, name) in [
-            ("Dir::Etc::sourcelist", "debian.sources"),
-            ("Dir::Etc::sourceparts", "no-more-sources"),
-            ("Dir::State", "."),
-            ("Dir::State::lists", "lists"),
-            ("Dir::State::status", "status"),
-            ("Dir::Cache", "cache"),
-        ] {
-            apt.arg("-o").arg(format!("{option}={}", self.folder.join(name).display()));
-        }
-        // Suites age, descriptions and translations serve nobody here, and the folder may be closed to apt's own user.
-        for option in
-            ["Acquire::Check-Valid-Until=false", "Acquire::Languages=none", "APT::Sandbox::User=root"]
-        {
-            apt.args(["-o", option]);
-        }
-        let output = apt.args(arguments).stdin(Stdio::null()).output().context("cannot start apt-get")?;
-        if !output.status.success() {
-            bail!("{}\n{}", workspace::show(&apt), String::from_utf8_lossy(&output.stderr));
-        }
-        Ok(())
-    }
-
-    fn packages(&self) -> Result<Vec<PathBuf>> {
-        let archives = self.folder.join("cache/archives");
-        let entries = fs::read_dir(&archives).with_context(|| archives.display().to_string())?;
-        let mut packages: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
-        packages.retain(|path| path.extension().is_some_and(|extension| extension == "deb"));
-        Ok(packages)
-    }
-}
-
-/// The Debian mirror that the machine's own sources name.
-fn mirror(etc: &Path) -> Result<String> {
-    let parts =
-        fs::read_dir(etc.join("sources.list.d")).into_iter().flatten().flatten().map(|entry| entry.path());
-    for file in std::iter::once(etc.join("sources.list")).chain(parts) {
-        let text = fs::read_to_string(&file).unwrap_or_default();
-        if let Some(found) = text.lines().filter_map(debian_uri).next() {
-            return Ok(found);
-        }
-    }
-    bail!(
-        "{} names no Debian mirror, so this machine cannot fetch the peer; give --against PATH",
-        etc.display()
-    )
-}
-
-/// The URI of a one-line (`deb [options] URI suite components`) or deb822 (`URIs: URI`) source that ends in `/debian`;
-/// others are security suites, other distributions or third parties.
-fn debian_uri(line: &str) -> Option<String> {
-    let line = line.trim();
-    let words = line.strip_prefix("URIs:").or_else(|| line.strip_prefix("deb "))?;
-    let uri = words.split_whitespace().find(|word| word.contains("://"))?;
-    let uri = uri.trim_end_matches('/');
-    uri.ends_with("/debian").then(|| uri.to_owned())
 }
 
 /// The first file below `folder` whose name `wanted` accepts.
@@ -194,32 +111,4 @@ fn find(folder: &Path, wanted: &dyn Fn(&str) -> bool) -> Option<PathBuf> {
         }
     }
     None
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn both_source_formats_name_the_mirror() {
-        assert_eq!(
-            debian_uri("URIs: http://mirror.test/debian"),
-            Some("http://mirror.test/debian".to_owned())
-        );
-        let line = "deb [arch=amd64 signed-by=/k.gpg] https://mirror.test/debian/ sid main";
-        assert_eq!(debian_uri(line), Some("https://mirror.test/debian".to_owned()));
-    }
-
-    #[test]
-    fn other_sources_do_not() {
-        for line in [
-            "# deb http://mirror.test/debian sid main",
-            "deb-src http://mirror.test/debian sid main",
-            "URIs: http://mirror.test/debian-security",
-            "deb http://mirror.test/ubuntu noble main",
-            "Suites: sid",
-        ] {
-            assert_eq!(debian_uri(line), None, "{line}");
-        }
-    }
 }

@@ -3,11 +3,12 @@
 //! Each [`Need`] knows how to see that it is there, so that a machine that has everything pays a few `stat` calls and
 //! no package manager is started. The verbs call [`ensure`] with the needs of their own.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
 use anyhow::{Result, bail};
 use clap::Args;
+use vm::matrix::Machine;
 
 use crate::peer::Peer;
 use crate::workspace::{self, which};
@@ -20,7 +21,7 @@ pub(crate) struct Options {
 }
 
 /// A thing outside the workspace without which some verb cannot do its work.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Need {
     /// A C compiler: the C tests and the programs of the benchmark.
     Compiler,
@@ -42,23 +43,47 @@ pub(crate) enum Need {
     Rustfmt,
     /// clippy, of the toolchain in use.
     Clippy,
+    /// A Rust compiler with the sources of its standard library: builds for machines without a ready-made one.
+    RustSources,
+    /// A program that is known by its name.
+    Program {
+        /// Found in the path.
+        program: String,
+        /// That has it.
+        package: String,
+    },
+    /// A file that is known by its path.
+    File {
+        /// Absolute.
+        path: PathBuf,
+        /// That has it.
+        package: String,
+    },
 }
 
 impl Need {
-    const ALL: [Need; 10] = [
-        Need::Compiler,
-        Need::CLibrary,
-        Need::Bash,
-        Need::Python,
-        Need::Tar,
-        Need::Git,
-        Need::Dpkg,
-        Need::Crit,
-        Need::Rustfmt,
-        Need::Clippy,
-    ];
+    /// What all verbs need, for all machines.
+    fn all() -> Result<Vec<Need>> {
+        let mut needs = vec![
+            Need::Compiler,
+            Need::CLibrary,
+            Need::Bash,
+            Need::Python,
+            Need::Tar,
+            Need::Git,
+            Need::Dpkg,
+            Need::Crit,
+            Need::Rustfmt,
+            Need::Clippy,
+            Need::RustSources,
+        ];
+        for machine in workspace::matrix()?.machines() {
+            needs.extend(cross_compiler(machine));
+        }
+        Ok(needs)
+    }
 
-    fn is_there(self) -> bool {
+    fn is_there(&self) -> bool {
         match self {
             Need::Compiler => which("cc").is_some(),
             Need::CLibrary => Path::new("/usr/include/stdio.h").exists(),
@@ -70,33 +95,74 @@ impl Need {
             Need::Crit => which("crit").is_some(),
             Need::Rustfmt => cargo_has("fmt"),
             Need::Clippy => cargo_has("clippy"),
+            Need::RustSources => crate::build::has_rust_sources(),
+            Need::Program { program, .. } => which(program).is_some(),
+            Need::File { path, .. } => path.exists(),
         }
     }
 
-    fn source(self) -> Source {
+    fn sources(&self) -> Vec<Source> {
+        let package = |name: &str| vec![Source::Package(name.to_owned())];
+        let component = |name| vec![Source::Component(name)];
         match self {
-            Need::Compiler => Source::Package("gcc"),
-            Need::CLibrary => Source::Package("libc6-dev"),
-            Need::Bash => Source::Package("bash"),
-            Need::Python => Source::Package("python3"),
-            Need::Tar => Source::Package("tar"),
-            Need::Git => Source::Package("git"),
-            Need::Dpkg => Source::Package("dpkg"),
-            Need::Crit => Source::Package("criu"),
-            Need::Rustfmt => Source::Component("rustfmt"),
-            Need::Clippy => Source::Component("clippy"),
+            Need::Compiler => package("gcc"),
+            Need::CLibrary => package("libc6-dev"),
+            Need::Bash => package("bash"),
+            Need::Python => package("python3"),
+            Need::Tar => package("tar"),
+            Need::Git => package("git"),
+            Need::Dpkg => package("dpkg"),
+            Need::Crit => package("criu"),
+            Need::Rustfmt => component("rustfmt"),
+            Need::Clippy => component("clippy"),
+            Need::RustSources => rust_sources(),
+            Need::Program { package: name, .. } | Need::File { package: name, .. } => package(name),
         }
     }
 }
 
 /// Where a need is met from: a package of a Debian-like distribution, or a component of the Rust toolchain.
 enum Source {
-    Package(&'static str),
+    Package(String),
     Component(&'static str),
 }
 
+/// The distribution's compiler comes with sources of its own; the names differ between releases. Where there is no
+/// such package, the toolchain in use may bring them.
+fn rust_sources() -> Vec<Source> {
+    let package = |name: &str| Source::Package(name.to_owned());
+    let known = |name: &str| {
+        let mut apt = Command::new("apt-cache");
+        apt.args(["show", name]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        apt.status().is_ok_and(|status| status.success())
+    };
+    if known("rust-web-src") {
+        ["rustc-web", "cargo-web", "rust-web-src"].map(package).into()
+    } else if which("rustup").is_some() {
+        vec![Source::Component("rust-src")]
+    } else {
+        ["rustc", "cargo", "rust-src"].map(package).into()
+    }
+}
+
+/// The C compiler and library that link programs for `machine`.
+pub(crate) fn cross_compiler(machine: &Machine) -> Vec<Need> {
+    if machine.is_native() {
+        return vec![Need::Compiler, Need::CLibrary];
+    }
+    let compiler = Need::Program {
+        program: format!("{}-gcc", machine.gnu),
+        package: format!("gcc-{}", machine.gnu.replace('_', "-")),
+    };
+    let library = Need::File {
+        path: Path::new("/usr").join(&machine.gnu).join("lib/libc.a"),
+        package: format!("libc6-dev-{}-cross", machine.debian),
+    };
+    vec![compiler, library]
+}
+
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
-    ensure(&Need::ALL)?;
+    ensure(&Need::all()?)?;
     println!("setup: everything is there");
     if options.peer {
         println!("{}", Peer::fetch()?.wrapper().display());
@@ -123,7 +189,7 @@ pub(crate) fn ensure(needs: &[Need]) -> Result<()> {
 
 /// What has to be installed, by source.
 struct Install {
-    packages: Vec<&'static str>,
+    packages: Vec<String>,
     components: Vec<&'static str>,
 }
 
@@ -131,9 +197,12 @@ impl Install {
     fn of(needs: &[Need]) -> Self {
         let mut install = Install { packages: Vec::new(), components: Vec::new() };
         for need in needs.iter().filter(|need| !need.is_there()) {
-            match need.source() {
-                Source::Package(name) => install.packages.push(name),
-                Source::Component(name) => install.components.push(name),
+            for source in need.sources() {
+                match source {
+                    Source::Package(name) if install.packages.contains(&name) => {}
+                    Source::Package(name) => install.packages.push(name),
+                    Source::Component(name) => install.components.push(name),
+                }
             }
         }
         install
@@ -175,8 +244,9 @@ impl Install {
     }
 }
 
-fn apt_install(packages: &[&str]) -> bool {
-    quiet("apt-get", &[&["install", "-y", "-q", "--no-install-recommends"], packages].concat())
+fn apt_install(packages: &[String]) -> bool {
+    let packages: Vec<&str> = packages.iter().map(String::as_str).collect();
+    quiet("apt-get", &[&["install", "-y", "-q", "--no-install-recommends"], packages.as_slice()].concat())
 }
 
 /// Runs a package manager without questions, with its output on standard error; whether it succeeded.
@@ -202,7 +272,8 @@ mod tests {
 
     #[test]
     fn the_line_names_every_missing_thing_once() {
-        let install = Install { packages: vec!["gcc", "python3"], components: vec!["clippy"] };
+        let install =
+            Install { packages: vec!["gcc".to_owned(), "python3".to_owned()], components: vec!["clippy"] };
         assert_eq!(install.line(), "sudo apt-get install -y gcc python3 && rustup component add clippy");
     }
 

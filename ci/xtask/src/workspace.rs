@@ -4,11 +4,19 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
+use vm::matrix::Matrix;
 
 /// The top folder of the workspace: two above this crate's manifest.
 pub(crate) fn root() -> &'static Path {
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
     manifest.ancestors().nth(2).unwrap_or(manifest)
+}
+
+/// `ci/matrix.yaml`.
+pub(crate) fn matrix() -> Result<Matrix> {
+    let file = root().join("ci/matrix.yaml");
+    let text = std::fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
+    Matrix::parse(&text).with_context(|| file.display().to_string())
 }
 
 /// Cargo's target folder: this very program lies in `<target>/<profile>/xtask`, wherever that was configured to be.

@@ -480,7 +480,7 @@ mod tests {
     #[test]
     fn dump_reads_its_options() {
         let got = dump("-t 17 -D img -W work -o d.log -v4 -j -s -R --ghost-limit 2M --no-ghost-fiemap \
-            --file-validation filesize --timeout 3 --external tty[8800:1] -x=17,18 --action-script a --action-script b --dry-run")
+            --file-validation filesize --timeout 3 --external tty[8800:1] --ext-unix-sk=17,18 --action-script a --action-script b --dry-run")
         .unwrap();
         let expected = DumpOptions {
             tree: 17,

@@ -10,7 +10,7 @@
 //! | [`stat`] [`status`] | `stat`, `status`: identity, state, signals, credentials |
 //! | [`smaps`] | `maps`, `smaps`: the memory layout |
 //! | [`pagemap`] | `pagemap`: which pages hold content |
-//! | [`fdinfo`] | `fd/`, `fdinfo/` |
+//! | [`fdinfo`] [`event`] | `fd/`, `fdinfo/` |
 //! | [`tasks`] [`children`] | `task/`, `task/TID/children` |
 //! | [`timers`] [`limits`] [`auxv`] [`cgroup`] [`mountinfo`] [`ns`] | the files of these names |
 //! | [`attr`] | files that hold one value |
@@ -28,6 +28,7 @@ pub mod auxv;
 pub mod cgroup;
 pub mod children;
 pub mod elf;
+pub mod event;
 pub mod fdinfo;
 pub mod kcmp;
 pub mod limits;

@@ -236,7 +236,16 @@ const FILES: &[State] = &[
     kept("unread input", "file/tty/queue.rs", "pty_unread_input"),
     kept("controlling terminal and foreground group", "file/tty/restore.rs", "tty_session"),
     kept("signals of files (O_ASYNC, F_SETOWN, F_SETSIG)", "file/owner.rs", "fown_pipe_signal"),
-    refused("epoll, eventfd, timerfd, signalfd, inotify, pidfd", "E-FILE-UNSUPPORTED"),
+    kept("eventfds, also semaphores", "file/event/eventfd.rs", "eventfd_semaphore"),
+    kept("signalfds", "file/event/signalfd.rs", "signalfd_pending"),
+    kept("timerfds and what they count", "file/event/timerfd.rs", "timerfd_ticks"),
+    kept("epoll instances and what they watch", "file/event/epoll.rs", "epoll_targets"),
+    kept("epoll targets whose number is closed or taken", "file/event/epoll.rs", "epoll_closed_number"),
+    kept("pidfds of tasks of the tree", "file/event/pidfd.rs", "pidfd_live"),
+    kept("pidfds of dead processes", "file/event/pidfd.rs", "pidfd_dead"),
+    refused("pidfds of other processes", "E-PIDFD-OUTSIDE"),
+    refused("epoll over files that only others have open", "E-EPOLL-TARGET"),
+    refused("inotify, fanotify, namespaces", "E-FILE-UNSUPPORTED"),
     refused("io_uring, userfaultfd, perf, BPF, KVM, landlock rulesets", "E-FILE-UNSUPPORTED"),
     refused("other devices", "E-FILE-UNSUPPORTED"),
     refused("locks and leases", "E-FILE-LOCKED"),
@@ -245,6 +254,11 @@ const FILES: &[State] = &[
     not_kept("read-ahead and write hints", "reads may be slower at first"),
     not_kept("extended attributes of deleted files", "the file is without them"),
     not_kept("the end of a pipe that is outside of the tree", "that end is closed"),
+    not_kept("edges that epoll has reported (EPOLLET)", "what is ready is reported once more"),
+    not_kept(
+        "a cancelled timerfd that was not read (TFD_TIMER_CANCEL_ON_SET, cannot be seen)",
+        "the read gives a number instead of ECANCELED",
+    ),
 ];
 
 const SURROUNDINGS: &[State] = &[

@@ -11,6 +11,7 @@ use nix::fcntl::OFlag;
 use nix::sys::signal::{self, Signal};
 
 use super::build::{self, Finish, Identity, Workshop};
+use super::epoll;
 use super::helper::Helper;
 use super::plan::{Body, Plan, TaskPlan};
 use super::socket::Makers;
@@ -308,6 +309,8 @@ impl Construction {
         self.with_bodies(|plan, transport, built, body| {
             build::place_in_file_system(built, &body.fs, plan, transport)
         })?;
+        self.bear_threads()?;
+        self.watch()?;
         let (mut done, mut asynchronous) = (HashSet::new(), HashSet::new());
         self.with_bodies(|plan, transport, built, body| match done.insert(body.ids.files_id) {
             true => build::install_table(built, body.ids.files_id, plan, transport, &mut asynchronous),
@@ -321,6 +324,36 @@ impl Construction {
     fn open_sockets(&mut self) -> Result<()> {
         let Construction { plan: Plan { tasks, tables, files, .. }, built, transport, .. } = self;
         files.open_sockets(&mut Makers { tasks, tables, built, transport })
+    }
+
+    /// Bears all threads besides the leaders, which owners of signals and pidfds may lead to.
+    fn bear_threads(&mut self) -> Result<()> {
+        let indices: Vec<usize> = self.built.keys().copied().collect();
+        for index in indices {
+            self.named(index, |this| {
+                let Construction { plan, built, .. } = this;
+                match (built.get_mut(&index), plan.tasks.get(index)) {
+                    (Some(built), Some(task)) => build::threads(task, built),
+                    _ => Ok(()),
+                }
+            })?;
+        }
+        fault::point("threads-born")
+    }
+
+    /// Gives epoll instances their targets, while all tables are empty.
+    fn watch(&mut self) -> Result<()> {
+        for (index, entry, targets) in epoll::instances(&self.plan)? {
+            self.named(index, |this| {
+                let Construction { plan, transport, built, told, .. } = this;
+                let Some(built) = built.get_mut(&index) else { return Ok(()) };
+                let (pid, comm) =
+                    plan.tasks.get(index).map_or((0, String::new()), |task| (task.pid, task.comm()));
+                let mut tell = |what| told.push(epoll::not_kept(pid, comm.clone(), what));
+                epoll::watch(built, plan, transport, (entry, targets), &mut tell)
+            })?;
+        }
+        Ok(())
     }
 
     /// Gives tasks their audit login uid, before they have anything open or lose a privilege.
@@ -375,19 +408,9 @@ impl Construction {
         Ok(())
     }
 
-    /// Everything that is set last: threads, signals, credentials, timers, registers.
+    /// Everything that is set last: signals, credentials, timers, registers.
     pub(super) fn complete(&mut self, home: &[u32]) -> Result<()> {
         let indices: Vec<usize> = self.built.keys().copied().collect();
-        for index in &indices {
-            self.named(*index, |this| {
-                let Construction { plan, built, .. } = this;
-                let (Some(built), Some(task)) = (built.get_mut(index), plan.tasks.get(*index)) else {
-                    return Ok(());
-                };
-                build::threads(task, built)
-            })?;
-        }
-        fault::point("threads-born")?;
         self.plan.files.set_owners()?;
         self.plan.files.seal()?;
         let identity = Identity::current()?;
@@ -449,6 +472,7 @@ impl Construction {
 
     /// Lets all tasks run, or leaves them stopped.
     pub(super) fn let_go(mut self, worker: Option<Worker>, stopped: bool) -> Result<RestoreReport> {
+        self.plan.files.start()?;
         let counts = Counts {
             tasks: self.plan.tasks.len(),
             threads: self.plan.tasks.iter().map(|task| task.threads.len()).sum(),

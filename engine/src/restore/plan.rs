@@ -147,9 +147,13 @@ impl Plan {
         bodies.flat_map(|body| &body.mm.vmas).map(|vma| vma.start..vma.end).collect()
     }
 
-    /// The lowest descriptor that no task has open.
+    /// The lowest descriptor that no task has open, and under which no epoll instance knows a file.
     pub(super) fn free_descriptor(&self) -> i32 {
-        let used: BTreeSet<u32> = self.tables.values().flatten().map(|entry| entry.fd).collect();
+        let watched =
+            self.files.entries().filter_map(|entry| entry.epfd.as_ref()).flat_map(|epoll| &epoll.tfd);
+        let watched = watched.map(|target| target.added_as.unwrap_or(target.tfd));
+        let open = self.tables.values().flatten().map(|entry| entry.fd);
+        let used: BTreeSet<u32> = open.chain(watched).collect();
         (0..).find(|number| !used.contains(number)).unwrap_or(0) as i32
     }
 

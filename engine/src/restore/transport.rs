@@ -4,6 +4,7 @@
 //! A task receives by recvmsg(2), which hands out the lowest free numbers; what is sent in ascending order of its final
 //! number therefore arrives at or below it, and can be moved up from the last to the first without ever meeting another.
 
+use std::collections::HashSet;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
@@ -47,10 +48,21 @@ impl Transport {
         if self.far.as_raw_fd() != self.number {
             batch.call("dup3", libc::SYS_dup3, &[self.far.as_raw_fd() as u64, number, 0]);
         }
+        self.close_all_else(batch);
+    }
+
+    /// Adds the calls that close everything but the far end.
+    pub(super) fn close_all_else(&self, batch: &mut Batch) {
+        let number = self.number as u64;
         if number > 0 {
             batch.call("close_range", libc::SYS_close_range, &[0, number - 1, 0]);
         }
         batch.call("close_range", libc::SYS_close_range, &[number + 1, u32::MAX.into(), 0]);
+    }
+
+    /// A low number that is neither taken nor ours.
+    pub(super) fn unused(&self, taken: &HashSet<u32>) -> u32 {
+        (0..).find(|number| !taken.contains(number) && *number != self.number as u32).unwrap_or(0)
     }
 
     /// Adds the call that closes the far end.

@@ -2,6 +2,7 @@
 //! `io::Result`. One file per family; a block says why it is sound.
 
 pub mod attr;
+pub mod event;
 pub mod fd;
 pub mod kcmp;
 pub mod memory;

@@ -8,14 +8,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::visible::Section;
 
 /// The environment in which a test is started.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum Flavor {
+pub enum Flavor {
     /// In the namespaces of the runner.
     Host,
     /// In new namespaces of every kind but user.
@@ -25,29 +25,30 @@ pub(crate) enum Flavor {
 }
 
 /// What `tests.yaml` says of one test.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Entry {
+pub struct Entry {
     /// The behaviour that must survive, in one line.
-    pub(crate) survives: String,
+    pub survives: String,
     /// Features as `crio check --feature` names them.
     #[serde(default)]
-    pub(crate) needs: Vec<String>,
+    pub needs: Vec<String>,
+    /// Where it is started.
     #[serde(default = "host_only")]
-    pub(crate) flavors: Vec<Flavor>,
+    pub flavors: Vec<Flavor>,
     /// Options for dump and restore.
     #[serde(default)]
-    pub(crate) options: Vec<String>,
+    pub options: Vec<String>,
     /// More arguments for the program, after `--pidfile` and `--outfile`.
     #[serde(default)]
-    pub(crate) arguments: Vec<String>,
+    pub arguments: Vec<String>,
     /// What the program itself changes while it waits, so that a difference in /proc says nothing.
     #[serde(default)]
-    pub(crate) changes: Vec<Section>,
+    pub changes: Vec<Section>,
     /// Tests with the same word run one at a time: they need something that the machine has once.
-    pub(crate) alone: Option<String>,
+    pub alone: Option<String>,
     /// The image directory may not be larger, in KiB.
-    pub(crate) image_at_most_kib: Option<u64>,
+    pub image_at_most_kib: Option<u64>,
 }
 
 fn host_only() -> Vec<Flavor> {
@@ -55,24 +56,29 @@ fn host_only() -> Vec<Flavor> {
 }
 
 /// One test: entry and source.
-#[derive(Debug, Clone)]
-pub(crate) struct Test {
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Test {
     /// Name of the binary and of the entry.
-    pub(crate) program: String,
+    pub program: String,
     /// Name of the folder: task, memory, file, ...
-    pub(crate) family: String,
-    pub(crate) source: PathBuf,
-    pub(crate) entry: Entry,
+    pub family: String,
+    /// Path of the C file.
+    pub source: PathBuf,
+    /// What `tests.yaml` says of it.
+    pub entry: Entry,
 }
 
 impl Test {
     /// `family/program`, the name that filters match.
-    pub(crate) fn name(&self) -> String {
+    pub fn name(&self) -> String {
         format!("{}/{}", self.family, self.program)
     }
 }
 
 /// All tests below `suite`, in the order of their names.
+///
+/// # Errors
+/// When catalogue and sources do not agree.
 pub(crate) fn load(suite: &Path) -> Result<Vec<Test>> {
     let file = suite.join("tests.yaml");
     let text = fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;

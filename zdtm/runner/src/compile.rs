@@ -16,16 +16,29 @@ use crate::catalogue::Test;
 
 const FLAGS: [&str; 6] = ["-O2", "-g", "-Wall", "-Wextra", "-Werror", "-pthread"];
 
+/// Whether a program brings its C library along.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Linking {
+    /// The machine's shared one.
+    Dynamic,
+    /// In the program.
+    Static,
+}
+
 /// Where binaries come from.
 #[derive(Debug)]
-pub(crate) enum Compiler {
+pub enum Compiler {
     /// A folder of binaries, built elsewhere.
     Prebuilt(PathBuf),
     /// A C compiler.
     Cc {
+        /// Its name or path.
         cc: OsString,
+        /// How it links.
+        linking: Linking,
         /// Sources and headers that every test shares.
         library: PathBuf,
+        /// Where the binaries go.
         output: PathBuf,
     },
 }
@@ -40,7 +53,7 @@ impl Compiler {
     }
 
     /// Asks the C compiler for its machine and creates the folder for it.
-    pub(crate) fn new(suite: &Path) -> Result<Self> {
+    pub(crate) fn native(suite: &Path) -> Result<Self> {
         let cc = env::var_os("CC").unwrap_or_else(|| "cc".into());
         let answer = Command::new(&cc).arg("-dumpmachine").output().with_context(|| {
             format!("cannot run the C compiler {}; install gcc, or name one in CC", cc.display())
@@ -51,16 +64,27 @@ impl Compiler {
         }
         let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| suite.join("../target"), PathBuf::from);
         let output = target.join("zdtm").join(machine);
-        fs::create_dir_all(&output).with_context(|| format!("cannot create {}", output.display()))?;
+        Self::new(suite, cc, Linking::Dynamic, &output)
+    }
+
+    /// The C compiler `cc` with a folder for its binaries, which is created.
+    ///
+    /// # Errors
+    /// When the folder cannot be created.
+    pub fn new(suite: &Path, cc: OsString, linking: Linking, output: &Path) -> Result<Self> {
+        fs::create_dir_all(output).with_context(|| format!("cannot create {}", output.display()))?;
         let output = output.canonicalize()?;
-        Ok(Compiler::Cc { cc, library: suite.join("lib"), output })
+        Ok(Compiler::Cc { cc, linking, library: suite.join("lib"), output })
     }
 
     /// The path of the test's binary, which is up to date.
-    pub(crate) fn build(&self, test: &Test) -> Result<PathBuf> {
-        let (cc, library, output) = match self {
+    ///
+    /// # Errors
+    /// When it does not compile; the compiler's messages.
+    pub fn build(&self, test: &Test) -> Result<PathBuf> {
+        let (cc, linking, library, output) = match self {
             Compiler::Prebuilt(folder) => return Ok(folder.join(&test.program)),
-            Compiler::Cc { cc, library, output } => (cc, library, output),
+            Compiler::Cc { cc, linking, library, output } => (cc, *linking, library, output),
         };
         let shared = files_in(library)?;
         let binary = output.join(&test.program);
@@ -71,7 +95,11 @@ impl Compiler {
         // Another runner may be executing the old binary; it keeps its inode.
         let fresh = output.join(format!("{}.{}", test.program, std::process::id()));
         let mut command = Command::new(cc);
-        command.args(FLAGS).arg("-I").arg(library).arg(&test.source);
+        command.args(FLAGS);
+        if linking == Linking::Static {
+            command.arg("-static");
+        }
+        command.arg("-I").arg(library).arg(&test.source);
         command.args(shared.iter().filter(|file| file.extension().is_some_and(|extension| extension == "c")));
         command.arg("-o").arg(&fresh).arg("-lm");
         let done = command.output().with_context(|| format!("cannot run {}", cc.display()))?;

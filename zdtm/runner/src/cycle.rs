@@ -33,6 +33,8 @@ pub(crate) struct Plan {
     /// A program and its arguments that every image directory must please; empty for none.
     pub(crate) inspect: Vec<PathBuf>,
     pub(crate) compare: bool,
+    /// A program and its arguments that run the test's program; empty where the kernel does.
+    pub(crate) emulator: Vec<PathBuf>,
 }
 
 impl Plan {
@@ -96,9 +98,18 @@ impl Case<'_> {
         self.folder.join(format!("{}{suffix}", self.test.program))
     }
 
+    fn program(&self) -> Command {
+        let Some((emulator, arguments)) = self.plan.emulator.split_first() else {
+            return Command::new(self.binary);
+        };
+        let mut command = Command::new(emulator);
+        command.args(arguments).arg(self.binary);
+        command
+    }
+
     /// Starts the program; when it returns, the test is ready.
     fn start(&self) -> Result<i32> {
-        let mut command = Command::new(self.binary);
+        let mut command = self.program();
         // The form that CRIU's test programs understand, too.
         command.arg(format!("--pidfile={}", self.file(".pid").display()));
         command.arg(format!("--outfile={}", self.file(".out").display()));

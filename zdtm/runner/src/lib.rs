@@ -11,13 +11,19 @@
 //! | [`task`] | processes: start, wait with a limit, leave none behind |
 //! | [`visible`] | what /proc shows of a tree, and how two such pictures differ |
 //! | [`cycle`] | the steps of one test, and the report of a failed one |
+//! | [`agent`] | the runner as a guest's init |
+//! | [`protocol`] | what a host and the agent say to each other |
+//! | [`speed`] | how fast this machine is |
 //!
 //! Not here: kernels and guests (crate `vm` starts this program inside them), and any knowledge of image files.
 
+pub mod agent;
 mod catalogue;
 mod compile;
 mod cycle;
 mod engine;
+pub mod protocol;
+pub mod speed;
 mod task;
 mod visible;
 
@@ -30,10 +36,11 @@ use anyhow::{Context, Result, bail};
 use clap::Parser;
 use libtest_mimic::{Arguments, ColorSetting, Completion, FormatSetting, Trial};
 
-use catalogue::{Flavor, Test};
-use compile::Compiler;
+pub use catalogue::{Entry, Flavor, Test};
+pub use compile::{Compiler, Linking};
 use cycle::Plan;
 use engine::Engine;
+use protocol::{NEEDS, Terms};
 
 /// What to run and how; the words of the command line, shared by `zdtm` and `cargo xtask zdtm`.
 #[derive(Parser, Debug, Clone)]
@@ -85,6 +92,9 @@ pub struct Options {
     /// Run binaries that were built before, DIR/NAME, instead of compiling
     #[arg(long, value_name = "DIR")]
     pub prebuilt: Option<PathBuf>,
+    /// A program, then its arguments (one --emulator each), that run the tests' programs
+    #[arg(long, value_name = "WORD", allow_hyphen_values = true, requires = "no_cr")]
+    pub emulator: Vec<PathBuf>,
     /// Tests to run at once (default: one per processor)
     #[arg(long, value_name = "N")]
     pub test_threads: Option<usize>,
@@ -103,13 +113,40 @@ pub struct Options {
 }
 
 impl Options {
-    fn selects(&self, name: &str) -> bool {
+    /// Whether the filters let the test of that name run.
+    pub fn selects(&self, name: &str) -> bool {
         let matches =
             |filter: &String| if self.exact { name == filter } else { name.contains(filter.as_str()) };
         (self.filters.is_empty() || self.filters.iter().any(matches)) && !self.skip.iter().any(matches)
     }
 
-    fn arguments(&self) -> Arguments {
+    /// The selected tests.
+    ///
+    /// # Errors
+    /// When catalogue and sources do not agree.
+    pub fn tests(&self) -> Result<Vec<Test>> {
+        let tests = catalogue::load(&self.suite())?;
+        Ok(tests.into_iter().filter(|test| self.selects(&test.name())).collect())
+    }
+
+    /// The folder of tests.yaml and the sources.
+    pub fn suite(&self) -> PathBuf {
+        self.suite.clone().unwrap_or_else(default_suite)
+    }
+
+    /// How tests are run, for an agent.
+    pub fn terms(&self) -> Terms {
+        Terms {
+            iterations: self.iters,
+            undisturbed: self.no_cr,
+            leave_running: self.leave_running,
+            verify_images: self.verify_images,
+            compare: !self.no_compare,
+        }
+    }
+
+    /// What the test harness takes.
+    pub fn arguments(&self) -> Arguments {
         Arguments {
             list: self.list,
             quiet: self.quiet,
@@ -127,10 +164,9 @@ impl Options {
 /// # Errors
 /// When no test can be run at all: no catalogue, sources and catalogue disagree, no compiler, no engine.
 pub fn run(options: Options) -> Result<ExitCode> {
-    let suite = options.suite.clone().unwrap_or_else(default_suite);
-    let tests = catalogue::load(&suite)?;
-    let selected: Vec<Test> = tests.into_iter().filter(|test| options.selects(&test.name())).collect();
-    let trials = if options.list { listed(selected) } else { runnable(&options, &suite, selected)? };
+    let selected = options.tests()?;
+    let trials =
+        if options.list { listed(selected) } else { runnable(&options, &options.suite(), selected)? };
     Ok(libtest_mimic::run(&options.arguments(), trials).exit_code())
 }
 
@@ -151,7 +187,7 @@ fn runnable(options: &Options, suite: &Path, tests: Vec<Test>) -> Result<Vec<Tri
     nix::sys::prctl::set_child_subreaper(true).context("cannot become a child subreaper")?;
     let compiler = Arc::new(match &options.prebuilt {
         Some(folder) => Compiler::prebuilt(folder)?,
-        None => Compiler::new(suite)?,
+        None => Compiler::native(suite)?,
     });
     let plan = Arc::new(Plan {
         // Without checkpoint and restore an engine is only asked for features, if there is one.
@@ -168,6 +204,7 @@ fn runnable(options: &Options, suite: &Path, tests: Vec<Test>) -> Result<Vec<Tri
         verify_images: options.verify_images,
         inspect: options.inspect.clone(),
         compare: !options.no_compare,
+        emulator: options.emulator.clone(),
     });
     let mut turns = Turns::new();
     Ok(tests.into_iter().map(|test| trial(test, &compiler, &plan, &mut turns)).collect())
@@ -184,7 +221,7 @@ fn trial(test: Test, compiler: &Arc<Compiler>, plan: &Arc<Plan>, turns: &mut Tur
             return Ok(Completion::ignored_with("not in flavor host"));
         }
         if let Some(feature) = plan.missing_feature(&test.entry.needs)? {
-            return Ok(Completion::ignored_with(format!("needs {feature}")));
+            return Ok(Completion::ignored_with(format!("{NEEDS}{feature}")));
         }
         let binary = compiler.build(&test)?;
         // A test that has panicked leaves nothing behind that the next one could stumble over.

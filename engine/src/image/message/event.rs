@@ -19,6 +19,9 @@ pub struct EventfdFileEntry {
     pub fown: FownEntry,
     #[prost(uint64, required, tag = "4")]
     pub counter: u64,
+    /// Ours: EFD_SEMAPHORE.
+    #[prost(bool, optional, tag = "10000")]
+    pub semaphore: Option<bool>,
 }
 
 /// One watched descriptor of an epoll instance (a `tfd:` line of its fdinfo).
@@ -39,6 +42,12 @@ pub struct EventpollTfdEntry {
     pub inode: Option<u64>,
     #[prost(uint64, optional, tag = "7")]
     pub pos: Option<u64>,
+    /// Ours: the number under which it was added, if the file is not there any more; `tfd` is then where it is now.
+    #[prost(uint32, optional, tag = "10000")]
+    pub added_as: Option<u32>,
+    /// Ours: the id of the file, if only other tasks have it open.
+    #[prost(uint32, optional, tag = "10001")]
+    pub file: Option<u32>,
 }
 
 /// An epoll(7) instance with its watches.
@@ -53,6 +62,13 @@ pub struct EventpollFileEntry {
     pub fown: FownEntry,
     #[prost(message, repeated, tag = "4")]
     pub tfd: Vec<EventpollTfdEntry>,
+    /// Ours: how long to poll network devices, in microseconds, and the other fields of EPIOCSPARAMS.
+    #[prost(uint32, optional, tag = "10000")]
+    pub busy_poll_usecs: Option<u32>,
+    #[prost(uint32, optional, tag = "10001")]
+    pub busy_poll_budget: Option<u32>,
+    #[prost(bool, optional, tag = "10002")]
+    pub prefer_busy_poll: Option<bool>,
 }
 
 /// A signalfd(2).
@@ -113,6 +129,9 @@ pub struct PidfdEntry {
     pub nspid: i32,
     #[prost(message, required, tag = "5")]
     pub fown: FownEntry,
+    /// Ours: the wait(2) status of a process that has ended, as PIDFD_GET_INFO tells it.
+    #[prost(int32, optional, tag = "10000")]
+    pub exit_code: Option<i32>,
 }
 
 /// One inotify watch.

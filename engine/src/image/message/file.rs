@@ -139,6 +139,38 @@ pub struct FileEntry {
     pub pidfd: Option<PidfdEntry>,
 }
 
+impl FileEntry {
+    /// `O_*` of the description, in whichever sub-message they are; a FIFO has them in the entry of its path.
+    pub fn flags(&self) -> Option<u32> {
+        self.description().map(|(flags, _)| flags)
+    }
+
+    /// Who gets the signals of the description; a FIFO's is in the entry of its path.
+    pub fn fown(&self) -> Option<&FownEntry> {
+        self.description().map(|(_, fown)| fown)
+    }
+
+    fn description(&self) -> Option<(u32, &FownEntry)> {
+        match self {
+            FileEntry { reg: Some(e), .. } => Some((e.flags, &e.fown)),
+            FileEntry { pipe: Some(e), .. } => Some((e.flags, &e.fown)),
+            FileEntry { tty: Some(e), .. } => Some((e.flags, &e.fown)),
+            FileEntry { memfd: Some(e), .. } => Some((e.flags, &e.fown)),
+            FileEntry { efd: Some(e), .. } => Some((e.flags, &e.fown)),
+            FileEntry { epfd: Some(e), .. } => Some((e.flags, &e.fown)),
+            FileEntry { sgfd: Some(e), .. } => Some((e.flags, &e.fown)),
+            FileEntry { tfd: Some(e), .. } => Some((e.flags, &e.fown)),
+            FileEntry { ify: Some(e), .. } => Some((e.flags, &e.fown)),
+            FileEntry { ffy: Some(e), .. } => Some((e.flags, &e.fown)),
+            FileEntry { pidfd: Some(e), .. } => Some((e.flags, &e.fown)),
+            FileEntry { usk: Some(e), .. } => Some((e.flags, &e.fown)),
+            FileEntry { isk: Some(e), .. } => Some((e.flags, &e.fown)),
+            FileEntry { nlsk: Some(e), .. } => Some((e.flags, &e.fown)),
+            _ => None,
+        }
+    }
+}
+
 /// A file opened by path.
 #[derive(Clone, PartialEq, prost::Message, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]

@@ -7,12 +7,14 @@ use nix::fcntl::OFlag;
 use nix::sys::stat::fstat;
 
 use super::embed::EmbedDump;
+use super::event::EventDump;
 use super::fifo::FifoDump;
 use super::kind::{self, Kind};
 use super::made::Anchor;
 use super::memfd::MemfdDump;
 use super::pipe::{OneEnded, PipeDump};
 use super::remap::{self, Judged, LinkRemaps, Standing};
+use super::table::Tables;
 use super::tty::{TaskTerminal, TtyDump};
 use super::{Description, ghost, regular};
 use crate::error::{Blame, Error, OsContext, Result};
@@ -58,6 +60,7 @@ struct Kinds<'a> {
     ttys: TtyDump<'a>,
     memfds: MemfdDump,
     sockets: SocketDump,
+    events: EventDump,
 }
 
 /// What a finished dump of files leaves to be told.
@@ -93,6 +96,7 @@ impl<'a> FileDump<'a> {
                 ttys: TtyDump::new(terminals, &options.external),
                 memfds: MemfdDump::new(images),
                 sockets: SocketDump::default(),
+                events: EventDump::default(),
             },
         }
     }
@@ -129,6 +133,11 @@ impl<'a> FileDump<'a> {
                 Ok(FdType::Memfd)
             }
             Kind::Socket => self.kinds.sockets.add(id, d),
+            Kind::Event(kind) => {
+                let (fd_type, entry) = self.kinds.events.add(id, kind, d, self.options.tree)?;
+                self.push(entry);
+                Ok(fd_type)
+            }
         }
     }
 
@@ -288,6 +297,11 @@ impl<'a> FileDump<'a> {
         self.kinds.sockets.not_kept(tree)
     }
 
+    /// Finds the files that epoll instances watch, when all descriptors were added.
+    pub fn resolve(&mut self, tables: &Tables) -> Result<()> {
+        self.kinds.events.epolls.resolve(&mut self.entries, tables)
+    }
+
     /// Writes the images. Terminals are read last, as close to the end of the dump as can be.
     ///
     /// # Errors
@@ -302,6 +316,9 @@ impl<'a> FileDump<'a> {
             *last_id
         })?;
         self.entries.extend(sockets);
+        if !self.kinds.events.epolls.is_resolved() {
+            return Err(Error::bug("the targets of epoll instances were not looked for"));
+        }
         let mut files = self.images.writer(image::Kind::Files);
         self.entries.iter().try_for_each(|entry| files.push(entry))?;
         files.finish()?;

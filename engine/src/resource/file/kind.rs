@@ -6,6 +6,7 @@
 
 use nix::sys::stat::{FileStat, major, minor};
 
+use super::event::EventKind;
 use crate::error::{Blame, Error, Result};
 use crate::kernel::fdinfo::FdInfo;
 
@@ -30,6 +31,8 @@ pub enum Kind {
     Memfd,
     /// A socket; [`socket`](crate::resource::socket) knows which of them are kept.
     Socket,
+    /// A file that exists for its events: eventfd, timerfd and their like.
+    Event(EventKind),
 }
 
 /// What can be seen of a descriptor without opening anything: the survey has it from `/proc/PID/fd/N`.
@@ -86,7 +89,7 @@ impl Kind {
             libc::S_IFCHR => of_char_device(seen),
             libc::S_IFBLK => Err(of_block_device(seen)),
             libc::S_IFSOCK => Ok(Kind::Socket),
-            _ => Err(of_anonymous(seen)),
+            _ => of_anonymous(seen),
         }
     }
 }
@@ -105,7 +108,7 @@ fn of_regular(seen: &Seen<'_>) -> Result<Kind> {
             "run crio in the mount namespace of the program",
         ))
     } else {
-        Err(of_anonymous(seen))
+        of_anonymous(seen)
     }
 }
 
@@ -157,18 +160,16 @@ fn of_block_device(seen: &Seen<'_>) -> Error {
 }
 
 /// Files without a path: name them by what the kernel calls them.
-fn of_anonymous(seen: &Seen<'_>) -> Error {
+fn of_anonymous(seen: &Seen<'_>) -> Result<Kind> {
     let name = seen.target.strip_prefix(b"anon_inode:").unwrap_or(seen.target);
     let name = name.strip_prefix(b"[").and_then(|n| n.strip_suffix(b"]")).unwrap_or(name);
+    if let Some(kind) = EventKind::of(name) {
+        return Ok(Kind::Event(kind));
+    }
     let later = "is not supported yet";
     let (what, why) = match name {
-        b"eventfd" => ("an eventfd", later),
-        b"eventpoll" => ("an epoll instance", later),
-        b"signalfd" => ("a signalfd", later),
-        b"timerfd" => ("a timerfd", later),
         b"inotify" => ("an inotify instance", later),
         b"fanotify" => ("a fanotify group", later),
-        b"pidfd" => ("a pidfd", later),
         b"bpf-map" => ("a BPF map", later),
         b"io_uring" => ("an io_uring", "has requests in the kernel that cannot be read"),
         b"userfaultfd" => ("a userfaultfd", "has page faults in the kernel that cannot be read"),
@@ -177,11 +178,10 @@ fn of_anonymous(seen: &Seen<'_>) -> Error {
         b"landlock-ruleset" => ("a landlock ruleset", "cannot be read"),
         _ if name.starts_with(b"kvm") => ("a virtual machine (KVM)", "has state that only its driver knows"),
         _ if name.starts_with(b"bpf-") || name == b"btf" => ("a BPF object", "cannot be made again"),
-        _ if name.starts_with(b"pidfd:[") => ("a pidfd", later),
         _ if is_namespace(name) => ("a namespace", later),
-        _ => return seen.refuse("is a file of the kernel that has no path", "close it before the dump"),
+        _ => return Err(seen.refuse("is a file of the kernel that has no path", "close it before the dump")),
     };
-    seen.refuse(format!("is {what}, which {why}"), "close it before the dump")
+    Err(seen.refuse(format!("is {what}, which {why}"), "close it before the dump"))
 }
 
 /// `net:[4026531840]` and its like, shown by fs/nsfs.c.

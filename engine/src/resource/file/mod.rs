@@ -19,12 +19,14 @@
 //! | `content` | bytes of files: holes, copying, comparing |
 //! | `embed` | `--embed-files`: content of named files in the image |
 //! | [`pipe`], [`fifo`], [`tty`], [`memfd`] | the kinds that have more state than a path and a position |
+//! | [`event`] | the kinds that exist for their events: eventfd, epoll and their like |
 //! | [`owner`], `reopen` | who gets the signals of a description; its flags |
 //! | [`fs`] | working directory, root and umask of a task |
 
 mod content;
 pub mod dump;
 mod embed;
+pub mod event;
 pub mod fifo;
 pub mod fs;
 mod ghost;

@@ -8,6 +8,7 @@ use std::rc::Rc;
 use nix::fcntl::OFlag;
 use nix::sys::stat::fstat;
 
+use super::event::EventRestore;
 use super::fifo::FifoRestore;
 use super::made::{Anchor, Made};
 use super::memfd::MemfdRestore;
@@ -71,6 +72,7 @@ pub struct FileRestore {
     ttys: TtyRestore,
     memfds: MemfdRestore,
     sockets: SocketRestore,
+    events: EventRestore,
 }
 
 impl FileRestore {
@@ -91,6 +93,7 @@ impl FileRestore {
             images: images.clone(),
             written: written_embedded(entries.values()),
             sockets: SocketRestore::load(images, entries.values())?,
+            events: EventRestore::load(entries.values()),
             entries,
             stand_ins: HashMap::new(),
             ghost_paths: HashMap::new(),
@@ -233,7 +236,9 @@ impl FileRestore {
                 }
             },
             (Some(FdType::Memfd), _, _, _, Some(memfd)) => self.memfds.open(memfd),
-            _ => Err(bad(format!("file {id:#x} has type {}, which is not supported yet", entry.r#type))),
+            _ => self.events.open(entry)?.ok_or_else(|| {
+                bad(format!("file {id:#x} has type {}, which is not supported yet", entry.r#type))
+            }),
         }
     }
 
@@ -310,6 +315,15 @@ impl FileRestore {
         self.memfds.seal()
     }
 
+    /// Starts what is to run only with the tree: timers.
+    pub fn start(&self) -> Result<()> {
+        let mut entries = self.opened.iter().filter_map(|(id, fd)| Some((self.entries.get(id)?, fd)));
+        let start = |(entry, fd): (&FileEntry, &Rc<OwnedFd>)| {
+            self.events.start(entry, fd).map_err(|e| e.on(format!("file {:#x}", entry.id)))
+        };
+        entries.try_for_each(start)
+    }
+
     /// A directory of a task, for fchdir(2).
     pub fn open_directory(&mut self, id: u32) -> Result<Rc<OwnedFd>> {
         self.open_with(id, OFlag::O_PATH | OFlag::O_DIRECTORY).map(Rc::new)
@@ -363,25 +377,17 @@ impl FileRestore {
     /// If O_ASYNC is on for this description: the flags for fcntl(F_SETFL), which a task that has it open must call.
     pub fn asynchronous(&self, id: u32) -> Option<i32> {
         let entry = self.entries.get(&id)?;
-        let path_of_fifo = || self.entries.get(&entry.fifo.as_ref()?.regf_id?)?.reg.as_ref();
-        let flags = entry.reg.as_ref().map(|e| e.flags);
-        let flags = flags.or(entry.pipe.as_ref().map(|e| e.flags)).or(entry.tty.as_ref().map(|e| e.flags));
-        let flags = flags.or(entry.usk.as_ref().map(|e| e.flags));
-        let flags =
-            flags.or(entry.memfd.as_ref().map(|e| e.flags)).or_else(|| path_of_fifo().map(|e| e.flags))?;
+        let flags = entry.flags().or_else(|| self.path_of_fifo(entry)?.flags())?;
         let on = flags as i32 & libc::O_ASYNC != 0 && flags as i32 & libc::O_PATH == 0;
         on.then_some(flags as i32 & SETTABLE)
     }
 
     fn owner_of<'e>(&'e self, entry: &'e FileEntry) -> Option<&'e FownEntry> {
-        let reg = entry.reg.as_ref().map(|e| &e.fown);
-        let fifo =
-            || entry.fifo.as_ref().and_then(|e| self.entries.get(&e.regf_id?)?.reg.as_ref()).map(|e| &e.fown);
-        reg.or(entry.pipe.as_ref().map(|e| &e.fown))
-            .or(entry.tty.as_ref().map(|e| &e.fown))
-            .or(entry.memfd.as_ref().map(|e| &e.fown))
-            .or(entry.usk.as_ref().map(|e| &e.fown))
-            .or_else(fifo)
+        entry.fown().or_else(|| self.path_of_fifo(entry)?.fown())
+    }
+
+    fn path_of_fifo(&self, entry: &FileEntry) -> Option<&FileEntry> {
+        self.entries.get(&entry.fifo.as_ref()?.regf_id?)
     }
 
     /// The restore has succeeded: what was made stays, and links of the dump go.

@@ -26,11 +26,20 @@ pub struct Tables {
     known: HashMap<u32, (u32, i32)>,
     /// Descriptors that were in flight: the places of descriptions that are open nowhere else.
     own: Vec<OwnedFd>,
+    /// Every descriptor by its inode, with the id of its description.
+    by_inode: HashMap<u64, Vec<(Place, u32)>>,
+    by_place: HashMap<(Pid, u32), u32>,
 }
 
 impl Default for Tables {
     fn default() -> Self {
-        Tables { descriptions: KcmpSet::new(kcmp::Kind::File, 1), known: HashMap::new(), own: Vec::new() }
+        Tables {
+            descriptions: KcmpSet::new(kcmp::Kind::File, 1),
+            known: HashMap::new(),
+            own: Vec::new(),
+            by_inode: HashMap::new(),
+            by_place: HashMap::new(),
+        }
     }
 }
 
@@ -38,6 +47,18 @@ impl Tables {
     /// How many descriptions were found.
     pub fn descriptions(&self) -> usize {
         self.known.len()
+    }
+
+    /// The id of the description at this place; for tasks that share a table, the first of them.
+    pub fn id_at(&self, place: Place) -> Option<u32> {
+        self.by_place.get(&(place.pid, place.fd)).copied()
+    }
+
+    /// All places where this inode is open, with the ids of the descriptions there; without one, of any inode.
+    pub fn holders(&self, inode: Option<u64>) -> impl Iterator<Item = (Place, u32)> {
+        let chosen =
+            self.by_inode.iter().filter(move |(known, _)| inode.is_none_or(|inode| **known == inode));
+        chosen.flat_map(|(_, places)| places).copied()
     }
 
     /// Dumps the table of a frozen task, with those of its files that are new.
@@ -53,7 +74,10 @@ impl Tables {
         for number in fdinfo::list(&task.proc)? {
             let description = describe(task, &pidfd, number)?;
             let close_on_exec = description.info.flags & libc::O_CLOEXEC as u32 != 0;
+            let (place, inode) = (Place { pid: task.pid, fd: number as u32 }, description.stat.st_ino);
             let (id, kind) = self.id_of(description, files)?;
+            self.by_place.insert((place.pid, place.fd), id);
+            self.by_inode.entry(inode).or_default().push((place, id));
             image.push(&FdinfoEntry {
                 id,
                 flags: if close_on_exec { libc::FD_CLOEXEC as u32 } else { 0 },
@@ -78,8 +102,11 @@ impl Tables {
             info: fdinfo::read(&proc, number)?,
             fd: fd.try_clone().os(|| "duplicate a descriptor in flight")?,
         };
+        let (place, inode) = (Place { pid: proc.pid(), fd: number as u32 }, description.stat.st_ino);
         self.own.push(fd);
-        self.id_of(description, files).map(|(id, _)| id)
+        let (id, _) = self.id_of(description, files)?;
+        self.by_inode.entry(inode).or_default().push((place, id));
+        Ok(id)
     }
 
     fn id_of(&mut self, description: Description<'_>, files: &mut FileDump<'_>) -> Result<(u32, i32)> {

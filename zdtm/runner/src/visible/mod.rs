@@ -14,14 +14,14 @@ use std::{fs, io};
 
 use anyhow::{Context, Result};
 use nix::errno::Errno;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::task;
 
 /// A part of the picture that a test may declare to be its own to change.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum Section {
+pub enum Section {
     /// Which tasks there are, and their threads.
     Tasks,
     /// Fields of stat and status.

@@ -1,0 +1,81 @@
+//! Guests for tests: as many at a time as there are askers, each used again as long as it lives.
+//!
+//! A guest that has died is not given back, so the next asker boots a fresh one.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use zdtm::Test;
+use zdtm::protocol::{Order, Outcome, Report, Terms};
+
+use crate::guest::{BOOT, Guest};
+use crate::qemu::{Emulated, Launcher};
+
+/// What one test may take on the reference machine; the agent's own limits for its steps are smaller.
+const LIMIT: Duration = Duration::from_secs(120);
+
+/// Guests of one machine and kernel.
+#[derive(Debug)]
+pub struct Pool {
+    launcher: Launcher,
+    machine: Emulated,
+    terms: Terms,
+    folder: PathBuf,
+    idle: Mutex<Vec<Guest>>,
+    booted: AtomicUsize,
+}
+
+impl Pool {
+    /// Guests of this kind, which run tests on these terms and log their consoles into `folder`.
+    pub fn new(machine: Emulated, terms: Terms, folder: &Path) -> Self {
+        Pool {
+            launcher: Launcher::new(),
+            machine,
+            terms,
+            folder: folder.to_owned(),
+            idle: Mutex::default(),
+            booted: AtomicUsize::new(0),
+        }
+    }
+
+    /// Runs one test in an idle guest, or in a new one.
+    ///
+    /// # Errors
+    /// When the guest does not survive it; with the last lines of its console.
+    pub fn run(&self, test: &Test) -> Result<(Outcome, String)> {
+        let mut guest = self.take()?;
+        guest.order(&Order::Test(Box::new(test.clone())))?;
+        let iterations = self.terms.iterations.max(1);
+        match guest.next(LIMIT * iterations)? {
+            Report::Verdict { outcome, message } => {
+                self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(guest);
+                Ok((outcome, message))
+            }
+            other => bail!("the guest's agent answers with {other:?}"),
+        }
+    }
+
+    /// Ends the guests that nobody uses.
+    pub fn end_idle(&self) {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    /// An idle guest, or a fresh one.
+    ///
+    /// # Errors
+    /// When it does not boot.
+    pub fn take(&self) -> Result<Guest> {
+        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        if let Some(guest) = idle {
+            return Ok(guest);
+        }
+        let number = self.booted.fetch_add(1, Ordering::Relaxed) + 1;
+        let name = format!("guest-{number}");
+        let mut guest = Guest::boot(&self.launcher, &self.machine, BOOT, &self.folder, &name)?;
+        guest.order(&Order::Terms(self.terms.clone())).context("the guest does not take orders")?;
+        Ok(guest)
+    }
+}

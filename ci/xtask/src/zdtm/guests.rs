@@ -1,0 +1,211 @@
+//! `--arch`: the tests in guests. Everything is compiled here; a guest gets a disk with the programs and the engine.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use ::zdtm::protocol::{NEEDS, Outcome};
+use ::zdtm::{Flavor, Linking, Test};
+use anyhow::{Context, Result, bail};
+use libtest_mimic::{Completion, Failed, Trial};
+use vm::image::Content;
+use vm::matrix::{Kernel, Machine, Matrix};
+use vm::pool::Pool;
+use vm::qemu::{Accelerator, Emulated};
+
+use super::Options;
+use super::programs::{self, Programs};
+use super::table::Table;
+use crate::setup::{self, Need};
+use crate::{build, workspace};
+
+pub(super) fn run(options: &Options) -> Result<ExitCode> {
+    let matrix = workspace::matrix()?;
+    let tests = options.tests.tests()?;
+    let table = Arc::new(Table::default());
+    let (mut trials, mut columns, mut stocks) = (Vec::new(), Vec::new(), Vec::new());
+    for machine in matrix.select(options.arch.as_deref().unwrap_or("all"))? {
+        let stock = Stock::new(options, machine, &tests)?;
+        for kernel in kernels(machine, options.kernel.as_deref())? {
+            let column = format!("{} {}", machine.name, kernel.name);
+            let pool = Arc::new(stock.pool(&matrix, kernel, options)?);
+            for test in &tests {
+                trials.push(trial(test, &stock.programs, &pool, kernel, (&column, &table)));
+            }
+            columns.push(column);
+        }
+        // It holds the disk of the guests.
+        stocks.push(stock);
+    }
+    if let [_] = columns.as_slice() {
+        trials = trials.into_iter().map(|trial| trial.with_kind("")).collect();
+    }
+    let mut arguments = options.tests.arguments();
+    let guests = std::thread::available_parallelism().map_or(1, usize::from);
+    arguments.test_threads = Some(arguments.test_threads.unwrap_or(guests).min(trials.len().max(1)));
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    if columns.len() > 1 {
+        println!("{}", table.text(&columns));
+    }
+    if options.keep {
+        println!("consoles: {}", folder()?.display());
+    }
+    Ok(conclusion.exit_code())
+}
+
+/// The kernels of a machine that are meant: one, the newest, or all.
+fn kernels<'a>(machine: &'a Machine, name: Option<&str>) -> Result<Vec<&'a Kernel>> {
+    match name {
+        Some("all") => Ok(machine.kernels.iter().collect()),
+        name => Ok(vec![machine.kernel(name)?]),
+    }
+}
+
+/// Kernels, disks, and the logs of consoles.
+pub(crate) fn folder() -> Result<PathBuf> {
+    let folder = workspace::target()?.join("vm");
+    std::fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    Ok(folder)
+}
+
+/// What all guests of one machine share.
+pub(crate) struct Stock<'a> {
+    machine: &'a Machine,
+    runner: PathBuf,
+    disk: PathBuf,
+    programs: Programs,
+}
+
+impl<'a> Stock<'a> {
+    /// Compiles everything and makes the disk.
+    pub(crate) fn new(options: &Options, machine: &'a Machine, tests: &[Test]) -> Result<Self> {
+        setup::ensure(&needs(machine))?;
+        let runner = build::program(machine, "zdtm", "zdtm")?;
+        let linking = if options.dynamic { Linking::Dynamic } else { Linking::Static };
+        let programs = programs::compile(&options.tests, machine, linking, tests)?;
+        let mut contents = vec![content(&runner, "/sbin/init")];
+        if !options.tests.no_cr {
+            contents.push(content(&build::program(machine, "engine", "crio")?, "/usr/sbin/crio"));
+        }
+        for program in programs.values().flatten() {
+            let name = program.file_name().unwrap_or_default();
+            contents.push(Content { from: program.clone(), to: Path::new("/zdtm").join(name) });
+        }
+        if options.dynamic {
+            contents.extend(c_library(machine)?);
+        }
+        let disk = folder()?.join(format!("{}.{}.disk", machine.name, std::process::id()));
+        vm::image::disk(&contents, &disk)?;
+        Ok(Stock { machine, runner, disk, programs })
+    }
+
+    /// Guests with this kernel.
+    pub(crate) fn pool(&self, matrix: &Matrix, kernel: &Kernel, options: &Options) -> Result<Pool> {
+        let (machine, folder) = (self.machine, folder()?);
+        let unpacked = vm::kernel::fetch(&folder.join("kernels"), machine, kernel, &matrix.modules)?;
+        println!("vm: {} {}: {}", machine.name, kernel.name, unpacked.package);
+        let consoles = folder.join(format!("{}-{}.{}", machine.name, kernel.name, std::process::id()));
+        std::fs::create_dir_all(&consoles)?;
+        let image = vm::image::image(&unpacked, &self.runner, &self.disk, &consoles)?;
+        let mut emulated = Emulated { qemu: machine.qemu.clone(), image, accelerator: Accelerator::Tcg };
+        if machine.is_native() && vm::kvm::works(&emulated, &folder) {
+            emulated.accelerator = Accelerator::Kvm;
+        }
+        Ok(Pool::new(emulated, options.tests.terms(), &consoles))
+    }
+}
+
+impl Drop for Stock<'_> {
+    fn drop(&mut self) {
+        // The next run makes its own.
+        let _ = std::fs::remove_file(&self.disk);
+    }
+}
+
+fn content(from: &Path, to: &str) -> Content {
+    Content { from: from.to_owned(), to: PathBuf::from(to) }
+}
+
+/// What a guest takes besides the compilers.
+fn needs(machine: &Machine) -> Vec<Need> {
+    let program = |program: &str, package: &str| Need::Program {
+        program: program.to_owned(),
+        package: package.to_owned(),
+    };
+    vec![
+        program(&machine.qemu.program, &machine.qemu.package),
+        program("setpriv", "util-linux"),
+        program("mke2fs", "e2fsprogs"),
+        program("depmod", "kmod"),
+        program("xz", "xz-utils"),
+        Need::Dpkg,
+    ]
+}
+
+/// The shared C library, where the programs look for it: the loader's name is part of each program, its folders are
+/// part of the loader.
+fn c_library(machine: &Machine) -> Result<Vec<Content>> {
+    let root = if machine.is_native() { PathBuf::from("/") } else { Path::new("/usr").join(&machine.gnu) };
+    let mut folders = vec![root.join("lib")];
+    if machine.is_native() {
+        folders = vec![root.join("lib").join(&machine.gnu)];
+    }
+    let mut contents = Vec::new();
+    for folder in folders {
+        for entry in
+            std::fs::read_dir(&folder).with_context(|| format!("cannot list {}", folder.display()))?
+        {
+            let path = entry?.path();
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            if ["libc.so.6", "libm.so.6", "libpthread.so.0"].contains(&name.as_str())
+                || name.starts_with("ld")
+            {
+                contents.push(Content { from: path, to: Path::new("/lib").join(&machine.gnu).join(name) });
+            }
+        }
+    }
+    if contents.is_empty() {
+        bail!("there is no C library for {}", machine.name);
+    }
+    Ok(contents)
+}
+
+/// One test in whichever guest is idle.
+fn trial(
+    test: &Test,
+    programs: &Programs,
+    pool: &Arc<Pool>,
+    kernel: &Kernel,
+    (column, table): (&str, &Arc<Table>),
+) -> Trial {
+    let program = programs.get(&test.name()).cloned();
+    let (test, pool, lacks) = (test.clone(), Arc::clone(pool), kernel.lacks.clone());
+    let (kind, table) = (column.to_owned(), Arc::clone(table));
+    let name = test.name();
+    let body = move || {
+        let result = match program {
+            Some(Err(message)) => Err(anyhow::anyhow!(message)),
+            _ => outcome(&test, &pool, &lacks),
+        };
+        let (outcome, message) = result.unwrap_or_else(|error| (Outcome::Failed, format!("{error:#}")));
+        table.add(&test.name(), &kind, outcome);
+        match outcome {
+            Outcome::Passed => Ok(Completion::Completed),
+            Outcome::Skipped => Ok(Completion::ignored_with(message)),
+            Outcome::Failed => Err(Failed::from(message)),
+        }
+    };
+    Trial::ignorable_test(name, body).with_kind(column)
+}
+
+fn outcome(test: &Test, pool: &Pool, lacks: &[String]) -> Result<(Outcome, String)> {
+    if !test.entry.flavors.contains(&Flavor::Host) {
+        return Ok((Outcome::Skipped, "not in flavor host".to_owned()));
+    }
+    let (outcome, message) = pool.run(test)?;
+    let missing = message.strip_prefix(NEEDS).filter(|_| outcome == Outcome::Skipped);
+    if let Some(feature) = missing.filter(|feature| !lacks.iter().any(|known| known == feature)) {
+        bail!("this kernel should have {feature}: ci/matrix.yaml does not say that it lacks it");
+    }
+    Ok((outcome, message))
+}
