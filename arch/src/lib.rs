@@ -42,10 +42,15 @@ pub enum Machine {
 #[cfg(target_arch = "x86_64")]
 #[path = "x86_64/mod.rs"]
 mod machine;
+#[cfg(target_arch = "aarch64")]
+#[path = "aarch64/mod.rs"]
+mod machine;
 
 pub use access::{CallNumber, RegSet, RegsAccess, ThreadArea};
 pub use machine::MACHINE;
-pub use machine::fpu::{CALL_CLOBBERS, FPU_CAPACITY, FPU_REGSETS, arrange, component as fpu_component};
+pub use machine::fpu::{
+    CALL_CLOBBERS, FPU_CAPACITY, FPU_REGSETS, arrange, component as fpu_component, refusal,
+};
 pub use machine::inject::{
     FRAME_LEN, enter, enter_one, frame, from_frame, result_of_one, stub, stub_len, told,
 };

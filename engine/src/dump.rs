@@ -47,10 +47,12 @@ pub fn dump(options: &DumpOptions) -> Result<DumpReport> {
     let collected = Collection::of(&frozen, &images, options).map_err(|e| frozen.explain(e))?;
     fault::point("collected")?;
     collected.write_pages(&mut report).map_err(|e| frozen.explain(e))?;
+    frozen.confirm()?;
     fault::point("pages-copied")?;
     report.counts = collected.counts;
     report.not_kept.extend_from_slice(&collected.not_kept);
     report.not_kept.extend(collected.files.one_ended.iter().map(one_ended));
+    report.not_kept.extend_from_slice(&collected.files.not_kept);
     finish_images(&images)?;
     hooks.run(Point::PostDump, Some(options.tree)).inspect_err(|_| withdraw(&images))?;
     collected.files.links.keep();
@@ -182,6 +184,7 @@ impl<'a> Collector<'a> {
             files: self.tables.descriptions(),
             vmas: self.memory.vmas,
         };
+        self.not_kept.append(&mut self.memory.not_kept);
         log_debug!("{} page transfers planned", self.memory.transfers.len());
         let pages = (self.memory.scanned, self.memory.written, shared + files.pages);
         Ok(Collection { transfers: self.memory.transfers, counts, pages, files, not_kept: self.not_kept })

@@ -97,6 +97,10 @@ pub struct DumpOptions {
     pub file_validation: FileValidation,
     /// `--embed-files`: mapped and open files travel in the image.
     pub embed_files: bool,
+    /// `--file-locks`: locks and leases are dumped, and the restore takes them again.
+    pub file_locks: bool,
+    /// `--irmap-scan-path`: directories in which to look for watched files that have no handle.
+    pub irmap_scan_paths: Vec<PathBuf>,
     /// `--external`: objects that the restorer's caller provides, `KIND[KEY]` or `KIND[KEY]:NAME`.
     pub external: Vec<String>,
     /// `--ext-unix-sk`: datagram sockets may be connected to named ones outside of the tree.
@@ -122,6 +126,8 @@ impl Default for DumpOptions {
             evasive_devices: false,
             file_validation: FileValidation::default(),
             embed_files: false,
+            file_locks: false,
+            irmap_scan_paths: Vec::new(),
             external: Vec::new(),
             ext_unix_sk: false,
             action_scripts: Vec::new(),

@@ -14,13 +14,13 @@ use std::os::unix::fs::FileExt;
 use nix::fcntl::OFlag;
 
 use crate::error::{Blame, Error, Result};
+use crate::kernel::smaps::{Backing, Vma};
 use crate::kernel::stat::{Stat, State};
 use crate::kernel::{Pid, ProcDir, children, fdinfo, ns, smaps, stat, status, tasks};
 use crate::options::DumpOptions;
 use crate::report::{Counts, NotKept};
-use crate::resource::file::event::{EventKind, pidfd};
-use crate::resource::file::{Kind, Seen, kind};
-use crate::resource::memory::vma::Mapping;
+use crate::resource::file::{Kind, Seen, event, lock};
+use crate::resource::memory::vma::{self, Mapping};
 use crate::resource::socket::Sockets;
 use crate::resource::task::lineage::{Kin, Lineage, Unborn};
 
@@ -61,19 +61,20 @@ pub fn survey(options: &DumpOptions) -> Result<Survey> {
         members.push((proc, stat));
     }
     let tree = Tree::of(options.tree, &members);
+    let ours = Own::read(&own)?;
     let mut sharing = sharing::Sharing::default();
     let mut sockets = Sockets::default();
     for (proc, stat) in &members {
         survey.counts.tasks += 1;
         let survey = &mut survey;
-        let mut task =
-            TaskSurvey { proc, comm: comm(stat), root: options.tree, sockets: &mut sockets, survey };
+        let sockets = &mut sockets;
+        let mut task = TaskSurvey { proc, comm: comm(stat), options, sockets, survey };
         task.place(stat, options, &tree);
         if stat.state == State::Zombie {
             sharing.skip();
         } else {
             sharing.add(stat)?.into_iter().for_each(|error| task.block(error));
-            present(task.look(&own))?;
+            present(task.look(&ours))?;
         }
     }
     let relations = tree.lineage(&members).into_iter().chain(sharing.strays(&members, &tree.lineage));
@@ -142,11 +143,27 @@ impl Tree {
     }
 }
 
+/// What we have ourselves, to compare with.
+struct Own {
+    namespaces: Vec<(ns::Kind, Option<u32>)>,
+    surroundings: lost::Surroundings,
+}
+
+impl Own {
+    fn read(proc: &ProcDir) -> Result<Self> {
+        let namespaces = ns::Kind::ALL.into_iter().map(|kind| Ok((kind, ns::read(proc, kind)?)));
+        Ok(Own {
+            namespaces: namespaces.collect::<Result<_>>()?,
+            surroundings: lost::Surroundings::of(proc)?,
+        })
+    }
+}
+
 struct TaskSurvey<'a> {
     proc: &'a ProcDir,
     comm: String,
+    options: &'a DumpOptions,
     sockets: &'a mut Sockets,
-    root: Pid,
     survey: &'a mut Survey,
 }
 
@@ -176,10 +193,10 @@ impl TaskSurvey<'_> {
         }
     }
 
-    fn look(&mut self, own: &ProcDir) -> Result<()> {
+    fn look(&mut self, own: &Own) -> Result<()> {
         self.namespaces(own)?;
         self.mode()?;
-        self.lose(lost::of_process(self.proc, own)?);
+        self.lose(lost::of_process(self.proc, &own.surroundings)?);
         self.threads()?;
         self.mappings()?;
         self.files()
@@ -212,10 +229,10 @@ impl TaskSurvey<'_> {
         Ok(())
     }
 
-    fn namespaces(&mut self, own: &ProcDir) -> Result<()> {
-        for kind in ns::Kind::ALL {
-            let (theirs, ours) = (ns::read(self.proc, kind)?, ns::read(own, kind)?);
-            if theirs != ours && theirs.is_some() {
+    fn namespaces(&mut self, own: &Own) -> Result<()> {
+        for (kind, ours) in &own.namespaces {
+            let theirs = ns::read(self.proc, *kind)?;
+            if theirs != *ours && theirs.is_some() {
                 let reason = "is another one than crio's; namespaces are not dumped yet";
                 self.block(
                     Error::new("E-NAMESPACE", Blame::Program, reason)
@@ -260,11 +277,17 @@ impl TaskSurvey<'_> {
     }
 
     fn mappings(&mut self) -> Result<()> {
-        // The page tables of a large process take long to walk, and nothing of that is needed for most mappings.
-        let vmas = smaps::read(self.proc)?;
+        // The page tables of a large process take long to walk. A dump has to do that once, while all stands still; if
+        // one follows, only what looks as if it could not be dumped is worth the time before.
+        let mut vmas = smaps::read_maps(self.proc)?;
+        if self.options.dry_run || vmas.iter().any(is_uncommon) {
+            vmas = smaps::read(self.proc)?;
+        }
         self.survey.counts.vmas += vmas.len();
         vmas.iter().filter_map(|vma| Mapping::of(vma).err()).for_each(|error| self.block(error));
-        self.lose(lost::of_mappings(&vmas));
+        if self.options.dry_run {
+            self.lose(vma::lost(&vmas));
+        }
         Ok(())
     }
 
@@ -274,22 +297,17 @@ impl TaskSurvey<'_> {
             let Some(info) = closed_is_none(fdinfo::read(self.proc, number))? else { continue };
             self.survey.counts.files += 1;
             let seen = Seen { number, flags: info.flags, stat: &stat, target: &target };
-            match Kind::of(&seen) {
-                Err(error) => self.block(error),
-                Ok(Kind::Socket) => {
-                    let met = self.sockets.add(self.proc, &self.comm, &seen, &info);
-                    if let Err(error) = closed_is_none(met) {
-                        self.block(error);
-                    }
+            let refused = Kind::of(&seen).and_then(|kind| match kind {
+                Kind::Event(kind) => event::refuse(kind, &info, self.options.tree),
+                Kind::Socket => {
+                    closed_is_none(self.sockets.add(self.proc, &self.comm, &seen, &info)).map(drop)
                 }
-                Ok(Kind::Event(EventKind::Pidfd)) => {
-                    if let Err(error) = pidfd::refuse_outsider(&info, self.root) {
-                        self.block(error.on(seen.name()));
-                    }
-                }
-                Ok(_) => {}
+                _ => Ok(()),
+            });
+            if let Err(error) = refused {
+                self.block(error.on(seen.name()));
             }
-            if let Err(error) = kind::refuse_locks(&info) {
+            if let Err(error) = lock::refuse(&info, self.options.file_locks) {
                 self.block(error.on(seen.name()));
             }
         }
@@ -299,6 +317,18 @@ impl TaskSurvey<'_> {
     fn descriptor(&self, number: i32) -> Result<Option<(nix::sys::stat::FileStat, Vec<u8>)>> {
         let Some(stat) = closed_is_none(self.proc.stat(&format!("fd/{number}")))? else { return Ok(None) };
         Ok(closed_is_none(fdinfo::target(self.proc, number))?.map(|target| (stat, target)))
+    }
+}
+
+/// Mappings of devices, of huge pages and of the kernel's own objects are what is refused.
+fn is_uncommon(vma: &Vma) -> bool {
+    let special: [&[u8]; 3] = [b"/dev/", b"anon_inode:", b"/anon_hugepage"];
+    match &vma.backing {
+        // Shared memory without a name.
+        Backing::File(path) if path.starts_with(b"/dev/zero") => false,
+        Backing::File(path) => special.iter().any(|prefix| path.starts_with(prefix)),
+        Backing::Special(_) | Backing::Uprobes => true,
+        _ => false,
     }
 }
 

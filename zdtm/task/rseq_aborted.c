@@ -38,6 +38,29 @@ static void spin_until_aborted(struct rseq *own)
 		     : "=m"(own->rseq_cs)
 		     :
 		     : "rax", "memory");
+#elif defined(__aarch64__)
+	asm volatile(".pushsection .data.rseq_cs, \"aw\"\n"
+		     ".balign 32\n"
+		     "3:\n"
+		     ".long 0, 0\n"
+		     ".quad 1f, 2f - 1f, 4f\n"
+		     ".popsection\n"
+		     "adrp x1, 3b\n"
+		     "add x1, x1, :lo12:3b\n"
+		     "str x1, %0\n"
+		     "1:\n"
+		     "yield\n"
+		     "b 1b\n"
+		     "2:\n"
+		     ".pushsection .text.rseq_abort, \"ax\"\n"
+		     ".long 0xd428bc00\n"
+		     "4:\n"
+		     "b 5f\n"
+		     ".popsection\n"
+		     "5:\n"
+		     : "=m"(own->rseq_cs)
+		     :
+		     : "x1", "memory");
 #else
 #error "this machine's sequence is not written yet"
 #endif

@@ -5,8 +5,12 @@ use std::sync::OnceLock;
 
 use crate::RegSet;
 
-/// The register sets besides the general registers: `NT_X86_XSTATE`.
-pub const FPU_REGSETS: &[u32] = &[0x202];
+const NT_X86_XSTATE: u32 = 0x202;
+/// Components XTILECFG and XTILEDATA of XSTATE_BV, which is the first word behind the legacy area of 512 bytes.
+const AMX: u64 = 3 << 17;
+
+/// The register sets besides the general registers.
+pub const FPU_REGSETS: &[u32] = &[NT_X86_XSTATE];
 /// Those of them that making a system call changes: none.
 pub const CALL_CLOBBERS: &[u32] = &[];
 /// Bytes that are enough for it on every CPU so far (AMX: 11008), with room to grow.
@@ -15,6 +19,13 @@ pub const FPU_CAPACITY: usize = 32 << 10;
 /// The sets in the order in which they are to be set.
 pub fn arrange(sets: &[RegSet]) -> Vec<&RegSet> {
     sets.iter().collect()
+}
+
+/// Why a thread with these sets cannot be borrowed or kept: the code of the error and its text.
+pub fn refusal(sets: &[RegSet]) -> Option<(&'static str, &'static str)> {
+    let header = RegSet::find(sets, NT_X86_XSTATE).and_then(|area| area.get(512..520)?.first_chunk());
+    let present = header.map_or(0, |word| u64::from_le_bytes(*word));
+    (present & AMX != 0).then_some(("E-CPU-AMX", "uses matrix registers (AMX), which are not kept yet"))
 }
 
 /// Offset and size, in bytes, of component `number` in the area of this CPU; CPUID leaf 0xd. `None` if it has none.
@@ -28,4 +39,18 @@ pub fn component(number: u32) -> Option<(usize, usize)> {
 fn ask(number: u32) -> Option<(usize, usize)> {
     let leaf = core::arch::x86_64::__cpuid_count(0xd, number);
     (leaf.eax != 0).then_some((leaf.ebx as usize, leaf.eax as usize))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn matrices_are_refused() {
+        let mut set = RegSet { kind: NT_X86_XSTATE, bytes: vec![0; 600] };
+        set.bytes[512] = 0xff;
+        assert_eq!(refusal(std::slice::from_ref(&set)), None);
+        set.bytes[514] = 4;
+        assert_eq!(refusal(&[set]).map(|r| r.0), Some("E-CPU-AMX"));
+    }
 }

@@ -1,7 +1,14 @@
 //! System calls whose numbers or argument layouts are not the same on all machines.
 
-/// One past the highest address that a task can map: TASK_SIZE_MAX with four levels of page tables.
-pub const TASK_SIZE: u64 = 0x7fff_ffff_f000;
+/// One past the highest address that a task can map, for each size of the address space that a kernel can have;
+/// descending. Here TASK_SIZE_MAX with four levels of page tables; more are given only to those who ask by a hint.
+pub const TASK_SIZES: &[u64] = &[0x7fff_ffff_f000];
+
+/// `fcntl` for locks of 64-bit offsets.
+pub const FCNTL64: libc::c_long = libc::SYS_fcntl;
+
+/// Its command to take a POSIX lock, with a `struct flock64`.
+pub const F_SETLK64: i32 = libc::F_SETLK;
 
 /// `mmap`: the arguments of the C prototype, the offset in bytes.
 pub fn mmap(addr: u64, len: u64, prot: u64, flags: u64, fd: i32, offset: u64) -> (u64, [u64; 6]) {

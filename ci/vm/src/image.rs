@@ -12,6 +12,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::cpio::Archive;
 use crate::kernel::Unpacked;
+use crate::userland::APPLETS;
 
 /// Room on the disk for what a guest writes.
 const FREE: u64 = 256 << 20;
@@ -56,7 +57,7 @@ pub fn image(kernel: &Unpacked, runner: &Path, disk: &Path, folder: &Path) -> Re
     Ok(Image { kernel: kernel.image.clone(), first_root, disk: disk.to_owned() })
 }
 
-/// Makes a disk with these files, and nothing else but the folders that an init mounts on.
+/// Makes a disk with these files, later ones over earlier ones, and the folders that an init mounts on.
 ///
 /// # Errors
 /// When a file is not there, or mke2fs(8) fails.
@@ -73,6 +74,14 @@ pub fn disk(contents: &[Content], file: &Path) -> Result<()> {
         let to = root.path().join(to.strip_prefix("/").unwrap_or(to));
         place(from, &to).with_context(|| format!("cannot take {} into the guest", from.display()))?;
     }
+    if root.path().join("bin/busybox").exists() {
+        for applet in APPLETS {
+            let link = root.path().join("bin").join(applet);
+            if fs::symlink_metadata(&link).is_err() {
+                std::os::unix::fs::symlink("busybox", link)?;
+            }
+        }
+    }
     make_file_system(root.path(), file)
 }
 
@@ -82,6 +91,10 @@ fn place(from: &Path, to: &Path) -> Result<()> {
         fs::create_dir_all(folder)?;
     }
     let kind = fs::symlink_metadata(from)?.file_type();
+    // What came earlier gives way; it may be a link to a file of the cache, which must not be written into.
+    if !kind.is_dir() && fs::symlink_metadata(to).is_ok() {
+        fs::remove_file(to)?;
+    }
     if kind.is_dir() {
         fs::create_dir_all(to)?;
         for entry in fs::read_dir(from)? {

@@ -13,6 +13,7 @@
 //! | [`console`] | what its kernel says, and which of that is its end |
 //! | [`guest`] | a guest that runs, and what is said to its agent |
 //! | [`pool`] | guests for tests: as many as wanted, a fresh one for each that died |
+//! | [`userland`] | the programs of a guest |
 //!
 //! The agent itself is the runner, crate `zdtm`. Not here: how programs are compiled for a machine (`xtask`).
 
@@ -27,3 +28,4 @@ pub mod matrix;
 pub mod modules;
 pub mod pool;
 pub mod qemu;
+pub mod userland;

@@ -9,11 +9,33 @@ use serde::Deserialize;
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Matrix {
-    /// The suite of the programs that a guest has besides the tests.
-    pub userland: String,
+    /// The programs that a guest has besides the tests.
+    pub userland: Userland,
     /// Kernel modules that every guest loads, in this order.
     pub modules: Vec<String>,
+    /// What every change must pass in guests.
+    pub smoke: Smoke,
     machines: BTreeMap<String, Machine>,
+}
+
+/// A part of the suite on some of the machines.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Smoke {
+    /// Names of machines.
+    pub machines: Vec<String>,
+    /// Full names of tests.
+    pub tests: Vec<String>,
+}
+
+/// Programs by their packages.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Userland {
+    /// The distribution's suite that has them for every machine.
+    pub suite: String,
+    /// Complete: what they depend on is named as well.
+    pub packages: Vec<String>,
 }
 
 /// One machine: how to compile for it, how to emulate it, which kernels it is tried on.
@@ -92,6 +114,9 @@ impl Matrix {
                     bail!("{name} has two kernels {}", kernel.name);
                 }
             }
+        }
+        if let Some(name) = matrix.smoke.machines.iter().find(|name| !matrix.machines.contains_key(*name)) {
+            bail!("the smoke set names {name}, which is no machine");
         }
         Ok(matrix)
     }

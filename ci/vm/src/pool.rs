@@ -17,6 +17,9 @@ use crate::qemu::{Emulated, Launcher};
 /// What one test may take on the reference machine; the agent's own limits for its steps are smaller.
 const LIMIT: Duration = Duration::from_secs(120);
 
+/// A crash by the sysrq key (Documentation/admin-guide/sysrq.rst), when the test has begun.
+const PANIC: &str = "(sleep 0.5; echo c >/proc/sysrq-trigger) >/dev/null 2>&1 &";
+
 /// Guests of one machine and kernel.
 #[derive(Debug)]
 pub struct Pool {
@@ -26,6 +29,7 @@ pub struct Pool {
     folder: PathBuf,
     idle: Mutex<Vec<Guest>>,
     booted: AtomicUsize,
+    panic: Option<String>,
 }
 
 impl Pool {
@@ -38,7 +42,14 @@ impl Pool {
             folder: folder.to_owned(),
             idle: Mutex::default(),
             booted: AtomicUsize::new(0),
+            panic: None,
         }
+    }
+
+    /// The same pool, whose guest panics in the middle of that test: the proof of what happens then.
+    pub fn with_panic(mut self, test: Option<String>) -> Self {
+        self.panic = test;
+        self
     }
 
     /// Runs one test in an idle guest, or in a new one.
@@ -47,6 +58,11 @@ impl Pool {
     /// When the guest does not survive it; with the last lines of its console.
     pub fn run(&self, test: &Test) -> Result<(Outcome, String)> {
         let mut guest = self.take()?;
+        if self.panic.as_ref() == Some(&test.name()) {
+            let words = ["/bin/sh", "-c", PANIC].map(str::to_owned).into();
+            guest.order(&Order::Execute { words })?;
+            guest.next(LIMIT)?;
+        }
         guest.order(&Order::Test(Box::new(test.clone())))?;
         let iterations = self.terms.iterations.max(1);
         match guest.next(LIMIT * iterations)? {

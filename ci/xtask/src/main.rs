@@ -10,6 +10,7 @@ use clap::{Parser, Subcommand};
 mod bench;
 mod build;
 mod check;
+mod guest;
 mod interop;
 mod peer;
 mod setup;
@@ -37,6 +38,8 @@ enum Verb {
     Test,
     /// Run C tests through dump and restore
     Zdtm(Box<zdtm::Options>),
+    /// Boot a guest and run a line of shell in it
+    Guest(Box<guest::Options>),
     /// Let Debian sid's criu restore what we dump, and us what it dumps
     Interop(interop::Options),
     /// Compare the time and memory of our `crio` with CRIU's
@@ -50,6 +53,7 @@ fn main() -> ExitCode {
         Verb::Check(options) => check::run(&options),
         Verb::Test => test::run(),
         Verb::Zdtm(options) => zdtm::run(*options),
+        Verb::Guest(options) => guest::run(&options),
         Verb::Interop(options) => interop::run(&options),
         Verb::Bench(options) => bench::run(&options),
     };
@@ -57,4 +61,16 @@ fn main() -> ExitCode {
         eprintln!("error: {error:#}");
         ExitCode::FAILURE
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn no_two_options_of_a_verb_have_one_name() {
+        Arguments::command().debug_assert();
+    }
 }

@@ -44,7 +44,16 @@ fn steps(totals: &mut Totals) -> Result<()> {
     build::crio()?;
     totals.step(Outcome::Passed);
     let xtask = std::env::current_exe().context("cannot find the path of this program")?;
-    totals.suite(Command::new(xtask).arg("zdtm").current_dir(workspace::root()).stdin(Stdio::null()))
+    let zdtm = |arguments: &[&str]| {
+        let mut command = Command::new(&xtask);
+        command.arg("zdtm").args(arguments).current_dir(workspace::root()).stdin(Stdio::null());
+        command
+    };
+    totals.suite(&mut zdtm(&[]))?;
+    for machine in &workspace::matrix()?.smoke.machines {
+        totals.suite(&mut zdtm(&["--arch", machine, "--smoke"]))?;
+    }
+    Ok(())
 }
 
 impl Totals {

@@ -9,6 +9,8 @@ pub enum Category {
     Extra,
     /// Not settled in the kernel or here.
     Experimental,
+    /// Programs of some machines, on some processors: asked for by name only.
+    Processor,
 }
 
 /// One row of the table.
@@ -221,6 +223,21 @@ features! {
     UserfaultfdNoncoop = "uffd-noncoop", Extra, "4.11, CONFIG_USERFAULTFD" {
         purpose: "serves pages of programs that fork and remap",
         fallback: "", consequence: "no lazy restore",
+    }
+    /// The register set NT_ARM_SVE.
+    Sve = "sve", Processor, "4.15 on aarch64, CONFIG_ARM64_SVE" {
+        purpose: "keeps vector registers of scalable length",
+        fallback: "", consequence: "there are none on this machine",
+    }
+    /// The register sets NT_ARM_PACA_KEYS and NT_ARM_PACG_KEYS.
+    PacKeys = "pac_keys", Processor, "5.1 on aarch64, CONFIG_ARM64_PTR_AUTH and CONFIG_CHECKPOINT_RESTORE" {
+        purpose: "keeps the keys that programs sign pointers with",
+        fallback: "", consequence: "pointers are not signed on this machine",
+    }
+    /// The second register of NT_ARM_TLS.
+    Tpidr2 = "tpidr2", Processor, "6.3 on aarch64, CONFIG_ARM64_SME" {
+        purpose: "keeps the second thread pointer",
+        fallback: "", consequence: "there is none on this machine",
     }
 }
 

@@ -6,7 +6,8 @@
 //! probe comes with the resource that needs it.
 //!
 //! The categories are CRIU's. Required: without it no program can be dumped or restored. Extra: some programs need
-//! it, and where there is another way, `fallback` says which.
+//! it, and where there is another way, `fallback` says which. Processor is ours: registers that only some machines have,
+//! whose absence is no fault of the kernel; tests name them.
 //!
 //! Not here: system calls (`sys::probe`), and what the command prints at its end (`cli::check`).
 
@@ -94,6 +95,7 @@ pub fn check(options: &CheckOptions) -> CheckReport {
         Category::Required => true,
         Category::Extra => options.extra,
         Category::Experimental => options.experimental,
+        Category::Processor => false,
     };
     CheckReport { findings: Feature::ALL.into_iter().filter(wanted).map(probe).collect() }
 }

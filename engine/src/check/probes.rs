@@ -8,6 +8,11 @@ use super::Feature;
 use crate::sys::probe;
 use crate::sys::probe::child::{self, Mapping, Tracee};
 
+/// Register sets of aarch64, include/uapi/linux/elf.h. Other machines have other sets under other numbers.
+const NT_ARM_TLS: u32 = 0x401;
+const NT_ARM_SVE: u32 = 0x405;
+const NT_ARM_PACA_KEYS: u32 = 0x407;
+
 /// Asks the kernel; `Ok` is yes.
 pub(super) fn run(feature: Feature) -> io::Result<()> {
     match feature {
@@ -44,6 +49,9 @@ pub(super) fn run(feature: Feature) -> io::Result<()> {
         Feature::MembarrierRegistrations => probe::membarrier_registrations(),
         Feature::Userfaultfd => probe::userfaultfd().map(drop),
         Feature::UserfaultfdNoncoop => userfaultfd_events(),
+        Feature::Sve => Tracee::new()?.register_set(NT_ARM_SVE, 16),
+        Feature::PacKeys => Tracee::new()?.register_set(NT_ARM_PACA_KEYS, 64),
+        Feature::Tpidr2 => Tracee::new()?.register_set(NT_ARM_TLS, 16),
     }
 }
 

@@ -110,6 +110,7 @@ impl Category {
             Category::Required => "required",
             Category::Extra => "extra",
             Category::Experimental => "experimental",
+            Category::Processor => "processor",
         }
     }
 }

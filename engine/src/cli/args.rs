@@ -122,6 +122,12 @@ struct Files {
     /// Find holes of deleted files by FIEMAP [default: on]
     #[arg(long)]
     ghost_fiemap: Option<bool>,
+    /// Dump locks and leases of files, and take them again
+    #[arg(short = 'l', long)]
+    file_locks: Option<bool>,
+    /// Directory to search for watched files that have no handle
+    #[arg(long, value_name = "DIR")]
+    irmap_scan_path: Vec<PathBuf>,
     /// Allow temporary names for files whose path is gone
     #[arg(long)]
     link_remap: Option<bool>,
@@ -293,6 +299,8 @@ impl Arguments {
             ghost_limit: self.files.ghost_limit,
             ghost_fiemap: self.files.ghost_fiemap != Some(false),
             link_remap: on(self.files.link_remap),
+            file_locks: on(self.files.file_locks),
+            irmap_scan_paths: self.files.irmap_scan_path.clone(),
             evasive_devices: on(self.files.evasive_devices),
             file_validation: self.files.file_validation,
             embed_files: on(self.files.embed_files),

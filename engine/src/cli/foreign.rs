@@ -42,8 +42,7 @@ const fn foreign(name: &'static str, takes: Takes, stance: Stance, why: &'static
 
 const SOCKETS: &str = "the survey refuses sockets by name";
 const MOUNTS: &str = "the survey refuses mount namespaces by name";
-const LOCKS: &str = "the survey refuses file locks by name";
-const WATCHES: &str = "the survey refuses inotify and fanotify by name";
+const WATCHES: &str = "watched files without a handle are looked for in any case";
 const PLUGINS: &str = "there are no plugins; the survey refuses what they would handle";
 const CGROUPS: &str = "placing tasks into control groups";
 const LSM: &str = "security labels of LSMs";
@@ -60,9 +59,7 @@ const FOREIGN: &[Foreign] = &[
         ..foreign("network-lock", Value, Accepted, SOCKETS)
     },
     foreign("veth-pair", Value, Accepted, "the survey refuses network namespaces by name"),
-    Foreign { short: Some('l'), ..foreign("file-locks", NothingOrNo, Accepted, LOCKS) },
     foreign("force-irmap", NothingOrNo, Accepted, WATCHES),
-    foreign("irmap-scan-path", Value, Accepted, WATCHES),
     foreign("allow-uprobes", NothingOrNo, Accepted, "the survey refuses uprobes by name"),
     Foreign { short: Some('M'), ..foreign("ext-mount-map", Value, Accepted, MOUNTS) },
     foreign("enable-external-sharing", Nothing, Accepted, MOUNTS),

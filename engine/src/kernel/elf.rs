@@ -50,6 +50,8 @@ pub struct Vdso {
     pub symbols: Vec<(String, u64)>,
     /// The bytes between the end of the image and that of its mapping: not used by anyone, and executable.
     pub tail: Range<u64>,
+    /// The same, with the names and headers of sections, which stand behind the segments and which only debuggers read.
+    pub wide_tail: Range<u64>,
 }
 
 impl Vdso {
@@ -78,16 +80,18 @@ pub fn vdso(image: &[u8]) -> Result<Vdso> {
             symbols.push((name.to_owned(), offset));
         }
     }
-    Ok(Vdso { symbols, tail: image_end(&elf)?.min(image.len() as u64)..image.len() as u64 })
+    let len = image.len() as u64;
+    let loaded = segments_end(&elf).ok_or_else(|| damaged("offsets overflow"))?;
+    let table = u64::from(elf.header.e_shnum) * u64::from(elf.header.e_shentsize);
+    let sections = elf.header.e_shoff.checked_add(table).ok_or_else(|| damaged("offsets overflow"))?;
+    Ok(Vdso { symbols, tail: loaded.max(sections).min(len)..len, wide_tail: loaded.min(len)..len })
 }
 
-/// The end of the section header table or of the last segment, whichever is later.
-fn image_end(elf: &Elf<'_>) -> Result<u64> {
-    let table = u64::from(elf.header.e_shnum) * u64::from(elf.header.e_shentsize);
+/// The end of the last segment.
+fn segments_end(elf: &Elf<'_>) -> Option<u64> {
     let segments = elf.program_headers.iter().filter(|header| matches!(header.p_type, PT_LOAD | PT_DYNAMIC));
-    let ends = segments.map(|header| header.p_offset.checked_add(header.p_filesz));
-    let end = ends.fold(elf.header.e_shoff.checked_add(table), |last, end| Some(last?.max(end?)));
-    end.ok_or_else(|| damaged("offsets overflow"))
+    let mut ends = segments.map(|header| header.p_offset.checked_add(header.p_filesz));
+    ends.try_fold(0, |last: u64, end| Some(last.max(end?)))
 }
 
 #[cfg(test)]

@@ -86,6 +86,10 @@ impl Filter {
         none: Categories(Categories::FILE.0 | Categories::ZERO.0 | Categories::GUARD.0),
     };
 
+    /// Pages under MADV_GUARD_INSTALL; none match on kernels that do not show them.
+    pub const GUARD: Filter =
+        Filter { all: Categories::GUARD, any: Categories::NONE, none: Categories::NONE };
+
     fn matches(self, page: Categories) -> bool {
         page.contains(self.all)
             && (self.any == Categories::NONE || page.intersects(self.any))
@@ -171,20 +175,25 @@ impl PagemapScanner {
         }
     }
 
-    /// The maximal runs of pages in `start..end` whose content is in no file: [`Filter::PRIVATE`].
-    ///
-    /// Not to be asked about `[vsyscall]` (not user addresses: EFAULT), nor about mappings of device memory or kernel
-    /// data (VM_PFNMAP, VM_IO, `[vvar]`), whose pages look private.
-    pub fn private_pages(&mut self, start: u64, end: u64) -> Result<Vec<Range<u64>>> {
-        self.find(start, end, Filter::PRIVATE)
-    }
-
-    /// The maximal runs of pages under MADV_GUARD_INSTALL; none on kernels that do not show them.
-    pub fn guard_pages(&mut self, start: u64, end: u64) -> Result<Vec<Range<u64>>> {
-        self.find(start, end, Filter { all: Categories::GUARD, ..Filter::default() })
+    /// [`PagemapScanner::find`] in each of some ranges, which ascend and have nothing but holes of the address space between
+    /// them: the ioctl answers for all of them at once.
+    pub fn find_in(&mut self, ranges: &[Range<u64>], filter: Filter) -> Result<Vec<Vec<Range<u64>>>> {
+        let (Backend::Scan { .. }, [first, .., last]) = (&self.backend, ranges) else {
+            return ranges.iter().map(|range| self.find(range.start, range.end, filter)).collect();
+        };
+        let runs = self.find(first.start, last.end, filter)?;
+        let inside = |range: &Range<u64>| {
+            let reached = runs.partition_point(|run| run.end <= range.start);
+            let runs = runs.iter().skip(reached).take_while(|run| run.start < range.end);
+            runs.map(|run| run.start.max(range.start)..run.end.min(range.end)).collect()
+        };
+        Ok(ranges.iter().map(inside).collect())
     }
 
     /// The maximal runs of pages in `start..end`, both multiples of the page size, that match `filter`.
+    ///
+    /// Not to be asked about `[vsyscall]` (not user addresses: EFAULT), nor about mappings of device memory or kernel
+    /// data (VM_PFNMAP, VM_IO, `[vvar]`), whose pages look private.
     pub fn find(&mut self, start: u64, end: u64, filter: Filter) -> Result<Vec<Range<u64>>> {
         if !start.is_multiple_of(self.page) || !end.is_multiple_of(self.page) || start > end {
             return Err(Error::bug(format!("page map asked about {start:x}-{end:x}")).on(self.path.clone()));
@@ -351,15 +360,15 @@ mod tests {
             let expected =
                 if scanner.knows_zero_pages() { exact } else { vec![(0, 4), (5, 7), last, (23, 24)] };
             assert_eq!(
-                numbered(scanner.private_pages(start, end)?, start, page),
+                numbered(scanner.find(start, end, Filter::PRIVATE)?, start, page),
                 expected,
                 "zero pages known: {}",
                 scanner.knows_zero_pages()
             );
             let guards = if guarded { vec![(9, 10)] } else { vec![] };
-            assert_eq!(numbered(scanner.guard_pages(start, end)?, start, page), guards);
+            assert_eq!(numbered(scanner.find(start, end, Filter::GUARD)?, start, page), guards);
             assert_eq!(
-                scanner.private_pages(start + 2 * page, start + 5 * page)?.is_empty(),
+                scanner.find(start + 2 * page, start + 5 * page, Filter::PRIVATE)?.is_empty(),
                 scanner.knows_zero_pages()
             );
         }
@@ -377,7 +386,7 @@ mod tests {
         memory.write(2 * size, 7).ok_or_else(|| Error::bug("outside"))?;
         let (start, end) = (memory.address(), memory.address() + 4 * page);
         for mut scanner in scanners()? {
-            assert_eq!(numbered(scanner.private_pages(start, end)?, start, page), [(2, 3)]);
+            assert_eq!(numbered(scanner.find(start, end, Filter::PRIVATE)?, start, page), [(2, 3)]);
             let file = Filter { all: Categories::FILE | Categories::PRESENT, ..Filter::default() };
             let pages = numbered(scanner.find(start, end, file)?, start, page);
             assert!(
@@ -400,7 +409,7 @@ mod tests {
         }
         let (start, end) = (memory.address(), memory.address() + pages as u64 * page);
         for mut scanner in scanners()? {
-            let runs = numbered(scanner.private_pages(start, end)?, start, page);
+            let runs = numbered(scanner.find(start, end, Filter::PRIVATE)?, start, page);
             let expected = (1..pages as u64).step_by(2).map(|odd| (odd, odd + 1));
             let wrong: Vec<_> =
                 runs.iter().copied().zip(expected).filter(|(found, due)| found != due).take(4).collect();
@@ -413,8 +422,8 @@ mod tests {
     fn asking_wrongly_is_an_error() -> Result<()> {
         let page = page_size()?;
         for mut scanner in scanners()? {
-            assert_eq!(scanner.private_pages(1, page).map_err(|e| e.code()), Err("E-BUG"));
-            assert_eq!(scanner.private_pages(page, 0).map_err(|e| e.code()), Err("E-BUG"));
+            assert_eq!(scanner.find(1, page, Filter::PRIVATE).map_err(|e| e.code()), Err("E-BUG"));
+            assert_eq!(scanner.find(page, 0, Filter::PRIVATE).map_err(|e| e.code()), Err("E-BUG"));
         }
         let written = Filter { all: Categories::WRITTEN, ..Filter::default() };
         let found = PagemapScanner::open_entries(&ProcDir::current()?)?.find(0, page, written);

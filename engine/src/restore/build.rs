@@ -12,10 +12,10 @@ use super::transport::{Parcel, Transport};
 use crate::check::{self, Feature};
 use crate::error::{Error, OsContext, Result};
 use crate::fault;
-use crate::image::message::{CoreEntry, CredsEntry, FdinfoEntry, FsEntry, TaskCoreEntry};
+use crate::image::message::{CoreEntry, CredsEntry, FdinfoEntry, FileLockEntry, FsEntry, TaskCoreEntry};
 use crate::kernel::{ProcDir, attr, status};
 use crate::report::{NotKept, RestoreStats};
-use crate::resource::file::fs;
+use crate::resource::file::{fs, lock};
 use crate::resource::memory::restore::{self as memory_restore, Blueprint, Supplies};
 use crate::resource::memory::shared::SharedRestore;
 use crate::resource::memory::vdso::{Fit, Runtime};
@@ -220,6 +220,14 @@ pub(super) fn install_table(
     }
     built.loan.run(&mut batch)?;
     batch.expect_all()
+}
+
+/// Takes a lock or lease.
+pub(super) fn lock(built: &mut Built, entry: &FileLockEntry) -> Result<()> {
+    let mut batch = built.loan.batch();
+    let call = lock::take(&mut batch, entry)?;
+    built.loan.run(&mut batch)?;
+    batch.expect(call).map(drop).map_err(|e| lock::explain(e, entry))
 }
 
 /// Makes a terminal the controlling one of the session that the task leads.

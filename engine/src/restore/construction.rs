@@ -27,6 +27,7 @@ use crate::report::{Counts, NotKept, RestoreReport, RestoreStats};
 use crate::resource::file::tty::{Foreground, TtyClaim};
 use crate::resource::memory::vdso::{Fit, Runtime};
 use crate::resource::task::lineage::Birth;
+use crate::sys::memory::task_size;
 use crate::sys::process::{CloneArgs, fork_idle};
 use crate::sys::ptrace;
 use crate::tracee::{Area, Loan, Site, await_newborn, hole, reap};
@@ -317,6 +318,18 @@ impl Construction {
             false => Ok(()),
         })?;
         drop(stand_ins);
+        self.lock()
+    }
+
+    /// Has tasks take their locks and leases. None may close a descriptor of such a file afterwards.
+    fn lock(&mut self) -> Result<()> {
+        for lock in std::mem::take(&mut self.plan.locks) {
+            let holder = |task: &TaskPlan| task.pid == lock.pid && task.body.is_some();
+            let index = self.plan.tasks.iter().position(holder).ok_or_else(|| {
+                Error::image("filelocks.img", format!("task {} of a lock is not there", lock.pid))
+            })?;
+            self.named(index, |this| build::lock(this.task(index)?, &lock))?;
+        }
         Ok(())
     }
 
@@ -536,8 +549,8 @@ fn adopt_root(pid: Pid) -> Result<()> {
 /// Where area and vdso are while the tree is built: where neither we nor any task of the tree has a mapping.
 fn places(plan: &Plan, vmas: &[Vma]) -> Result<(Area, u64)> {
     let mut taken = plan.taken();
-    taken.retain(|range| range.end <= arch::syscall::TASK_SIZE);
-    taken.extend(vmas.iter().map(Vma::range).filter(|range| range.end <= arch::syscall::TASK_SIZE));
+    taken.extend(vmas.iter().map(Vma::range));
+    taken.retain(|range| range.end <= task_size());
     let area = hole(&taken, AREA_LEN)?;
     taken.push(area.start..area.start + area.len);
     let parking = hole(&taken, 1 << 20)?;

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use crate::error::{Blame, Error, Result};
 use crate::image::message::{
-    CoreEntry, FdinfoEntry, FsEntry, MmEntry, PstreeEntry, TaskCoreEntry, TaskKobjIdsEntry, ThreadCoreEntry,
-    state,
+    CoreEntry, FdinfoEntry, FileLockEntry, FsEntry, MmEntry, PstreeEntry, TaskCoreEntry, TaskKobjIdsEntry,
+    ThreadCoreEntry, state,
 };
 use crate::image::{ImageDir, Kind, PageReader};
 use crate::kernel::kcmp::Kind as Shared;
@@ -16,8 +16,8 @@ use crate::kernel::pagemap::page_size;
 use crate::kernel::stat::{self, State};
 use crate::kernel::{Pid, ProcDir, status};
 use crate::options::RestoreOptions;
-use crate::resource::file::FileRestore;
 use crate::resource::file::tty::TtyClaim;
+use crate::resource::file::{FileRestore, lock};
 use crate::resource::memory::shared::SharedRestore;
 use crate::resource::task::lineage::{Kin, Lineage};
 use crate::resource::task::{credentials, registers};
@@ -63,6 +63,7 @@ pub(super) struct Plan {
     /// Descriptor tables by their id.
     pub(super) tables: HashMap<u32, Vec<FdinfoEntry>>,
     pub(super) files: FileRestore,
+    pub(super) locks: Vec<FileLockEntry>,
     pub(super) shared: SharedRestore,
 }
 
@@ -116,7 +117,8 @@ impl Plan {
         )?;
         join_callers_job(&mut tasks, options)?;
         let lineage = find_births(&tasks)?;
-        Ok(Plan { tasks, lineage, tables, files, shared })
+        let locks = lock::load(&images)?;
+        Ok(Plan { tasks, lineage, tables, files, locks, shared })
     }
 
     /// Finds everything that stands in the way; one error that names them all.

@@ -2,8 +2,8 @@
 //! [`state`](crate::resource::state), as far as it can be seen from outside.
 
 use crate::error::Result;
-use crate::kernel::smaps::{Backing, VmFlags, Vma};
-use crate::kernel::{Pid, ProcDir, cgroup};
+use crate::kernel::cgroup::{self, Membership};
+use crate::kernel::{Pid, ProcDir};
 use crate::sys::attr;
 
 /// A piece of state and what the program notices.
@@ -12,23 +12,40 @@ pub(super) type Lost = (String, &'static str);
 /// SCHED_CAPACITY_SCALE: no clamp from above.
 const WHOLE_CPU: u32 = 1024;
 
-/// What is lost of a process; `own` is ours, whose surroundings the restored one gets.
-pub(super) fn of_process(proc: &ProcDir, own: &ProcDir) -> Result<Vec<Lost>> {
+/// What a process gets from the one that restores it: ours, to compare with.
+#[derive(Debug)]
+pub(super) struct Surroundings {
+    cgroups: Vec<Membership>,
+    label: Vec<u8>,
+    speculation: Vec<Vec<u8>>,
+}
+
+impl Surroundings {
+    pub(super) fn of(proc: &ProcDir) -> Result<Self> {
+        Ok(Surroundings {
+            cgroups: cgroup::read(proc)?,
+            // EINVAL where no security module has labels.
+            label: proc.read("attr/current").unwrap_or_default(),
+            speculation: speculation(proc)?,
+        })
+    }
+}
+
+/// What is lost of a process that is restored in surroundings like `ours`.
+pub(super) fn of_process(proc: &ProcDir, ours: &Surroundings) -> Result<Vec<Lost>> {
     let mut lost = Vec::new();
-    for (theirs, ours) in cgroup::read(proc)?.iter().zip(&cgroup::read(own)?) {
+    let theirs = Surroundings::of(proc)?;
+    for (theirs, ours) in theirs.cgroups.iter().zip(&ours.cgroups) {
         if theirs.path != ours.path {
             let path = String::from_utf8_lossy(&theirs.path).into_owned();
             lost.push((format!("cgroup {path}"), "it is in crio's cgroup"));
         }
     }
-    // EINVAL where no security module has labels.
-    let label = |proc: &ProcDir| proc.read("attr/current").unwrap_or_default();
-    let theirs = label(proc);
-    if theirs != label(own) {
-        let name = String::from_utf8_lossy(&theirs).trim_end_matches(['\0', '\n']).to_owned();
+    if theirs.label != ours.label {
+        let name = String::from_utf8_lossy(&theirs.label).trim_end_matches(['\0', '\n']).to_owned();
         lost.push((format!("security label {name}"), "it has crio's label"));
     }
-    for (theirs, ours) in speculation(proc)?.iter().zip(&speculation(own)?) {
+    for (theirs, ours) in theirs.speculation.iter().zip(&ours.speculation) {
         if theirs != ours {
             lost.push((
                 String::from_utf8_lossy(theirs).replace('\t', " "),
@@ -72,24 +89,6 @@ pub(super) fn of_thread(tid: Pid) -> Vec<Lost> {
     }
     if attr::core_cookie(tid).is_ok_and(|cookie| cookie != 0) {
         lost.push((format!("thread {tid}: core scheduling cookie"), "it may share a core with others"));
-    }
-    lost
-}
-
-/// What is lost of the mappings of a process, counted.
-pub(super) fn of_mappings(vmas: &[Vma]) -> Vec<Lost> {
-    let own = |vma: &&Vma| {
-        !matches!(vma.backing, Backing::Vdso | Backing::Vvar | Backing::VvarVclock | Backing::Vsyscall)
-    };
-    let count = |has: &dyn Fn(&Vma) -> bool| vmas.iter().filter(own).filter(|vma| has(vma)).count();
-    let sealed = count(&|vma| vma.usage.is_some_and(|usage| usage.flags.contains(VmFlags::SEALED)));
-    let keyed = count(&|vma| vma.usage.and_then(|usage| usage.protection_key).unwrap_or(0) != 0);
-    let mut lost = Vec::new();
-    if sealed > 0 {
-        lost.push((format!("seals of {sealed} mappings"), "sealed memory can be changed again"));
-    }
-    if keyed > 0 {
-        lost.push((format!("protection keys of {keyed} mappings"), "all memory has key 0"));
     }
     lost
 }

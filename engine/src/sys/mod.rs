@@ -6,6 +6,7 @@ pub mod event;
 pub mod fd;
 pub mod kcmp;
 pub mod memory;
+pub mod notify;
 pub mod pagemap;
 pub mod probe;
 pub mod process;

@@ -31,6 +31,7 @@ impl Departure {
     pub(super) fn of(pid: i32, tid: i32) -> Result<Self> {
         let mask = ptrace::get_sigmask(tid).os(|| format!("PTRACE_GETSIGMASK {tid}"))?;
         let aside = other_registers(tid, arch::CALL_CLOBBERS)?;
+        refuse(tid, &aside)?;
         // Absent before Linux 5.13; the survey refuses a program that uses rseq there.
         let rseq = ptrace::rseq(tid).unwrap_or_default();
         let regs = resumed(pid, tid, registers(tid)?, mask)?;
@@ -88,6 +89,13 @@ pub fn other_registers(tid: i32, kinds: &[u32]) -> Result<Vec<RegSet>> {
         sets.extend(set.os(|| format!("PTRACE_GETREGSET {tid} set {kind:#x}"))?);
     }
     Ok(sets)
+}
+
+/// Refuses a thread that uses what this version cannot keep.
+pub fn refuse(tid: i32, sets: &[RegSet]) -> Result<()> {
+    arch::refusal(sets).map_or(Ok(()), |(code, reason)| {
+        Err(Error::new(code, Blame::Program, reason).on(format!("thread {tid}")))
+    })
 }
 
 /// Registers that go on with an interrupted system call where the kernel alone knows how much of it is left.

@@ -81,14 +81,17 @@ impl Frozen {
         &self.tasks
     }
 
+    /// Fails if a task was killed meanwhile. SIGKILL ends the stop of a tracee at once, also of one that has not yet come
+    /// to exit (ptrace_signal_wake_up in kernel/signal.c), and what could be read of it is no longer a program's state.
+    pub fn confirm(&self) -> Result<()> {
+        let stopped = |task: &&FrozenTask| task.zombie || ptrace::get_sigmask(task.pid).is_ok();
+        self.tasks.iter().find(|task| !stopped(task)).map_or(Ok(()), |task| Err(task.was_killed()))
+    }
+
     /// Replaces an error by its cause, if that is the death of a task, which shows in many ways.
     pub fn explain(&self, error: Error) -> Error {
         match self.tasks.iter().find(|task| task.has_died()) {
-            Some(task) if error.code() != "E-TASK-GONE" => {
-                Error::new("E-TASK-GONE", Blame::Environment, "was killed while it was being dumped")
-                    .task(task.pid, &task.comm)
-                    .detail(error.headline())
-            }
+            Some(task) if error.code() != "E-TASK-GONE" => task.was_killed().detail(error.headline()),
             _ => error,
         }
     }
@@ -187,6 +190,11 @@ impl Drop for Frozen {
 }
 
 impl FrozenTask {
+    fn was_killed(&self) -> Error {
+        Error::new("E-TASK-GONE", Blame::Environment, "was killed while it was being dumped")
+            .task(self.pid, &self.comm)
+    }
+
     fn has_died(&self) -> bool {
         match stat::read(&self.proc) {
             Ok(stat) => !self.zombie && (stat.state == State::Zombie || stat.flags & PF_EXITING != 0),

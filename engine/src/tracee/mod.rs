@@ -17,7 +17,7 @@ mod site;
 mod tests;
 
 pub use batch::{Area, Batch, CallId};
-pub use departure::other_registers;
+pub use departure::{other_registers, refuse};
 pub use freeze::{Fate, Frozen, FrozenTask, await_newborn, reap};
 pub use loan::{Loan, Site};
 pub use site::hole;

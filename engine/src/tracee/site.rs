@@ -60,13 +60,15 @@ fn stub_place(pid: i32, vmas: &[Vma], mem: &File) -> Result<(u64, u64)> {
     let vdso = vmas.iter().find(|vma| vma.backing == Backing::Vdso).ok_or_else(|| none("has no vdso"))?;
     let mut image = vec![0; vdso.len() as usize];
     mem.read_exact_at(&mut image, vdso.start).os(|| format!("read the vdso of {pid}"))?;
-    let tail = elf::vdso(&image)?.tail;
-    let start = (vdso.start + tail.start as u64).next_multiple_of(16);
-    let room = (vdso.start + tail.end as u64).saturating_sub(start);
-    match room / slot_len() {
-        0 => Err(none("has a vdso without room at its end")),
-        slots => Ok((start, slots.min(2))),
-    }
+    let layout = elf::vdso(&image)?;
+    // What the loan overwrites, it puts back: room that only a debugger would look at is better than none.
+    let places = [layout.tail, layout.wide_tail].map(|tail| {
+        let start = (vdso.start + tail.start).next_multiple_of(16);
+        (start, (vdso.start + tail.end).saturating_sub(start) / slot_len())
+    });
+    let found = places.into_iter().find(|(_, slots)| *slots > 0);
+    let (start, slots) = found.ok_or_else(|| none("has a vdso without room at its end"))?;
+    Ok((start, slots.min(2)))
 }
 
 /// A free range of `len` bytes, far from all that is taken; the highest there is.

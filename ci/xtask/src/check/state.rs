@@ -36,7 +36,8 @@ pub(super) fn findings(files: &[File]) -> Vec<String> {
             Class::Refused { code } => {
                 let quoted = format!("\"{code}\"");
                 let source = |file: &&File| {
-                    file.path.starts_with("engine/src/") && !file.path.ends_with("resource/state.rs")
+                    let engine = file.path.starts_with("engine/src/") || file.path.starts_with("arch/src/");
+                    engine && !file.path.ends_with("resource/state.rs")
                 };
                 if !files.iter().filter(source).any(|file| file.text.contains(&quoted)) {
                     found.push(format!("state.rs: `{what}` names {code}, which nothing refuses with"));

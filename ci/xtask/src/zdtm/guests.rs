@@ -22,10 +22,13 @@ use crate::{build, workspace};
 pub(super) fn run(options: &Options) -> Result<ExitCode> {
     let matrix = workspace::matrix()?;
     let tests = options.tests.tests()?;
+    if tests.is_empty() {
+        bail!("no test has one of these names; --list shows them");
+    }
     let table = Arc::new(Table::default());
     let (mut trials, mut columns, mut stocks) = (Vec::new(), Vec::new(), Vec::new());
     for machine in matrix.select(options.arch.as_deref().unwrap_or("all"))? {
-        let stock = Stock::new(options, machine, &tests)?;
+        let stock = Stock::new(options, &matrix, machine, &tests)?;
         for kernel in kernels(machine, options.kernel.as_deref())? {
             let column = format!("{} {}", machine.name, kernel.name);
             let pool = Arc::new(stock.pool(&matrix, kernel, options)?);
@@ -78,12 +81,18 @@ pub(crate) struct Stock<'a> {
 
 impl<'a> Stock<'a> {
     /// Compiles everything and makes the disk.
-    pub(crate) fn new(options: &Options, machine: &'a Machine, tests: &[Test]) -> Result<Self> {
+    pub(crate) fn new(
+        options: &Options,
+        matrix: &Matrix,
+        machine: &'a Machine,
+        tests: &[Test],
+    ) -> Result<Self> {
         setup::ensure(&needs(machine))?;
         let runner = build::program(machine, "zdtm", "zdtm")?;
         let linking = if options.dynamic { Linking::Dynamic } else { Linking::Static };
         let programs = programs::compile(&options.tests, machine, linking, tests)?;
-        let mut contents = vec![content(&runner, "/sbin/init")];
+        let userland = vm::userland::fetch(&folder()?.join("userland"), machine, &matrix.userland)?;
+        let mut contents = vec![content(&userland, "/"), content(&runner, "/sbin/init")];
         if !options.tests.no_cr {
             contents.push(content(&build::program(machine, "engine", "crio")?, "/usr/sbin/crio"));
         }
@@ -111,7 +120,7 @@ impl<'a> Stock<'a> {
         if machine.is_native() && vm::kvm::works(&emulated, &folder) {
             emulated.accelerator = Accelerator::Kvm;
         }
-        Ok(Pool::new(emulated, options.tests.terms(), &consoles))
+        Ok(Pool::new(emulated, options.tests.terms(), &consoles).with_panic(options.panic.clone()))
     }
 }
 

@@ -14,8 +14,11 @@ use std::process::ExitCode;
 use anyhow::{Result, bail};
 use clap::Args;
 
+pub(crate) use self::guests::Stock;
+
 use crate::build;
 use crate::setup::{self, Need};
+use crate::workspace;
 
 #[derive(Args)]
 #[group(id = "guests")]
@@ -34,6 +37,12 @@ pub(crate) struct Options {
     /// Link the programs with the machine's shared C library, not with a static one
     #[arg(long, requires = "arch")]
     pub(crate) dynamic: bool,
+    /// Only the smoke set of ci/matrix.yaml
+    #[arg(long, requires = "arch", conflicts_with = "filters")]
+    pub(crate) smoke: bool,
+    /// Panic the guest while this test runs: proves that the run survives it
+    #[arg(long, value_name = "TEST", requires = "arch", hide = true)]
+    pub(crate) panic: Option<String>,
     /// Print where the logs of the guests' consoles are
     #[arg(long, requires = "arch")]
     pub(crate) keep: bool,
@@ -44,6 +53,10 @@ const ENGINE: &str = "target/debug/crio";
 
 /// Runs the selected tests with the release build of `crio`, unless another engine was named.
 pub(crate) fn run(mut options: Options) -> Result<ExitCode> {
+    if options.smoke {
+        options.tests.filters = workspace::matrix()?.smoke.tests;
+        options.tests.exact = true;
+    }
     if options.tests.list {
         return ::zdtm::run(options.tests);
     }

@@ -180,6 +180,9 @@ pub enum MarkType {
     Inode = 1,
     #[serde(rename = "MOUNT")]
     Mount = 2,
+    /// Ours: the file system of the mount at the path of `me`. CRIU knows no such marks and refuses the entry.
+    #[serde(rename = "FILESYSTEM")]
+    FileSystem = 10000,
 }
 
 /// A fanotify mark on an inode.

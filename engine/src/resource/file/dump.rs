@@ -10,17 +10,18 @@ use super::embed::EmbedDump;
 use super::event::EventDump;
 use super::fifo::FifoDump;
 use super::kind::{self, Kind};
+use super::lock::LockDump;
 use super::made::Anchor;
 use super::memfd::MemfdDump;
 use super::pipe::{OneEnded, PipeDump};
 use super::remap::{self, Judged, LinkRemaps, Standing};
 use super::table::Tables;
 use super::tty::{TaskTerminal, TtyDump};
-use super::{Description, ghost, regular};
+use super::{Description, ghost, lock, regular};
 use crate::error::{Blame, Error, OsContext, Result};
 use crate::image::message::{FdType, FileEntry, RegFileEntry, RemapFilePathEntry, RemapType};
 use crate::image::{self, ImageDir};
-use crate::kernel::fdinfo::FdInfo;
+use crate::kernel::fdinfo::{FdInfo, Lock};
 use crate::kernel::{Pid, ProcDir, fdinfo};
 use crate::options::DumpOptions;
 use crate::report::NotKept;
@@ -61,6 +62,7 @@ struct Kinds<'a> {
     memfds: MemfdDump,
     sockets: SocketDump,
     events: EventDump,
+    locks: LockDump,
 }
 
 /// What a finished dump of files leaves to be told.
@@ -70,6 +72,8 @@ pub struct DumpedFiles {
     pub links: LinkRemaps,
     /// Pipes and FIFOs whose other end somebody outside of the tree has: a restore closes it.
     pub one_ended: Vec<OneEnded>,
+    /// Other state that is lost.
+    pub not_kept: Vec<NotKept>,
     /// Pages of memory files that were written.
     pub pages: u64,
 }
@@ -96,7 +100,8 @@ impl<'a> FileDump<'a> {
                 ttys: TtyDump::new(terminals, &options.external),
                 memfds: MemfdDump::new(images),
                 sockets: SocketDump::default(),
-                events: EventDump::default(),
+                events: EventDump::new(&options.irmap_scan_paths),
+                locks: LockDump::new(images),
             },
         }
     }
@@ -113,7 +118,7 @@ impl<'a> FileDump<'a> {
     }
 
     fn add_any(&mut self, id: u32, d: &Description<'_>) -> Result<FdType> {
-        kind::refuse_locks(&d.info)?;
+        lock::refuse(&d.info, self.options.file_locks)?;
         match Kind::of(&d.seen())? {
             Kind::Regular | Kind::Directory | Kind::Path | Kind::MemoryDevice => {
                 self.add_path(id, d)?;
@@ -139,6 +144,11 @@ impl<'a> FileDump<'a> {
                 Ok(fd_type)
             }
         }
+    }
+
+    /// Dumps the locks that are shown at a descriptor of task and number; it is one of a table, and of a description.
+    pub fn add_locks(&mut self, place: (Pid, i32), of: (u32, u32), locks: &[Lock]) -> Result<()> {
+        self.kinds.locks.add(place, of, locks)
     }
 
     fn add_memfd(&mut self, id: u32, d: &Description<'_>) -> Result<()> {
@@ -325,12 +335,14 @@ impl<'a> FileDump<'a> {
         let mut remaps = self.images.writer(image::Kind::RemapFpath);
         self.remaps.iter().try_for_each(|remap| remaps.push(remap))?;
         remaps.finish()?;
-        let Kinds { pipes, fifos, ttys, memfds, .. } = self.kinds;
+        let Kinds { pipes, fifos, ttys, memfds, events, locks, sockets: _ } = self.kinds;
+        locks.finish()?;
+        let not_kept = events.finish(|inode| self.ghosts.contains_key(&inode))?;
         let mut one_ended = pipes.finish()?;
         one_ended.extend(fifos.finish()?);
         let pages = memfds.finish()?;
         ttys.finish(self.images)?;
-        Ok(DumpedFiles { links: self.links, one_ended, pages })
+        Ok(DumpedFiles { links: self.links, one_ended, not_kept, pages })
     }
 
     fn path_entry(&mut self, id: u32, d: &Description<'_>) -> Result<RegFileEntry> {

@@ -8,7 +8,6 @@ use nix::sys::stat::{FileStat, major, minor};
 
 use super::event::EventKind;
 use crate::error::{Blame, Error, Result};
-use crate::kernel::fdinfo::FdInfo;
 
 /// The kinds of files that are kept; each is one module beside this one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -168,8 +167,6 @@ fn of_anonymous(seen: &Seen<'_>) -> Result<Kind> {
     }
     let later = "is not supported yet";
     let (what, why) = match name {
-        b"inotify" => ("an inotify instance", later),
-        b"fanotify" => ("a fanotify group", later),
         b"bpf-map" => ("a BPF map", later),
         b"io_uring" => ("an io_uring", "has requests in the kernel that cannot be read"),
         b"userfaultfd" => ("a userfaultfd", "has page faults in the kernel that cannot be read"),
@@ -188,15 +185,4 @@ fn of_anonymous(seen: &Seen<'_>) -> Result<Kind> {
 fn is_namespace(name: &[u8]) -> bool {
     let kinds: [&[u8]; 8] = [b"cgroup", b"ipc", b"mnt", b"net", b"pid", b"time", b"user", b"uts"];
     name.split(|&b| b == b':').next().is_some_and(|kind| kinds.contains(&kind)) && name.ends_with(b"]")
-}
-
-/// Locks and leases belong to the descriptor, and are lost if it is only opened again.
-///
-/// # Errors
-/// `E-FILE-LOCKED`; the caller adds descriptor and task.
-pub fn refuse_locks(info: &FdInfo) -> Result<()> {
-    let Some(lock) = info.locks.first() else { return Ok(()) };
-    let reason = format!("holds a lock ({:?}, {:?}), and locks are not supported yet", lock.kind, lock.mode);
-    Err(Error::new("E-FILE-LOCKED", Blame::Program, reason)
-        .help("let the program release it before the dump"))
 }

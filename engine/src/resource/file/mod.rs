@@ -20,6 +20,7 @@
 //! | `embed` | `--embed-files`: content of named files in the image |
 //! | [`pipe`], [`fifo`], [`tty`], [`memfd`] | the kinds that have more state than a path and a position |
 //! | [`event`] | the kinds that exist for their events: eventfd, epoll and their like |
+//! | [`lock`] | locks and leases |
 //! | [`owner`], `reopen` | who gets the signals of a description; its flags |
 //! | [`fs`] | working directory, root and umask of a task |
 
@@ -31,6 +32,7 @@ pub mod fifo;
 pub mod fs;
 mod ghost;
 pub mod kind;
+pub mod lock;
 mod made;
 pub mod memfd;
 pub mod owner;

@@ -147,7 +147,7 @@ impl FileRestore {
         let fresh = regular.filter(|reg| {
             seen.insert((&reg.name, reg.size, reg.mode, &reg.build_id, self.stand_ins.get(&reg.id)))
         });
-        fresh.filter_map(|reg| self.check_one(reg).err()).collect()
+        fresh.filter_map(|reg| self.check_one(reg).err()).chain(self.check_watches()).collect()
     }
 
     fn check_one(&self, reg: &RegFileEntry) -> Result<()> {
@@ -313,15 +313,6 @@ impl FileRestore {
     /// Seals memory files, when all mappings exist.
     pub fn seal(&self) -> Result<()> {
         self.memfds.seal()
-    }
-
-    /// Starts what is to run only with the tree: timers.
-    pub fn start(&self) -> Result<()> {
-        let mut entries = self.opened.iter().filter_map(|(id, fd)| Some((self.entries.get(id)?, fd)));
-        let start = |(entry, fd): (&FileEntry, &Rc<OwnedFd>)| {
-            self.events.start(entry, fd).map_err(|e| e.on(format!("file {:#x}", entry.id)))
-        };
-        entries.try_for_each(start)
     }
 
     /// A directory of a task, for fchdir(2).
@@ -605,5 +596,6 @@ fn written_embedded<'e>(entries: impl Iterator<Item = &'e FileEntry>) -> HashSet
     written.filter_map(|reg| reg.embedded.clone()).collect()
 }
 
+mod start;
 #[cfg(test)]
 mod tests;

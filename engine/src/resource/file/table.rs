@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
-use super::{Description, FileDump};
+use super::{Description, FileDump, lock};
 use crate::error::{OsContext, Result};
 use crate::image::message::FdinfoEntry;
 use crate::image::{ImageDir, Kind};
@@ -75,7 +75,11 @@ impl Tables {
             let description = describe(task, &pidfd, number)?;
             let close_on_exec = description.info.flags & libc::O_CLOEXEC as u32 != 0;
             let (place, inode) = (Place { pid: task.pid, fd: number as u32 }, description.stat.st_ino);
+            let (info, name) = (description.info.clone(), description.name());
             let (id, kind) = self.id_of(description, files)?;
+            // A POSIX lock may be shown at a description that another table has already brought.
+            lock::refuse(&info, files.options().file_locks).map_err(|e| e.on(name))?;
+            files.add_locks((task.pid, number), (files_id, id), &info.locks)?;
             self.by_place.insert((place.pid, place.fd), id);
             self.by_inode.entry(inode).or_default().push((place, id));
             image.push(&FdinfoEntry {

@@ -1,5 +1,6 @@
 //! The address space of a task: its mappings (`mm-PID.img`) and pages (`pagemap-PID.img`, `pages-N.img`).
 
+mod fill;
 pub mod pages;
 pub mod restore;
 pub mod shared;
@@ -8,6 +9,7 @@ pub mod vma;
 
 use std::collections::HashMap;
 use std::fs::File;
+use std::ops::Range;
 use std::sync::Arc;
 
 use nix::fcntl::OFlag;
@@ -20,9 +22,10 @@ use super::task::attributes::MemoryAttributes;
 use crate::error::{OsContext, Result};
 use crate::image::message::{MmEntry, VmaEntry, pe, status};
 use crate::image::{ImageDir, Kind, PageWriter};
-use crate::kernel::pagemap::{PagemapScanner, page_size};
+use crate::kernel::pagemap::{Filter, PagemapScanner, page_size};
 use crate::kernel::smaps::{Backing, Vma};
 use crate::kernel::{auxv, smaps, stat};
+use crate::report::NotKept;
 use crate::tracee::FrozenTask;
 
 /// Device, inode, raw path, and whether it is shared and writable.
@@ -44,6 +47,8 @@ pub struct MemoryDump<'a> {
     pub written: u64,
     /// Mappings of all tasks.
     pub vmas: usize,
+    /// What mappings have and the image has not.
+    pub not_kept: Vec<NotKept>,
 }
 
 impl<'a> MemoryDump<'a> {
@@ -58,6 +63,7 @@ impl<'a> MemoryDump<'a> {
             scanned: 0,
             written: 0,
             vmas: 0,
+            not_kept: Vec::new(),
         }
     }
 
@@ -75,6 +81,12 @@ impl<'a> MemoryDump<'a> {
         files: &mut FileDump<'_>,
     ) -> Result<()> {
         let vmas = smaps::read(&task.proc)?;
+        self.not_kept.extend(vma::lost(&vmas).into_iter().map(|(what, consequence)| NotKept {
+            pid: task.pid,
+            comm: task.comm.clone(),
+            what,
+            consequence: consequence.to_owned(),
+        }));
         let mut mm = mm_entry(task, attributes)?;
         mm.exe_file_id = files.add_link(&task.proc, &task.comm, "exe", false)?;
         let mut mappings = Vec::new();
@@ -124,22 +136,20 @@ impl<'a> MemoryDump<'a> {
         let mut planner = Planner::new(task.pid, mem, writer.file());
         let mut scanner = PagemapScanner::open(&task.proc)?;
         let mut guards = Vec::new();
-        for mapping in mappings.iter().filter(|mapping| mapping.has_private_pages()) {
-            let entry = &mapping.entry;
-            self.scanned += (entry.end - entry.start) / page;
-            let runs = match entry.status & status::VDSO {
-                0 => scanner.private_pages(entry.start, entry.end)?,
-                _ => std::iter::once(entry.start..entry.end).collect(),
-            };
-            for run in runs {
-                let nr_pages = (run.end - run.start) / page;
-                if let Some(offset) = writer.add(run.start, nr_pages, pe::PRESENT)? {
-                    planner.add(run.start, run.end - run.start, offset, mapping.shared);
-                    self.written += nr_pages;
+        // Neighbours are searched together.
+        for group in mappings.chunk_by(|one, next| one.is_searched() && next.is_searched()) {
+            let found = search(&mut scanner, group)?;
+            for (mapping, runs) in group.iter().zip(found.content) {
+                self.scanned += if mapping.has_private_pages() { mapping.pages(page) } else { 0 };
+                for run in runs {
+                    let nr_pages = (run.end - run.start) / page;
+                    if let Some(offset) = writer.add(run.start, nr_pages, pe::PRESENT)? {
+                        planner.add(run.start, run.end - run.start, offset, mapping.shared);
+                        self.written += nr_pages;
+                    }
                 }
             }
-            let found = scanner.guard_pages(entry.start, entry.end)?;
-            guards.extend(found.into_iter().map(|run| guard_entry(entry, run.start, run.end)));
+            guards.extend(found.guards);
         }
         self.transfers.extend(planner.finish());
         // The pages follow: space for them is claimed when they are written.
@@ -153,6 +163,33 @@ impl<'a> MemoryDump<'a> {
         let shared = std::mem::take(&mut self.shared);
         shared.write(self.images, &mut self.next_pages_id)
     }
+}
+
+/// What the page map shows of some mappings.
+struct Found {
+    /// The runs of pages to be stored, mapping by mapping.
+    content: Vec<Vec<Range<u64>>>,
+    guards: Vec<VmaEntry>,
+}
+
+/// Looks at a mapping that is not searched, or at neighbours that are.
+fn search(scanner: &mut PagemapScanner, group: &[Mapping]) -> Result<Found> {
+    let ranges: Vec<_> = group.iter().map(|mapping| mapping.entry.start..mapping.entry.end).collect();
+    match group {
+        [vdso] if vdso.entry.status & status::VDSO != 0 => {
+            return Ok(Found { content: vec![ranges], guards: Vec::new() });
+        }
+        [other] if !other.is_searched() => {
+            return Ok(Found { content: vec![Vec::new()], guards: Vec::new() });
+        }
+        _ => {}
+    }
+    let content = scanner.find_in(&ranges, Filter::PRIVATE)?;
+    let guards = scanner.find_in(&ranges, Filter::GUARD)?;
+    let guards = group.iter().zip(guards).flat_map(|(mapping, runs)| {
+        runs.into_iter().map(|run| guard_entry(&mapping.entry, run.start, run.end))
+    });
+    Ok(Found { content, guards: guards.collect() })
 }
 
 fn may_write(vma: &Vma) -> bool {

@@ -13,8 +13,9 @@ use crate::error::{Error, OsContext, Result};
 use crate::fault;
 use crate::sys::process::gather_memory;
 
-/// Bytes of one transfer: large enough to keep system calls rare, small enough for the cache.
-pub const CHUNK: u64 = 512 << 10;
+/// Bytes of one transfer: large enough to keep system calls rare, small enough that what was read is still in the second
+/// level cache when it is written. On a machine with 512 KiB of it, 512 KiB take half as long again.
+pub const CHUNK: u64 = 128 << 10;
 /// Ranges that process_vm_readv takes at once: UIO_MAXIOV.
 const MOST_RANGES: usize = 1024;
 

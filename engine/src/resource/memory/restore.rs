@@ -12,9 +12,10 @@ use std::sync::Arc;
 
 use nix::fcntl::OFlag;
 
+use super::fill;
 use super::shared::SharedRestore;
 use super::vdso::{self, Fit};
-use crate::error::{Error, OsContext, Result};
+use crate::error::{OsContext, Result};
 use crate::image::PageReader;
 use crate::image::message::{MmEntry, VmaEntry, status};
 use crate::image::pages::{Segment, Source};
@@ -28,8 +29,6 @@ const MADV_POPULATE_READ: u64 = 22;
 const MADV_GUARD_INSTALL: u64 = 102;
 /// Files that are lent to a task at once; a message holds 253.
 const FILES_AT_ONCE: usize = 200;
-/// Vectors of one preadv(2): UIO_MAXIOV.
-const MOST_VECTORS: usize = 1024;
 const COMPARE_AT_ONCE: usize = 256 << 10;
 
 /// Lends descriptors of ours to the task; the batch will find them under the returned numbers.
@@ -85,7 +84,7 @@ pub fn build(
     if let (Some(parent), Some(pages)) = (parent.and_then(|p| p.pages), new.pages) {
         wanted = unshare(loan, &kept, pages, parent, wanted, with.stats)?;
     }
-    fill(loan, new, wanted, with)?;
+    fill::fill(loan, new, &wanted, &kept, with)?;
     if let (Fit::Proxy(content), Some(vma)) =
         (new.fit, new.mm.vmas.iter().find(|vma| vma.status & status::VDSO != 0))
     {
@@ -94,7 +93,7 @@ pub fn build(
     Ok(())
 }
 
-fn is_mapped(vma: &VmaEntry, fit: &Fit) -> bool {
+pub(super) fn is_mapped(vma: &VmaEntry, fit: &Fit) -> bool {
     vma.status & (status::VSYSCALL | status::GUARD) == 0 && !vdso::is_kernels(vma, fit)
 }
 
@@ -120,7 +119,7 @@ fn alike(one: &VmaEntry, other: &VmaEntry) -> bool {
 fn strip(loan: &mut Loan, kept: &[Range<u64>], keep: &[Range<u64>]) -> Result<()> {
     let mut stays: Vec<Range<u64>> = kept.iter().chain(keep).cloned().collect();
     stays.sort_by_key(|range| range.start);
-    stays.push(arch::syscall::TASK_SIZE..u64::MAX);
+    stays.push(crate::sys::memory::task_size()..u64::MAX);
     let (mut from, mut batch) = (0, loan.batch());
     for range in stays {
         if range.start > from {
@@ -324,7 +323,7 @@ fn compare(
     Ok(())
 }
 
-fn push_part(left: &mut Vec<Segment>, of: &Segment, part: Range<u64>) {
+pub(super) fn push_part(left: &mut Vec<Segment>, of: &Segment, part: Range<u64>) {
     if part.start >= part.end {
         return;
     }
@@ -355,114 +354,12 @@ fn subtract(all: &[Segment], without: &[Segment]) -> Vec<Range<u64>> {
 }
 
 /// The parts of a range that lie in one of `ranges`, which ascend.
-fn intersect(range: &Range<u64>, ranges: &[Range<u64>]) -> Vec<Range<u64>> {
+pub(super) fn intersect(range: &Range<u64>, ranges: &[Range<u64>]) -> Vec<Range<u64>> {
     ranges
         .iter()
         .map(|other| range.start.max(other.start)..range.end.min(other.end))
         .filter(|part| part.start < part.end)
         .collect()
-}
-
-/// Copies pages from the images into the task: by its own preadv(2) where it may write, by /proc/PID/mem elsewhere.
-fn fill(loan: &mut Loan, new: &Blueprint<'_>, wanted: Vec<Segment>, with: &mut Supplies<'_>) -> Result<()> {
-    let page = crate::kernel::pagemap::page_size()?;
-    let mut own = Vec::new();
-    for segment in &wanted {
-        let end = segment.vaddr + segment.len;
-        let first =
-            new.mm.vmas.partition_point(|vma| vma.status & status::GUARD == 0 && vma.end <= segment.vaddr);
-        for vma in new
-            .mm
-            .vmas
-            .iter()
-            .skip(first)
-            .take_while(|vma| vma.start < end && vma.status & status::GUARD == 0)
-        {
-            if !is_mapped(vma, new.fit) || vma.status & status::VDSO != 0 {
-                continue;
-            }
-            let mut parts = Vec::new();
-            push_part(&mut parts, segment, segment.vaddr.max(vma.start)..end.min(vma.end));
-            with.stats.pages_restored += parts.iter().map(|part| part.len / page).sum::<u64>();
-            if vma.prot & libc::PROT_WRITE as u32 != 0 {
-                own.extend(parts);
-            } else {
-                parts.iter().try_for_each(|part| write_part(loan, part))?;
-            }
-        }
-    }
-    read_parts(loan, &own, with.lend)
-}
-
-fn write_part(loan: &Loan, part: &Segment) -> Result<()> {
-    let Source::File(file, offset) = &part.source else { return Err(lazy(part)) };
-    let mut content = vec![0; part.len as usize];
-    file.read_exact_at(&mut content, *offset).os(|| "read the pages image")?;
-    loan.memory().write_all_at(&content, part.vaddr).os(|| format!("write pages at {:x}", part.vaddr))
-}
-
-fn lazy(part: &Segment) -> Error {
-    Error::image("pagemap", format!("the page at {:x} is to be served by a lazy pages daemon", part.vaddr))
-        .help("lazy restore is not supported yet: restore from a complete image")
-}
-
-/// The task reads the parts itself, consecutive ones in one call.
-fn read_parts(loan: &mut Loan, parts: &[Segment], lend: Lend<'_>) -> Result<()> {
-    let mut rest = parts;
-    while let Some(Segment { source: Source::File(file, _), .. }) = rest.first() {
-        let mut batch = loan.batch();
-        let number = lend(&mut batch, &[file.as_raw_fd()])?.first().copied().unwrap_or(-1);
-        let mut expected = Vec::new();
-        while !batch.is_full() && expected.len() < 64 {
-            let Some((len, offset, count)) = next_vector(rest, file) else { break };
-            let (vector, after) = rest.split_at(count);
-            rest = after;
-            let iov: Vec<u8> = vector
-                .iter()
-                .flat_map(|part| [part.vaddr as usize, part.len as usize])
-                .flat_map(usize::to_ne_bytes)
-                .collect();
-            let iov = batch.put(&iov);
-            let args = [number as u64, iov, count as u64, offset, offset >> 32];
-            let args = if WORD_64 { [args[0], args[1], args[2], offset, 0] } else { args };
-            expected.push((batch.call("preadv of pages", libc::SYS_preadv, &args), len));
-        }
-        batch.call("close", libc::SYS_close, &[number as u64]);
-        loan.run(&mut batch)?;
-        batch.expect_all()?;
-        for (call, len) in expected {
-            let got = batch.expect(call)?;
-            if got != len {
-                return Err(Error::image(
-                    "pages",
-                    format!("only {got} of {len} bytes could be read into the task"),
-                ));
-            }
-        }
-    }
-    match rest.first() {
-        Some(part) => Err(lazy(part)),
-        None => Ok(()),
-    }
-}
-
-const WORD_64: bool = size_of::<usize>() == 8;
-/// A call reads at most MAX_RW_COUNT, 2 GiB less a page.
-const MOST_BYTES: u64 = 1 << 30;
-
-/// How many of the first parts stand one after the other in the file: bytes, offset, count.
-fn next_vector(parts: &[Segment], file: &Arc<std::fs::File>) -> Option<(u64, u64, usize)> {
-    let (mut len, mut start, mut count) = (0, None, 0);
-    for part in parts.iter().take(MOST_VECTORS) {
-        let Source::File(other, offset) = &part.source else { break };
-        let follows = start.is_none_or(|start| start + len == *offset);
-        if !Arc::ptr_eq(other, file) || !follows || (count > 0 && len + part.len > MOST_BYTES) {
-            break;
-        }
-        start.get_or_insert(*offset);
-        (len, count) = (len + part.len, count + 1);
-    }
-    start.map(|start| (len, start, count))
 }
 
 /// Adds the calls that bring shared pages with data into a mapping, so that MLOCK_ONFAULT locks them at once. They are

@@ -1,6 +1,6 @@
 //! Mappings: what kind each one is, and its entry in `mm-PID.img`. mmap(2), madvise(2), proc_pid_smaps(5).
 //!
-//! Refused by name: device memory, huge pages of hugetlbfs, shadow stacks, sealed mappings, userfaultfd ranges,
+//! Refused by name: device memory, huge pages of hugetlbfs, shadow stacks, tagged memory, sealed mappings, userfaultfd ranges,
 //! uprobes, System V segments and AIO rings (other issues' work), and what this table does not know.
 
 use crate::error::{Blame, Error, Result};
@@ -8,6 +8,8 @@ use crate::image::message::{VmaEntry, status};
 use crate::kernel::smaps::{Backing, Usage, VmFlags, Vma};
 
 const MAP_DROPPABLE: i32 = 8;
+/// aarch64: indirect branches may lead to marked instructions only.
+const PROT_BTI: i32 = 0x10;
 
 /// madvise(2) advice that the kernel remembers in a flag of the mapping.
 const ADVICE: [(VmFlags, i32); 8] = [
@@ -68,8 +70,12 @@ impl Mapping {
         flags |= extra.iter().filter(|(flag, _)| has(*flag)).fold(0, |all, (_, bit)| all | bit);
         let madv =
             ADVICE.iter().filter(|(flag, _)| has(*flag)).fold(0, |all, (_, advice)| all | 1u64 << advice);
-        let protection =
-            [(vma.read, libc::PROT_READ), (vma.write, libc::PROT_WRITE), (vma.exec, libc::PROT_EXEC)];
+        let protection = [
+            (vma.read, libc::PROT_READ),
+            (vma.write, libc::PROT_WRITE),
+            (vma.exec, libc::PROT_EXEC),
+            (has(VmFlags::ARM64_BTI), PROT_BTI),
+        ];
         let prot = protection.iter().filter(|(on, _)| *on).fold(0, |all, (_, bit)| all | bit);
         let entry = VmaEntry {
             start: vma.start,
@@ -96,6 +102,16 @@ impl Mapping {
     pub fn has_private_pages(&self) -> bool {
         matches!(self.content, Content::Private | Content::PrivateFile)
             && self.entry.flags as i32 & MAP_DROPPABLE == 0
+    }
+
+    /// Whether the page map tells which those are; the vdso is stored as a whole.
+    pub fn is_searched(&self) -> bool {
+        self.has_private_pages() && self.entry.status & status::VDSO == 0
+    }
+
+    /// Its length in pages of `page` bytes.
+    pub fn pages(&self, page: u64) -> u64 {
+        (self.entry.end - self.entry.start) / page
     }
 }
 
@@ -137,6 +153,7 @@ fn classify(vma: &Vma, usage: &Usage) -> Result<(u32, Content)> {
     let refused = [
         (VmFlags::HUGETLB, "E-VMA-HUGETLB", "is made of huge pages of hugetlbfs, which are not kept yet"),
         (VmFlags::SHADOW_STACK, "E-VMA-SHADOW-STACK", "is a shadow stack, which is not kept yet"),
+        (VmFlags::MTE, "E-VMA-MTE", "is tagged memory (PROT_MTE), whose tags are not kept yet"),
         (VmFlags::UFFD_MISSING, "E-VMA-USERFAULTFD", "is registered with a userfaultfd"),
         (VmFlags::UFFD_WP, "E-VMA-USERFAULTFD", "is registered with a userfaultfd"),
         (VmFlags::UFFD_MINOR, "E-VMA-USERFAULTFD", "is registered with a userfaultfd"),
@@ -182,6 +199,24 @@ fn classify_file(vma: &Vma, path: &[u8]) -> Result<(u32, Content)> {
     })
 }
 
+/// What mappings of `smaps` have and no image carries, counted, and what the program notices.
+pub fn lost(vmas: &[Vma]) -> Vec<(String, &'static str)> {
+    let own = |vma: &&Vma| {
+        !matches!(vma.backing, Backing::Vdso | Backing::Vvar | Backing::VvarVclock | Backing::Vsyscall)
+    };
+    let count = |has: &dyn Fn(&Vma) -> bool| vmas.iter().filter(own).filter(|vma| has(vma)).count();
+    let sealed = count(&|vma| vma.usage.is_some_and(|usage| usage.flags.contains(VmFlags::SEALED)));
+    let keyed = count(&|vma| vma.usage.and_then(|usage| usage.protection_key).unwrap_or(0) != 0);
+    let mut lost = Vec::new();
+    if sealed > 0 {
+        lost.push((format!("seals of {sealed} mappings"), "sealed memory can be changed again"));
+    }
+    if keyed > 0 {
+        lost.push((format!("protection keys of {keyed} mappings"), "all memory has key 0"));
+    }
+    lost
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -202,6 +237,8 @@ mod tests {
         let advised = judge("1000-2000 ---p 00000000 00:00 0 \nVmFlags: mr mw me dc hg\n")?;
         assert_eq!(advised.entry.madv, Some(1 << 10 | 1 << 14));
         assert_eq!((advised.entry.prot, advised.content), (0, Content::Private));
+        let guarded = judge("1000-2000 r-xp 00000000 00:00 0 \nVmFlags: rd ex mr mw me bt\n")?;
+        assert_eq!(guarded.entry.prot as i32, libc::PROT_READ | libc::PROT_EXEC | PROT_BTI);
         let shared =
             judge("1000-2000 rw-s 00003000 00:01 5    /dev/zero (deleted)\nVmFlags: rd wr sh mr mw me ms\n")?;
         assert_eq!((shared.content, shared.entry.pgoff), (Content::SharedMemory, 0x3000));
@@ -216,6 +253,8 @@ mod tests {
             device.err().map(|e| (e.code(), e.headline())),
             Some(("E-VMA-DEVICE", "vma 1000-2000 (/dev/dri/card0): maps the memory of a device".into()))
         );
+        let tagged = judge("1000-2000 rw-p 00000000 00:00 0 \nVmFlags: rd wr mr mw me mt\n");
+        assert_eq!(tagged.err().map(|e| e.code()), Some("E-VMA-MTE"));
         let sysv = judge("1000-2000 rw-s 00000000 00:01 0    /SYSV00000000 (deleted)\nVmFlags: rd wr sh\n");
         assert_eq!(sysv.err().map(|e| e.code()), Some("E-VMA-SYSVIPC"));
         let copy = judge("1000-2000 rw-p 00001000 00:01 5    /dev/zero (deleted)\nVmFlags: rd wr mr mw me\n");

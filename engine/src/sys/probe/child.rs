@@ -159,6 +159,16 @@ impl Tracee {
         expect(usize::try_from(got) == Ok(size), "PTRACE_GET_RSEQ_CONFIGURATION has another size")
     }
 
+    /// PTRACE_GETREGSET knows the set `kind`, of at least `least` bytes.
+    pub fn register_set(&self, kind: u32, least: usize) -> io::Result<()> {
+        let mut set = [0_u8; 64];
+        let iov = libc::iovec { iov_base: set.as_mut_ptr().cast(), iov_len: set.len() };
+        self.request(libc::PTRACE_GETREGSET as _, kind as usize, (&raw const iov).addr())?;
+        // SAFETY: the kernel has written the length that it used.
+        let got = unsafe { std::ptr::read_volatile(&raw const iov.iov_len) };
+        expect(got >= least, "the register set is smaller")
+    }
+
     /// PTRACE_O_SUSPEND_SECCOMP is accepted.
     pub fn suspend_seccomp(&self) -> io::Result<()> {
         let options = PTRACE_O_EXITKILL | libc::PTRACE_O_SUSPEND_SECCOMP as usize;

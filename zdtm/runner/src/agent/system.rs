@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -82,12 +83,15 @@ pub(super) fn late() -> Result<()> {
     let _ = std::os::unix::fs::symlink("/proc/self/fd", "/dev/fd");
     // The kernel starts init without a session; its children would be seen as outside of this pid namespace.
     let _ = setsid();
-    fs::write("/proc/sys/kernel/hostname", "guest").context("cannot set the name of the guest")
+    fs::write("/proc/sys/kernel/hostname", "guest").context("cannot set the name of the guest")?;
+    // Programs that talk to themselves over the network need it up; a disk without busybox has no such programs.
+    let _ = Command::new("/bin/busybox").args(["ip", "link", "set", "lo", "up"]).status();
+    Ok(())
 }
 
 /// What a login would set.
 pub(super) fn environment() -> [(&'static str, &'static str); 4] {
-    [("PATH", "/usr/sbin:/usr/bin:/sbin:/bin"), ("HOME", "/root"), ("TERM", "linux"), ("LANG", "C.UTF-8")]
+    [("PATH", "/usr/sbin:/usr/bin:/sbin:/bin"), ("HOME", "/root"), ("TERM", "linux"), ("LANG", "C")]
 }
 
 /// Loads every file of the folder; one that is there already is as good.

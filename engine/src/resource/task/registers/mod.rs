@@ -12,7 +12,7 @@ use arch::{RegSet, Regs};
 use crate::error::{Error, OsContext, Result};
 use crate::image::message::{CoreEntry, Machine};
 use crate::sys::ptrace;
-use crate::tracee::{Batch, Loan, other_registers};
+use crate::tracee::{Batch, Loan, other_registers, refuse};
 
 /// The registers of a thread in the kernel's layouts.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -44,6 +44,7 @@ pub fn dump(loan: &Loan, clear_tid_addr: u64, core: &mut CoreEntry) -> Result<()
     let mut sets: Vec<RegSet> =
         loan.aside().iter().filter(|set| aside.contains(&set.kind)).cloned().collect();
     sets.extend(other_registers(tid, &present)?);
+    refuse(tid, &sets)?;
     let thread_area = arch::THREAD_AREA
         .map_or(Ok(0), |area| ptrace::thread_area(tid, area.get))
         .os(|| format!("PTRACE_GET_THREAD_AREA {tid}"))?;

@@ -1,0 +1,50 @@
+//! System calls whose numbers or argument layouts are not the same on all machines.
+
+/// One past the highest address that a task can map, for each size of the address space that a kernel can be built for
+/// (CONFIG_ARM64_VA_BITS; 52 bits are given only to those who ask by a hint). Descending.
+pub const TASK_SIZES: &[u64] = &[1 << 48, 1 << 47, 1 << 42, 1 << 39, 1 << 36];
+
+/// `fcntl` for locks of 64-bit offsets.
+pub const FCNTL64: libc::c_long = libc::SYS_fcntl;
+
+/// Its command to take a POSIX lock, with a `struct flock64`.
+pub const F_SETLK64: i32 = libc::F_SETLK;
+
+/// `mmap`: the arguments of the C prototype, the offset in bytes.
+pub fn mmap(addr: u64, len: u64, prot: u64, flags: u64, fd: i32, offset: u64) -> (u64, [u64; 6]) {
+    (libc::SYS_mmap as u64, [addr, len, prot, flags, fd as i64 as u64, offset])
+}
+
+/// A signal action as the kernel keeps it (`struct kernel_sigaction`), in neutral words.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SigAction {
+    /// Handler, or SIG_DFL 0, SIG_IGN 1.
+    pub handler: u64,
+    /// `SA_*`.
+    pub flags: u64,
+    /// Where the handler returns to, if `flags` has SA_RESTORER; else it is the vdso.
+    pub restorer: u64,
+    /// Signals blocked meanwhile.
+    pub mask: u64,
+}
+
+/// Bytes of [`SigAction`] in this machine's layout.
+pub const SIGACTION_LEN: usize = 32;
+
+impl SigAction {
+    /// From this machine's layout: handler, flags, restorer, mask.
+    pub fn from_bytes(bytes: &[u8; SIGACTION_LEN]) -> Self {
+        let word = |i: usize| bytes.as_chunks::<8>().0.get(i).map_or(0, |w| u64::from_ne_bytes(*w));
+        SigAction { handler: word(0), flags: word(1), restorer: word(2), mask: word(3) }
+    }
+
+    /// In this machine's layout.
+    pub fn to_bytes(&self) -> [u8; SIGACTION_LEN] {
+        let mut bytes = [0; SIGACTION_LEN];
+        let words = [self.handler, self.flags, self.restorer, self.mask];
+        for (slot, word) in bytes.as_chunks_mut::<8>().0.iter_mut().zip(words) {
+            *slot = word.to_ne_bytes();
+        }
+        bytes
+    }
+}

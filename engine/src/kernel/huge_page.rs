@@ -1,0 +1,15 @@
+//! Transparent huge pages: Documentation/admin-guide/mm/transhuge.rst.
+
+use std::fs;
+
+const FOLDER: &str = "/sys/kernel/mm/transparent_hugepage";
+
+/// Bytes of a huge page; `None` where the kernel has none or was told never to use them.
+pub fn size() -> Option<u64> {
+    let enabled = fs::read_to_string(format!("{FOLDER}/enabled")).ok()?;
+    if enabled.contains("[never]") {
+        return None;
+    }
+    let size: u64 = fs::read_to_string(format!("{FOLDER}/hpage_pmd_size")).ok()?.trim().parse().ok()?;
+    size.is_power_of_two().then_some(size)
+}

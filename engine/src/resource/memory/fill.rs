@@ -1,0 +1,304 @@
+//! Filling an address space with its pages, in one copy where that is possible.
+//!
+//! What the task may write to it reads itself, by preadv(2) over as much as stands together in the image; the rest goes
+//! through /proc/PID/mem. Most of the time of a plain read goes into faults, one for each small page. So memory that the
+//! image fills whole gets huge pages first, by MADV_COLLAPSE (Linux 6.1): advice would stay with the mapping, be seen by
+//! the program, and let memory grow that is touched here and there. That is two to three times as fast, but several
+//! times as slow where the kernel first has to make room for huge pages, or a hypervisor to give memory back. Nothing
+//! tells beforehand, so the two ways are measured on the first windows, and the dearer one is not taken again ([`Pace`]).
+
+use std::fs::File;
+use std::ops::Range;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::restore::{Blueprint, Lend, Supplies, intersect, is_mapped, push_part};
+use crate::error::{Error, OsContext, Result};
+use crate::image::message::{VmaEntry, status};
+use crate::image::pages::{Segment, Source};
+use crate::kernel::{huge_page, pagemap};
+use crate::tracee::Loan;
+
+const MADV_COLLAPSE: u64 = 25;
+/// Vectors of one preadv(2), which takes 1024 (UIO_MAXIOV): they must fit what a batch that is not full has left.
+const MOST_VECTORS: usize = 256;
+/// Bytes of a part for which the pages are made by one call before it is read (Linux 5.14), rather than by as many faults.
+const POPULATED: u64 = 64 << 10;
+const MADV_POPULATE_WRITE: u64 = 23;
+/// Bytes that are given huge pages at once. Each MADV_COLLAPSE waits for all CPUs (lru_add_drain_all in mm/khugepaged.c).
+const WINDOW: u64 = 16 << 20;
+/// A smaller range is not worth that, nor the measurement.
+const FEWEST_BYTES: u64 = 2 * WINDOW;
+/// Bytes of a part; a call reads at most MAX_RW_COUNT, 2 GiB less a page.
+const MOST_BYTES: u64 = 1 << 30;
+/// Bytes that pass through memory of ours at once.
+const CHUNK: u64 = 128 << 10;
+const WORD_64: bool = size_of::<usize>() == 8;
+
+/// Brings `wanted` into the task. In the ranges `kept` it may share pages with its parent.
+pub(super) fn fill(
+    loan: &mut Loan,
+    new: &Blueprint<'_>,
+    wanted: &[Segment],
+    kept: &[Range<u64>],
+    with: &mut Supplies<'_>,
+) -> Result<()> {
+    let page = pagemap::page_size()?;
+    let (mut own, mut alone): (Vec<Segment>, Vec<Range<u64>>) = (Vec::new(), Vec::new());
+    for (segment, vma) in
+        wanted.iter().flat_map(|segment| targets(segment, new).map(move |vma| (segment, vma)))
+    {
+        let range = segment.vaddr.max(vma.start)..(segment.vaddr + segment.len).min(vma.end);
+        with.stats.pages_restored += (range.end - range.start) / page;
+        let mut parts = Vec::new();
+        for start in range.clone().step_by(MOST_BYTES as usize) {
+            push_part(&mut parts, segment, start..range.end.min(start + MOST_BYTES));
+        }
+        if vma.prot & libc::PROT_WRITE as u32 == 0 {
+            parts.iter().try_for_each(|part| write_part(loan, part))?;
+            continue;
+        }
+        own.extend(parts);
+        if may_be_huge(vma, new) && intersect(&range, kept).is_empty() {
+            match alone.last_mut() {
+                Some(last) if last.end == range.start && last.start >= vma.start => last.end = range.end,
+                _ => alone.push(range),
+            }
+        }
+    }
+    let windows = windows(&alone);
+    let (plain, wide) = sort_into(&windows, &own);
+    read_parts(loan, &plain, with.lend)?;
+    let mut pace = Pace::default();
+    for (window, parts) in windows.iter().zip(&wide) {
+        let (huge, before) = (pace.prefers_huge(), cpu_time(loan));
+        if huge {
+            collapse(loan, window, parts, with.lend)?;
+        }
+        read_parts(loan, parts, with.lend)?;
+        pace.took(huge, (cpu_time(loan) - before) / (window.end - window.start) as f64);
+    }
+    Ok(())
+}
+
+/// The mappings that a segment covers, those of the kernel left out.
+fn targets<'a>(segment: &Segment, new: &Blueprint<'a>) -> impl Iterator<Item = &'a VmaEntry> {
+    let (start, end) = (segment.vaddr, segment.vaddr + segment.len);
+    let (vmas, fit) = (&new.mm.vmas, new.fit);
+    let first = vmas.partition_point(|vma| vma.status & status::GUARD == 0 && vma.end <= start);
+    vmas.iter()
+        .skip(first)
+        .take_while(move |vma| vma.start < end && vma.status & status::GUARD == 0)
+        .filter(move |vma| is_mapped(vma, fit) && vma.status & status::VDSO == 0)
+}
+
+/// Whether the program has nothing against huge pages in a mapping.
+fn may_be_huge(vma: &VmaEntry, new: &Blueprint<'_>) -> bool {
+    vma.status & status::ANON_PRIVATE != 0
+        && vma.madv.unwrap_or(0) & (1 << libc::MADV_NOHUGEPAGE) == 0
+        && new.mm.thp_disabled != Some(true)
+}
+
+/// What a window cost, nanoseconds for each byte.
+#[derive(Debug, Default)]
+struct Pace {
+    small: Option<f64>,
+    huge: Option<f64>,
+}
+
+impl Pace {
+    /// The first window has small pages, the second huge ones, the others what was cheaper last.
+    fn prefers_huge(&self) -> bool {
+        match (self.small, self.huge) {
+            (Some(small), Some(huge)) => huge < small,
+            (small, _) => small.is_some(),
+        }
+    }
+
+    fn took(&mut self, huge: bool, cost: f64) {
+        *(if huge { &mut self.huge } else { &mut self.small }) = Some(cost);
+    }
+}
+
+/// Nanoseconds that the task has had a CPU: other load on the machine does not count.
+fn cpu_time(loan: &Loan) -> f64 {
+    let clock = nix::time::clock_getcpuclockid(nix::unistd::Pid::from_raw(loan.tid()));
+    let time = clock.and_then(nix::time::clock_gettime);
+    time.map_or(0.0, |time| Duration::from(time).as_secs_f64() * 1e9)
+}
+
+/// Cuts the parts of ranges that consist of whole huge pages into windows, which ascend.
+fn windows(ranges: &[Range<u64>]) -> Vec<Range<u64>> {
+    let wide = |range: &Range<u64>| range.end - range.start >= FEWEST_BYTES;
+    let Some(block) = ranges.iter().any(wide).then(huge_page::size).flatten() else { return Vec::new() };
+    let most = WINDOW.max(block);
+    let mut windows = Vec::new();
+    for range in ranges.iter().filter(|range| wide(range)) {
+        let (mut at, end) = (range.start.next_multiple_of(block), range.end / block * block);
+        while at < end {
+            // The first two are to measure with.
+            let len = if windows.len() < 2 { (most / 2).max(block) } else { most };
+            windows.push(at..end.min(at + len));
+            at += len;
+        }
+    }
+    windows
+}
+
+/// The parts outside of all windows, and those of each.
+fn sort_into(windows: &[Range<u64>], parts: &[Segment]) -> (Vec<Segment>, Vec<Vec<Segment>>) {
+    let (mut outside, mut inside) = (Vec::new(), vec![Vec::new(); windows.len()]);
+    for part in parts {
+        let (mut at, end) = (part.vaddr, part.vaddr + part.len);
+        let first = windows.partition_point(|window| window.end <= at);
+        for (window, slot) in windows.iter().zip(&mut inside).skip(first) {
+            if window.start >= end {
+                break;
+            }
+            push_part(&mut outside, part, at..window.start);
+            push_part(slot, part, at.max(window.start)..end.min(window.end));
+            at = window.end;
+        }
+        push_part(&mut outside, part, at..end);
+    }
+    (outside, inside)
+}
+
+/// Gives a window huge pages; what the kernel refuses stays as it is. Only a block with a page in it is collapsed, so
+/// each gets a byte of the image first, any one.
+fn collapse(loan: &mut Loan, window: &Range<u64>, parts: &[Segment], lend: Lend<'_>) -> Result<()> {
+    let Some(Segment { source: Source::File(file, _), .. }) = parts.first() else { return Ok(()) };
+    let Some(block) = huge_page::size() else { return Ok(()) };
+    let mut batch = loan.batch();
+    let number = lend(&mut batch, &[file.as_raw_fd()])?.first().copied().unwrap_or(-1) as u64;
+    let blocks = (window.start..window.end).step_by(block as usize);
+    let (iov, count) = (vectors(blocks.clone().map(|at| (at, 1))), blocks.count());
+    let iov = batch.put(&iov);
+    batch.attempt("preadv of a byte of each block", libc::SYS_preadv, &[number, iov, count as u64, 0, 0]);
+    let args = [window.start, window.end - window.start, MADV_COLLAPSE];
+    batch.attempt("madvise MADV_COLLAPSE", libc::SYS_madvise, &args);
+    batch.call("close", libc::SYS_close, &[number]);
+    loan.run(&mut batch)?;
+    batch.expect_all()
+}
+
+/// An array of struct iovec.
+fn vectors(ranges: impl Iterator<Item = (u64, u64)>) -> Vec<u8> {
+    ranges.flat_map(|(start, len)| [start as usize, len as usize]).flat_map(usize::to_ne_bytes).collect()
+}
+
+/// Writes a part where the task itself may not.
+fn write_part(loan: &Loan, part: &Segment) -> Result<()> {
+    let Source::File(file, offset) = &part.source else { return Err(lazy(part)) };
+    let mut buffer = vec![0; part.len.min(CHUNK) as usize];
+    for done in (0..part.len).step_by(CHUNK as usize) {
+        let Some(content) = buffer.get_mut(..(part.len - done).min(CHUNK) as usize) else { break };
+        file.read_exact_at(content, offset + done).os(|| "read the pages image")?;
+        let address = part.vaddr + done;
+        loan.memory().write_all_at(content, address).os(|| format!("write pages at {address:x}"))?;
+    }
+    Ok(())
+}
+
+fn lazy(part: &Segment) -> Error {
+    Error::image("pagemap", format!("the page at {:x} is to be served by a lazy pages daemon", part.vaddr))
+        .help("lazy restore is not supported yet: restore from a complete image")
+}
+
+/// The task reads the parts itself, consecutive ones in one call.
+fn read_parts(loan: &mut Loan, parts: &[Segment], lend: Lend<'_>) -> Result<()> {
+    let mut rest = parts;
+    while let Some(Segment { source: Source::File(file, _), .. }) = rest.first() {
+        let mut batch = loan.batch();
+        let number = lend(&mut batch, &[file.as_raw_fd()])?.first().copied().unwrap_or(-1);
+        let mut expected = Vec::new();
+        while !batch.is_full() && expected.len() < 64 {
+            let Some((len, offset, count)) = next_vector(rest, file) else { break };
+            let (vector, after) = rest.split_at(count);
+            rest = after;
+            if let Some(part) = vector.last().filter(|part| part.len >= POPULATED) {
+                let args = [part.vaddr, part.len, MADV_POPULATE_WRITE];
+                batch.attempt("madvise MADV_POPULATE_WRITE", libc::SYS_madvise, &args);
+            }
+            let iov = batch.put(&vectors(vector.iter().map(|part| (part.vaddr, part.len))));
+            let args = [number as u64, iov, count as u64, offset, offset >> 32];
+            let args = if WORD_64 { [args[0], args[1], args[2], offset, 0] } else { args };
+            expected.push((batch.call("preadv of pages", libc::SYS_preadv, &args), len));
+        }
+        batch.call("close", libc::SYS_close, &[number as u64]);
+        loan.run(&mut batch)?;
+        batch.expect_all()?;
+        for (call, len) in expected {
+            let got = batch.expect(call)?;
+            if got != len {
+                return Err(Error::image(
+                    "pages",
+                    format!("only {got} of {len} bytes could be read into the task"),
+                ));
+            }
+        }
+    }
+    match rest.first() {
+        Some(part) => Err(lazy(part)),
+        None => Ok(()),
+    }
+}
+
+/// How many of the first parts stand one after the other in the file: bytes, offset, count. A large part is the last.
+fn next_vector(parts: &[Segment], file: &Arc<File>) -> Option<(u64, u64, usize)> {
+    let (mut len, mut start, mut count) = (0, None, 0);
+    for part in parts.iter().take(MOST_VECTORS) {
+        let Source::File(other, offset) = &part.source else { break };
+        let follows = start.is_none_or(|start| start + len == *offset);
+        if !Arc::ptr_eq(other, file) || !follows || len + part.len > MOST_BYTES {
+            break;
+        }
+        start.get_or_insert(*offset);
+        (len, count) = (len + part.len, count + 1);
+        if part.len >= POPULATED {
+            break;
+        }
+    }
+    start.map(|start| (len, start, count))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_dearer_way_is_not_taken_again() {
+        let mut pace = Pace::default();
+        assert!(!pace.prefers_huge());
+        pace.took(false, 1.0);
+        assert!(pace.prefers_huge());
+        pace.took(true, 0.4);
+        assert!(pace.prefers_huge());
+        pace.took(true, 3.0);
+        assert!(!pace.prefers_huge());
+        pace.took(false, 1.1);
+        assert!(!pace.prefers_huge());
+    }
+
+    #[test]
+    fn parts_are_cut_at_windows_and_none_is_lost() -> Result<()> {
+        let file = Arc::new(tempfile::tempfile().os(|| "tempfile")?);
+        let part = |vaddr, len| Segment { vaddr, len, source: Source::File(Arc::clone(&file), vaddr) };
+        let (outside, inside) = sort_into(&[20..40, 40..60], &[part(10, 20), part(30, 40), part(90, 5)]);
+        let ranges = |parts: &[Segment]| {
+            let offset = |part: &Segment| match part.source {
+                Source::File(_, offset) => offset,
+                Source::Lazy => 0,
+            };
+            parts.iter().map(|part| (part.vaddr, part.len, offset(part))).collect::<Vec<_>>()
+        };
+        assert_eq!(ranges(&outside), [(10, 10, 10), (60, 10, 60), (90, 5, 90)]);
+        assert_eq!(
+            inside.iter().map(|parts| ranges(parts)).collect::<Vec<_>>(),
+            [vec![(20, 10, 20), (30, 10, 30)], vec![(40, 20, 40)]]
+        );
+        Ok(())
+    }
+}
