@@ -14,7 +14,6 @@ use super::build::{self, Finish, Identity, Workshop};
 use super::epoll;
 use super::helper::Helper;
 use super::plan::{Body, Plan, TaskPlan};
-use super::socket::Makers;
 use super::transport::Transport;
 use super::worker::Worker;
 use crate::error::{Error, OsContext, Result};
@@ -331,12 +330,6 @@ impl Construction {
             self.named(index, |this| build::lock(this.task(index)?, &lock))?;
         }
         Ok(())
-    }
-
-    /// Makes all sockets, while every task has our root directory and nothing open.
-    fn open_sockets(&mut self) -> Result<()> {
-        let Construction { plan: Plan { tasks, tables, files, .. }, built, transport, .. } = self;
-        files.open_sockets(&mut Makers { tasks, tables, built, transport })
     }
 
     /// Bears all threads besides the leaders, which owners of signals and pidfds may lead to.

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use super::build;
-use super::construction::Built;
-use super::plan::TaskPlan;
+use super::construction::{Built, Construction};
+use super::plan::{Plan, TaskPlan};
 use super::transport::Transport;
 use crate::error::{OsContext, Result};
 use crate::image::message::FdinfoEntry;
@@ -18,11 +18,19 @@ use crate::tracee::Batch;
 const KEEP: u64 = u32::MAX as u64;
 
 /// The tasks, while they have nothing open.
-pub(super) struct Makers<'a> {
-    pub(super) tasks: &'a [TaskPlan],
-    pub(super) tables: &'a HashMap<u32, Vec<FdinfoEntry>>,
-    pub(super) built: &'a mut BTreeMap<usize, Built>,
-    pub(super) transport: &'a Transport,
+struct Makers<'a> {
+    tasks: &'a [TaskPlan],
+    tables: &'a HashMap<u32, Vec<FdinfoEntry>>,
+    built: &'a mut BTreeMap<usize, Built>,
+    transport: &'a Transport,
+}
+
+impl Construction {
+    /// Makes all sockets, while every task has our root directory and nothing open.
+    pub(super) fn open_sockets(&mut self) -> Result<()> {
+        let Construction { plan: Plan { tasks, tables, files, .. }, built, transport, .. } = self;
+        files.open_sockets(&mut Makers { tasks, tables, built, transport })
+    }
 }
 
 impl Makers<'_> {

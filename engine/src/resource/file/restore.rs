@@ -301,13 +301,12 @@ impl FileRestore {
 
     /// Makes every socket, with what waits in it; before anything else is opened.
     pub fn open_sockets(&mut self, tasks: &mut dyn Tasks) -> Result<()> {
+        self.sockets.make(tasks)?;
+        self.opened.extend(self.sockets.opened());
         let mut sockets = std::mem::take(&mut self.sockets);
-        sockets.make(tasks)?;
-        self.opened.extend(sockets.opened());
-        sockets.fill(|id| self.open(id))?;
-        sockets.finish()?;
+        let filled = sockets.fill(|id| self.open(id));
         self.sockets = sockets;
-        Ok(())
+        filled.and_then(|()| self.sockets.finish())
     }
 
     /// Seals memory files, when all mappings exist.
