@@ -23,6 +23,9 @@
 //! skips it; `resuming(nr)` are the registers that later go on with it. `feigned_exit()`, where there is one, is set at the
 //! exit of a system call first, so that the kernel takes its decision again.
 
+// Assembly for MIPS is unstable (rust-lang/rust#93335), and so is the target's std: both ask for a bootstrap compiler.
+#![cfg_attr(target_arch = "mips64", feature(asm_experimental_arch))]
+
 mod access;
 mod stub;
 
@@ -44,6 +47,10 @@ pub enum Machine {
 mod machine;
 #[cfg(target_arch = "aarch64")]
 #[path = "aarch64/mod.rs"]
+mod machine;
+
+#[cfg(target_arch = "mips64")]
+#[path = "mips64/mod.rs"]
 mod machine;
 
 pub use access::{CallNumber, RegSet, RegsAccess, ThreadArea};

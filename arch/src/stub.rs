@@ -39,8 +39,8 @@ pub(crate) mod at {
 pub struct Saved {
     /// The registers to continue with.
     pub regs: Regs,
-    /// The thread's signal mask.
-    pub mask: u64,
+    /// The thread's signal mask, bit n-1 for signal n.
+    pub mask: u128,
     /// Borrowed mapping: address and length in bytes, 0 when there is none.
     pub area: u64,
     /// See `area`.
@@ -62,7 +62,8 @@ impl Saved {
     pub fn to_bytes(&self, aside: &[RegSet]) -> Vec<u8> {
         let mut bytes = frame(&self.regs, self.mask, aside);
         bytes.resize(FRAME_LEN, 0);
-        bytes.extend([self.mask, 0, self.area, self.area_len].into_iter().flat_map(u64::to_ne_bytes));
+        let halves = [self.mask as u64, (self.mask >> 64) as u64];
+        bytes.extend(halves.into_iter().chain([self.area, self.area_len]).flat_map(u64::to_ne_bytes));
         bytes.extend([self.tgid, self.tid, self.wake, 0].into_iter().flat_map(u32::to_ne_bytes));
         bytes
     }
@@ -74,7 +75,7 @@ impl Saved {
         let half = |at: usize| Some(u32::from_ne_bytes(*bytes.get(at..)?.first_chunk()?));
         Some(Saved {
             regs,
-            mask: word(at::MASK)?,
+            mask: u128::from(word(at::MASK)?) | u128::from(word(at::MASK + 8)?) << 64,
             area: word(at::AREA)?,
             area_len: word(at::AREA_LEN)?,
             tgid: half(at::TGID)?,
@@ -92,7 +93,7 @@ mod tests {
     fn what_was_saved_is_found_again() {
         let regs: Vec<u8> = (0..crate::REGS_LEN).map(|i| i as u8).collect();
         let regs = Regs::from_bytes(&regs).unwrap();
-        let saved = Saved { regs, mask: 40, area: 41, area_len: 42, tgid: 43, tid: 44, wake: 45 };
+        let saved = Saved { regs, mask: 1 << 127 | 40, area: 41, area_len: 42, tgid: 43, tid: 44, wake: 45 };
         let bytes = saved.to_bytes(&[]);
         assert_eq!(bytes.len(), SAVED_LEN);
         assert_eq!(Saved::from_bytes(&bytes), Some(saved));

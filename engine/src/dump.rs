@@ -6,7 +6,7 @@
 
 use std::time::Instant;
 
-use crate::error::{OsContext, Result};
+use crate::error::Result;
 use crate::fault;
 use crate::hooks::{Hooks, Point};
 use crate::image::message::{InventoryEntry, LsmType, PstreeEntry, TaskKobjIdsEntry};
@@ -324,10 +324,7 @@ fn write_inventory(images: &ImageDir) -> Result<()> {
 }
 
 fn image_bytes(images: &ImageDir) -> Result<u64> {
-    images.names()?.iter().try_fold(0, |sum, name| {
-        let size = images.open_file(name)?.map_or(Ok(0), |file| file.metadata().map(|m| m.len()));
-        Ok(sum + size.os(|| format!("stat {name}"))?)
-    })
+    images.names()?.iter().try_fold(0, |sum, name| Ok(sum + images.size(name)?))
 }
 
 fn one_ended(end: &OneEnded) -> NotKept {

@@ -6,6 +6,7 @@
 //! tasks die with us too (PTRACE_O_EXITKILL), until the moment when they are let go; so that even then a SIGKILL leaves
 //! either all or none of them, another process does the work (`worker`).
 
+mod birth;
 mod build;
 mod construction;
 mod epoll;

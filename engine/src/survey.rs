@@ -19,10 +19,12 @@ use crate::kernel::stat::{Stat, State};
 use crate::kernel::{Pid, ProcDir, children, fdinfo, ns, smaps, stat, status, tasks};
 use crate::options::DumpOptions;
 use crate::report::{Counts, NotKept};
-use crate::resource::file::{Kind, Seen, event, lock};
+use crate::resource::file::tty::TaskTerminal;
+use crate::resource::file::{FileSurvey, Kind, Seen, event, lock};
 use crate::resource::memory::vma::{self, Mapping};
 use crate::resource::socket::Sockets;
 use crate::resource::task::lineage::{Kin, Lineage, Unborn};
+use crate::tracee::Site;
 
 const ELFCLASS32: u8 = 1;
 const ELFCLASS64: u8 = 2;
@@ -64,14 +66,16 @@ pub fn survey(options: &DumpOptions) -> Result<Survey> {
     let ours = Own::read(&own)?;
     let mut sharing = sharing::Sharing::default();
     let mut sockets = Sockets::default();
+    let terminals: Vec<TaskTerminal> = members.iter().map(|(_, stat)| TaskTerminal::from(stat)).collect();
+    let mut files = FileSurvey::new(options, &terminals);
     for (proc, stat) in &members {
         survey.counts.tasks += 1;
-        let survey = &mut survey;
-        let sockets = &mut sockets;
-        let mut task = TaskSurvey { proc, comm: comm(stat), options, sockets, survey };
+        let (survey, sockets, files) = (&mut survey, &mut sockets, &mut files);
+        let mut task = TaskSurvey { proc, comm: comm(stat), options, sockets, survey, files };
         task.place(stat, options, &tree);
         if stat.state == State::Zombie {
             sharing.skip();
+            task.outlived(stat);
         } else {
             sharing.add(stat)?.into_iter().for_each(|error| task.block(error));
             present(task.look(&ours))?;
@@ -80,6 +84,7 @@ pub fn survey(options: &DumpOptions) -> Result<Survey> {
     let relations = tree.lineage(&members).into_iter().chain(sharing.strays(&members, &tree.lineage));
     survey.blockers.extend(relations.map(|(stat, error)| error.task(stat.pid, &comm(stat))));
     survey.blockers.extend(sockets.blockers(options)?);
+    survey.blockers.extend(files.blockers());
     Ok(survey)
 }
 
@@ -159,17 +164,25 @@ impl Own {
     }
 }
 
-struct TaskSurvey<'a> {
+struct TaskSurvey<'a, 'f> {
     proc: &'a ProcDir,
     comm: String,
     options: &'a DumpOptions,
     sockets: &'a mut Sockets,
     survey: &'a mut Survey,
+    files: &'a mut FileSurvey<'f>,
 }
 
-impl TaskSurvey<'_> {
+impl TaskSurvey<'_, '_> {
     fn block(&mut self, error: Error) {
         self.survey.blockers.push(error.task(self.proc.pid(), &self.comm));
+    }
+
+    /// A judgement of the dump is a blocker, unless its object has gone meanwhile.
+    fn block_by(&mut self, judged: Result<()>) {
+        if let Err(error) = closed_is_none(judged) {
+            self.block(error);
+        }
     }
 
     /// Session and process group must have their leaders in the tree, unless it is a shell's job, or they are dead.
@@ -199,6 +212,10 @@ impl TaskSurvey<'_> {
         self.lose(lost::of_process(self.proc, &own.surroundings)?);
         self.threads()?;
         self.mappings()?;
+        for link in ["exe", "cwd", "root"] {
+            let judged = self.files.add_link(self.proc, &self.comm, link);
+            self.block_by(judged);
+        }
         self.files()
     }
 
@@ -268,12 +285,17 @@ impl TaskSurvey<'_> {
                 let reason = "has a seccomp filter, which is not kept yet";
                 self.block(Error::new("E-SECCOMP", Blame::Program, reason).on(format!("thread {tid}")));
             }
-            if status.state == State::Zombie && status.threads > 1 {
-                let reason = "has exited while other threads of its process run";
-                self.block(Error::new("E-ZOMBIE-THREAD", Blame::Program, reason).on(format!("thread {tid}")));
-            }
         }
         Ok(())
+    }
+
+    /// A leader that is a zombie has nothing any more, but its threads may.
+    fn outlived(&mut self, stat: &Stat) {
+        if stat.num_threads > 1 {
+            let reason = "has exited while other threads of its process run";
+            let thread = format!("thread {}", stat.pid);
+            self.block(Error::new("E-ZOMBIE-THREAD", Blame::Program, reason).on(thread));
+        }
     }
 
     fn mappings(&mut self) -> Result<()> {
@@ -288,6 +310,14 @@ impl TaskSurvey<'_> {
         if self.options.dry_run {
             self.lose(vma::lost(&vmas));
         }
+        for vma in vmas.iter().filter(|vma| Mapping::of(vma).is_ok()) {
+            let judged = self.files.add_mapping(self.proc, &self.comm, vma);
+            self.block_by(judged);
+        }
+        // The place in which the task will be made to tell about itself; who has a vdso has one, but for oddities.
+        if self.options.dry_run || !vmas.iter().any(|vma| vma.backing == Backing::Vdso) {
+            self.block_by(Site::find(self.proc).map(drop));
+        }
         Ok(())
     }
 
@@ -297,16 +327,14 @@ impl TaskSurvey<'_> {
             let Some(info) = closed_is_none(fdinfo::read(self.proc, number))? else { continue };
             self.survey.counts.files += 1;
             let seen = Seen { number, flags: info.flags, stat: &stat, target: &target };
-            let refused = Kind::of(&seen).and_then(|kind| match kind {
+            let judged = Kind::of(&seen).and_then(|kind| match kind {
                 Kind::Event(kind) => event::refuse(kind, &info, self.options.tree),
                 Kind::Socket => {
                     closed_is_none(self.sockets.add(self.proc, &self.comm, &seen, &info)).map(drop)
                 }
-                _ => Ok(()),
+                kind => self.files.add(self.proc, &self.comm, &seen, kind),
             });
-            if let Err(error) = refused {
-                self.block(error.on(seen.name()));
-            }
+            self.block_by(judged.map_err(|error| error.on(seen.name())));
             if let Err(error) = lock::refuse(&info, self.options.file_locks) {
                 self.block(error.on(seen.name()));
             }

@@ -38,6 +38,27 @@ static void spin_until_aborted(struct rseq *own)
 		     : "=m"(own->rseq_cs)
 		     :
 		     : "rax", "memory");
+#elif defined(__mips64)
+	asm volatile(".pushsection .data.rseq_cs, \"aw\"\n"
+		     ".balign 32\n"
+		     "3:\n"
+		     ".long 0, 0\n"
+		     ".quad 1f, 2f - 1f, 4f\n"
+		     ".popsection\n"
+		     "dla $2, 3b\n"
+		     "sd $2, %0\n"
+		     ".set push\n"
+		     ".set noreorder\n"
+		     "1:\n"
+		     "b 1b\n"
+		     "nop\n"
+		     "2:\n"
+		     ".word %1\n"
+		     "4:\n"
+		     ".set pop\n"
+		     : "=m"(own->rseq_cs)
+		     : "i"(RSEQ_SIG)
+		     : "$2", "memory");
 #elif defined(__aarch64__)
 	asm volatile(".pushsection .data.rseq_cs, \"aw\"\n"
 		     ".balign 32\n"

@@ -10,7 +10,7 @@ static struct barrier *ready, *go;
 
 static void *thread(void *argument)
 {
-	const int own = SIGRTMIN + (uintptr_t)argument;
+	const int own = SIGRTMAX - (uintptr_t)argument;
 	sigset_t set;
 
 	sigemptyset(&set);

@@ -90,7 +90,7 @@ const KEEP_STACK: u32 = 4;
 pub const FRAME_LEN: usize = RECORDS + FPSIMD_LEN + 16;
 
 /// What the rescue code hands to rt_sigreturn(2).
-pub fn frame(regs: &Regs, mask: u64, aside: &[RegSet]) -> Vec<u8> {
+pub fn frame(regs: &Regs, mask: u128, aside: &[RegSet]) -> Vec<u8> {
     let mut frame = vec![0; FRAME_LEN];
     let mut put = |at: usize, bytes: &[u8]| {
         if let Some(slot) = frame.get_mut(at..at + bytes.len()) {
@@ -98,7 +98,7 @@ pub fn frame(regs: &Regs, mask: u64, aside: &[RegSet]) -> Vec<u8> {
         }
     };
     put(STACK_FLAGS, &KEEP_STACK.to_ne_bytes());
-    put(SIGMASK, &mask.to_ne_bytes());
+    put(SIGMASK, &(mask as u64).to_ne_bytes());
     put(REGISTERS, &regs.to_bytes());
     put(RECORDS, &FPSIMD_MAGIC.to_ne_bytes());
     put(RECORDS + 4, &(FPSIMD_LEN as u32).to_ne_bytes());

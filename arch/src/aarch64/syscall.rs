@@ -4,6 +4,9 @@
 /// (CONFIG_ARM64_VA_BITS; 52 bits are given only to those who ask by a hint). Descending.
 pub const TASK_SIZES: &[u64] = &[1 << 48, 1 << 47, 1 << 42, 1 << 39, 1 << 36];
 
+/// How many signals there are, and so the highest number: `_NSIG`.
+pub const SIGNALS: i32 = 64;
+
 /// `fcntl` for locks of 64-bit offsets.
 pub const FCNTL64: libc::c_long = libc::SYS_fcntl;
 
@@ -24,8 +27,8 @@ pub struct SigAction {
     pub flags: u64,
     /// Where the handler returns to, if `flags` has SA_RESTORER; else it is the vdso.
     pub restorer: u64,
-    /// Signals blocked meanwhile.
-    pub mask: u64,
+    /// Signals blocked meanwhile: bit n-1 for signal n.
+    pub mask: u128,
 }
 
 /// Bytes of [`SigAction`] in this machine's layout.
@@ -35,13 +38,13 @@ impl SigAction {
     /// From this machine's layout: handler, flags, restorer, mask.
     pub fn from_bytes(bytes: &[u8; SIGACTION_LEN]) -> Self {
         let word = |i: usize| bytes.as_chunks::<8>().0.get(i).map_or(0, |w| u64::from_ne_bytes(*w));
-        SigAction { handler: word(0), flags: word(1), restorer: word(2), mask: word(3) }
+        SigAction { handler: word(0), flags: word(1), restorer: word(2), mask: word(3).into() }
     }
 
     /// In this machine's layout.
     pub fn to_bytes(&self) -> [u8; SIGACTION_LEN] {
         let mut bytes = [0; SIGACTION_LEN];
-        let words = [self.handler, self.flags, self.restorer, self.mask];
+        let words = [self.handler, self.flags, self.restorer, self.mask as u64];
         for (slot, word) in bytes.as_chunks_mut::<8>().0.iter_mut().zip(words) {
             *slot = word.to_ne_bytes();
         }

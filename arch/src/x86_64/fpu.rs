@@ -6,11 +6,13 @@ use std::sync::OnceLock;
 use crate::RegSet;
 
 const NT_X86_XSTATE: u32 = 0x202;
+const NT_386_TLS: u32 = 0x200;
 /// Components XTILECFG and XTILEDATA of XSTATE_BV, which is the first word behind the legacy area of 512 bytes.
 const AMX: u64 = 3 << 17;
 
-/// The register sets besides the general registers.
-pub const FPU_REGSETS: &[u32] = &[NT_X86_XSTATE];
+/// The register sets besides the general registers. A 64-bit thread, too, can set descriptors of thread-local storage, by
+/// a 32-bit system call (set_thread_area(2)).
+pub const FPU_REGSETS: &[u32] = &[NT_X86_XSTATE, NT_386_TLS];
 /// Those of them that making a system call changes: none.
 pub const CALL_CLOBBERS: &[u32] = &[];
 /// Bytes that are enough for it on every CPU so far (AMX: 11008), with room to grow.

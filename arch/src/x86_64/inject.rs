@@ -109,7 +109,7 @@ unsafe extern "C" {
 pub const FRAME_LEN: usize = crate::REGS_LEN;
 
 /// What the rescue code loads the registers from: their ptrace layout. System calls change no other register.
-pub fn frame(regs: &Regs, _mask: u64, _aside: &[RegSet]) -> Vec<u8> {
+pub fn frame(regs: &Regs, _mask: u128, _aside: &[RegSet]) -> Vec<u8> {
     regs.to_bytes()
 }
 

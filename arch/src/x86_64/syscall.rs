@@ -10,6 +10,9 @@ pub const FCNTL64: libc::c_long = libc::SYS_fcntl;
 /// Its command to take a POSIX lock, with a `struct flock64`.
 pub const F_SETLK64: i32 = libc::F_SETLK;
 
+/// How many signals there are, and so the highest number: `_NSIG`.
+pub const SIGNALS: i32 = 64;
+
 /// `mmap`: the arguments of the C prototype, the offset in bytes.
 pub fn mmap(addr: u64, len: u64, prot: u64, flags: u64, fd: i32, offset: u64) -> (u64, [u64; 6]) {
     (libc::SYS_mmap as u64, [addr, len, prot, flags, fd as i64 as u64, offset])
@@ -24,8 +27,8 @@ pub struct SigAction {
     pub flags: u64,
     /// Where the handler returns to.
     pub restorer: u64,
-    /// Signals blocked meanwhile.
-    pub mask: u64,
+    /// Signals blocked meanwhile: bit n-1 for signal n.
+    pub mask: u128,
 }
 
 /// Bytes of [`SigAction`] in this machine's layout.
@@ -35,13 +38,13 @@ impl SigAction {
     /// From this machine's layout: handler, flags, restorer, mask.
     pub fn from_bytes(bytes: &[u8; SIGACTION_LEN]) -> Self {
         let word = |i: usize| bytes.as_chunks::<8>().0.get(i).map_or(0, |w| u64::from_ne_bytes(*w));
-        SigAction { handler: word(0), flags: word(1), restorer: word(2), mask: word(3) }
+        SigAction { handler: word(0), flags: word(1), restorer: word(2), mask: word(3).into() }
     }
 
     /// In this machine's layout.
     pub fn to_bytes(&self) -> [u8; SIGACTION_LEN] {
         let mut bytes = [0; SIGACTION_LEN];
-        let words = [self.handler, self.flags, self.restorer, self.mask];
+        let words = [self.handler, self.flags, self.restorer, self.mask as u64];
         for (slot, word) in bytes.as_chunks_mut::<8>().0.iter_mut().zip(words) {
             *slot = word.to_ne_bytes();
         }

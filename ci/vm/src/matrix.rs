@@ -55,7 +55,10 @@ pub struct Machine {
     pub user: String,
     /// The emulator of the whole machine.
     pub qemu: Qemu,
-    /// Newest last.
+    /// Features that no kernel finds on this processor.
+    #[serde(default)]
+    pub lacks: Vec<String>,
+    /// Newest last. Each is given what the processor lacks, too.
     pub kernels: Vec<Kernel>,
 }
 
@@ -106,6 +109,7 @@ impl Matrix {
         let mut matrix: Matrix = serde_yaml::from_str(text).context("the matrix is not valid")?;
         for (name, machine) in &mut matrix.machines {
             machine.name.clone_from(name);
+            machine.kernels.iter_mut().for_each(|kernel| kernel.lacks.extend_from_slice(&machine.lacks));
             if machine.kernels.is_empty() {
                 bail!("{name} has no kernel");
             }

@@ -57,6 +57,8 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
                 other => bail!("the guest's agent answers with {other:?}"),
             }
         }
+        drop(guest);
+        stock.end(options.tests.keep)?;
     }
     Ok(code)
 }

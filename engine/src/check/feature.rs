@@ -154,6 +154,11 @@ features! {
         purpose: "restores the user that a task logged in as",
         fallback: "", consequence: "restored tasks have the restorer's login user",
     }
+    /// PTRACE_GET_THREAD_AREA of x86.
+    ThreadArea = "thread_area", Extra, "2.6, x86 with CONFIG_IA32_EMULATION" {
+        purpose: "keeps descriptors of thread-local storage that 32-bit code of a thread uses",
+        fallback: "", consequence: "nothing: without it no thread can set them",
+    }
     /// The field mnt_id of fdinfo.
     MntId = "mnt_id", Extra, "3.15" {
         purpose: "tells on which mount a file was opened",
@@ -234,7 +239,7 @@ features! {
         purpose: "keeps the keys that programs sign pointers with",
         fallback: "", consequence: "pointers are not signed on this machine",
     }
-    /// The second register of NT_ARM_TLS.
+    /// The register set NT_ARM_SSVE, of SME: with it comes the second register of NT_ARM_TLS.
     Tpidr2 = "tpidr2", Processor, "6.3 on aarch64, CONFIG_ARM64_SME" {
         purpose: "keeps the second thread pointer",
         fallback: "", consequence: "there is none on this machine",

@@ -9,9 +9,10 @@ use crate::sys::probe;
 use crate::sys::probe::child::{self, Mapping, Tracee};
 
 /// Register sets of aarch64, include/uapi/linux/elf.h. Other machines have other sets under other numbers.
-const NT_ARM_TLS: u32 = 0x401;
 const NT_ARM_SVE: u32 = 0x405;
 const NT_ARM_PACA_KEYS: u32 = 0x407;
+/// Of SME, with which the second thread pointer comes; NT_ARM_TLS shows that also where there is none.
+const NT_ARM_SSVE: u32 = 0x40b;
 
 /// Asks the kernel; `Ok` is yes.
 pub(super) fn run(feature: Feature) -> io::Result<()> {
@@ -35,6 +36,7 @@ pub(super) fn run(feature: Feature) -> io::Result<()> {
         Feature::PidfdStore => probe::pidfd_getfd(),
         Feature::NsPid => has_field("/proc/self/status", "NSpid:"),
         Feature::LoginUid => child::set_loginuid(),
+        Feature::ThreadArea => Tracee::new()?.thread_area(),
         Feature::MntId => fdinfo(&File::open("/proc/self/comm")?, "mnt_id:"),
         Feature::FdInfoLock => fdinfo_lock(),
         Feature::OpenAt2 => probe::openat2(),
@@ -51,7 +53,7 @@ pub(super) fn run(feature: Feature) -> io::Result<()> {
         Feature::UserfaultfdNoncoop => userfaultfd_events(),
         Feature::Sve => Tracee::new()?.register_set(NT_ARM_SVE, 16),
         Feature::PacKeys => Tracee::new()?.register_set(NT_ARM_PACA_KEYS, 64),
-        Feature::Tpidr2 => Tracee::new()?.register_set(NT_ARM_TLS, 16),
+        Feature::Tpidr2 => Tracee::new()?.register_set(NT_ARM_SSVE, 16),
     }
 }
 

@@ -201,6 +201,11 @@ impl ImageDir {
         }
     }
 
+    /// The bytes of a file in it, 0 if there is none.
+    pub fn size(&self, name: &str) -> Result<u64> {
+        Ok(self.stat(name)?.map_or(0, |stat| u64::try_from(stat.st_size).unwrap_or(0)))
+    }
+
     /// A new or emptied file in it, mode 0600, for reading and writing.
     pub fn create_file(&self, name: &str) -> Result<File> {
         let flags = OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_TRUNC | OFlag::O_CLOEXEC;

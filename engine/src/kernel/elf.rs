@@ -63,7 +63,10 @@ impl Vdso {
 
 /// Reads a vdso: `image` is the whole content of its mapping.
 pub fn vdso(image: &[u8]) -> Result<Vdso> {
-    let elf = Elf::parse(image).map_err(damaged)?;
+    let header = Elf::parse_header(image).map_err(damaged)?;
+    // The stub of a crio that was killed may stand in the section headers, see `Vdso::wide_tail`.
+    let bare = without_sections(image);
+    let elf = Elf::parse(&bare).map_err(damaged)?;
     if elf.header.e_type != ET_DYN {
         return Err(damaged("not a shared object"));
     }
@@ -82,9 +85,25 @@ pub fn vdso(image: &[u8]) -> Result<Vdso> {
     }
     let len = image.len() as u64;
     let loaded = segments_end(&elf).ok_or_else(|| damaged("offsets overflow"))?;
-    let table = u64::from(elf.header.e_shnum) * u64::from(elf.header.e_shentsize);
-    let sections = elf.header.e_shoff.checked_add(table).ok_or_else(|| damaged("offsets overflow"))?;
+    let table = u64::from(header.e_shnum) * u64::from(header.e_shentsize);
+    let sections = header.e_shoff.checked_add(table).ok_or_else(|| damaged("offsets overflow"))?;
     Ok(Vdso { symbols, tail: loaded.max(sections).min(len)..len, wide_tail: loaded.min(len)..len })
+}
+
+/// The image with a header that names no sections.
+fn without_sections(image: &[u8]) -> Vec<u8> {
+    const CLASS: usize = 4;
+    const CLASS64: u8 = 2;
+    let wide = image.get(CLASS) == Some(&CLASS64);
+    let offset = if wide { 40..48 } else { 32..36 }; // e_shoff
+    let counts = if wide { 60..64 } else { 48..52 }; // e_shnum, e_shstrndx
+    let mut bare = image.to_vec();
+    for field in [offset, counts] {
+        if let Some(field) = bare.get_mut(field) {
+            field.fill(0);
+        }
+    }
+    bare
 }
 
 /// The end of the last segment.

@@ -7,6 +7,7 @@
 use super::fdinfo::FdInfo;
 use super::{Pid, text};
 use crate::error::Result;
+use crate::kernel::status::signal_set;
 
 /// An eventfd(2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -141,8 +142,8 @@ pub fn eventfd(info: &FdInfo) -> Result<Eventfd> {
 }
 
 /// The signals that a signalfd(2) accepts, from 1 in the lowest bit.
-pub fn signalfd(info: &FdInfo) -> Result<u64> {
-    required(info, "sigmask", text::hex)
+pub fn signalfd(info: &FdInfo) -> Result<u128> {
+    required(info, "sigmask", signal_set)
 }
 
 /// Reads the lines of a timerfd.
@@ -271,6 +272,8 @@ mod tests {
         assert_eq!(eventfd(&shown)?, Eventfd { count: 31, semaphore: Some(true) });
         assert_eq!(eventfd(&info("eventfd-count: 0\n")?)?.semaphore, None);
         assert_eq!(signalfd(&info("sigmask:\t0000000000000a00\n")?)?, 0xa00);
+        let on_mips = info("sigmask:\t80000000000000000000000000000001\n")?;
+        assert_eq!(signalfd(&on_mips)?, 1 << 127 | 1);
         assert_eq!(pidfd(&info("Pid:\t-1\nNSpid:\t-1\n")?)?, -1);
         assert!(eventfd(&info("tfd: 1\n")?).is_err());
         Ok(())

@@ -247,7 +247,7 @@ fn flag(value: &[u8]) -> Option<bool> {
 }
 
 /// 16 hexadecimal digits, 32 on MIPS.
-fn signal_set(value: &[u8]) -> Option<u128> {
+pub(super) fn signal_set(value: &[u8]) -> Option<u128> {
     let (high, low) = value.split_at_checked(value.len().checked_sub(16)?)?;
     let high = if high.is_empty() { 0 } else { text::hex(high)? };
     Some(u128::from(high) << 64 | u128::from(text::hex(low)?))

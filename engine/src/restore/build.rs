@@ -3,10 +3,12 @@
 use std::collections::HashSet;
 use std::ops::Range;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::os::unix::fs::FileExt;
 
 use nix::fcntl::OFlag;
 
-use super::construction::{Built, born};
+use super::birth;
+use super::construction::Built;
 use super::plan::{Body, Plan, TaskPlan};
 use super::transport::{Parcel, Transport};
 use crate::check::{self, Feature};
@@ -16,6 +18,7 @@ use crate::image::message::{CoreEntry, CredsEntry, FdinfoEntry, FileLockEntry, F
 use crate::kernel::{ProcDir, attr, status};
 use crate::report::{NotKept, RestoreStats};
 use crate::resource::file::{fs, lock};
+use crate::resource::memory::aio;
 use crate::resource::memory::restore::{self as memory_restore, Blueprint, Supplies};
 use crate::resource::memory::shared::SharedRestore;
 use crate::resource::memory::vdso::{Fit, Runtime};
@@ -222,6 +225,12 @@ pub(super) fn install_table(
     batch.expect_all()
 }
 
+/// Makes the AIO contexts, while the task has nothing else open.
+pub(super) fn asynchronous_contexts(built: &mut Built, body: &Body, transport: &Transport) -> Result<()> {
+    let lend = |batch: &mut Batch, fds: &[RawFd]| transport.lend(batch, fds);
+    aio::restore(&mut built.loan, &body.mm, body.pages.as_ref(), &lend)
+}
+
 /// Takes a lock or lease.
 pub(super) fn lock(built: &mut Built, entry: &FileLockEntry) -> Result<()> {
     let mut batch = built.loan.batch();
@@ -304,7 +313,7 @@ impl Identity {
 pub(super) fn threads(task: &TaskPlan, built: &mut Built) -> Result<()> {
     let tids: Vec<i32> = task.threads.iter().skip(1).map(|(tid, _)| *tid).collect();
     for tids in tids.chunks(THREADS_AT_ONCE) {
-        born(&mut built.loan, tids, THREAD_FLAGS as u64, 0)?;
+        birth::bear_threads(&mut built.loan, tids, THREAD_FLAGS as u64)?;
     }
     built.threads = tids;
     Ok(())
@@ -332,23 +341,34 @@ pub(super) fn complete(
         complete_thread((task.pid, *tid), core, identity, loan)?;
         complete_outside(task, *tid, core, home, told)?;
         let (regs, others) = registers::load(core, "core")?;
-        loan.set_departure(regs, others, TaskPlan::thread(core).blk_sigset.unwrap_or(process.blk_sigset));
+        loan.set_departure(regs, others, signals::blocked(&TaskPlan::thread(core), &process));
     }
     run(loan, |batch| {
         attributes::restore_memory(batch, &body.mm);
         process.timers.iter().for_each(|timers| timers::arm(batch, timers));
     })?;
-    if let Fit::Same(vdso) = built.fit {
-        runtime.place(loan, vdso)?;
+    match built.fit {
+        Fit::Same(vdso) => {
+            runtime.place(loan, vdso)?;
+            loan.depart()?;
+        }
+        Fit::Proxy(_) => loan.depart()?,
+        Fit::Absent => loan.depart_without(runtime.range())?,
     }
-    loan.depart()
+    for (address, section) in
+        task.threads.iter().filter_map(|(_, core)| attributes::rseq_section(core.thread_core.as_ref()?))
+    {
+        let word = section.to_ne_bytes();
+        built.loan.memory().write_all_at(&word, address).os(|| format!("write rseq_cs at {address:x}"))?;
+    }
+    Ok(())
 }
 
 /// What belongs to the process as a whole and needs our privileges.
 fn complete_process(process: &TaskCoreEntry, pid: i32, loan: &mut Loan) -> Result<()> {
     run(loan, |batch| {
         signals::forget_children(batch);
-        signals::restore_actions(batch, &process.sigactions);
+        signals::restore_actions(batch, process.sigactions.iter().chain(&process.more_sigactions));
         attributes::restore_privileged(batch, process);
         attributes::restore_limits(batch, process);
     })?;

@@ -3,13 +3,11 @@
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::fs::File;
 use std::ops::Range;
-use std::sync::Arc;
 
-use nix::fcntl::OFlag;
 use nix::sys::signal::{self, Signal};
 
+use super::birth::{self, fork};
 use super::build::{self, Finish, Identity, Workshop};
 use super::epoll;
 use super::helper::Helper;
@@ -20,16 +18,15 @@ use crate::error::{Error, OsContext, Result};
 use crate::fault;
 use crate::image::message::state;
 use crate::kernel::smaps::{self, Vma};
-use crate::kernel::{Pid, ProcDir, tasks};
+use crate::kernel::{Pid, ProcDir};
 use crate::options::RestoreOptions;
 use crate::report::{Counts, NotKept, RestoreReport, RestoreStats};
 use crate::resource::file::tty::{Foreground, TtyClaim};
 use crate::resource::memory::vdso::{Fit, Runtime};
 use crate::resource::task::lineage::Birth;
 use crate::sys::memory::task_size;
-use crate::sys::process::{CloneArgs, fork_idle};
 use crate::sys::ptrace;
-use crate::tracee::{Area, Loan, Site, await_newborn, hole, reap};
+use crate::tracee::{Area, Loan, Site, hole};
 use crate::{log_debug, log_info};
 
 /// Bytes of the area in tasks under construction: room for a thousand mappings at a time.
@@ -51,7 +48,7 @@ struct Guard {
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        self.pids.iter().rev().for_each(|pid| kill(*pid));
+        self.pids.iter().rev().for_each(|pid| birth::kill(*pid));
     }
 }
 
@@ -62,8 +59,7 @@ impl StandIns {
     fn for_dead(pids: &BTreeSet<Pid>) -> Result<Self> {
         let mut guard = Guard { pids: Vec::new() };
         for pid in pids {
-            fork_idle(*pid, 0)
-                .os(|| format!("clone3 with pid {pid}, whose files in /proc are to be opened"))?;
+            birth::fork_idle(*pid, 0).map_err(|e| e.detail("files of that process in /proc are open"))?;
             guard.pids.push(*pid);
         }
         Ok(StandIns(guard))
@@ -99,10 +95,10 @@ impl Construction {
         let claims = plan.open_terminals()?;
         let root = plan.tasks.first().map_or(0, |task| task.pid);
         let flags = if sibling { libc::CLONE_PARENT as u64 } else { 0 };
-        fork_idle(root, flags).os(|| format!("clone3 with pid {root}"))?;
+        birth::fork_root(root, flags)?;
         let guard = Guard { pids: vec![root] };
         fault::point("root-forked")?;
-        adopt_root(root)?;
+        birth::adopt_root(root)?;
         fault::point("root-adopted")?;
         let proc = ProcDir::open(root)?;
         let vmas = smaps::read_maps(&proc)?;
@@ -307,7 +303,8 @@ impl Construction {
         self.open_sockets()?;
         // Before any table is filled: descriptors are lent to tasks that have nothing open, and tables may be shared.
         self.with_bodies(|plan, transport, built, body| {
-            build::place_in_file_system(built, &body.fs, plan, transport)
+            build::place_in_file_system(built, &body.fs, plan, transport)?;
+            build::asynchronous_contexts(built, body, transport)
         })?;
         self.bear_threads()?;
         self.watch()?;
@@ -524,21 +521,6 @@ impl Construction {
     }
 }
 
-/// Ends a process that we trace, and waits until it is gone.
-fn kill(pid: Pid) {
-    let threads = ProcDir::open(pid).and_then(|proc| tasks::read(&proc)).unwrap_or_default();
-    let _ = signal::kill(nix::unistd::Pid::from_raw(pid), Signal::SIGKILL);
-    // The leader can be reaped only after the others.
-    threads.into_iter().filter(|tid| *tid != pid).chain([pid]).for_each(reap);
-}
-
-fn adopt_root(pid: Pid) -> Result<()> {
-    let options = ptrace::O_EXITKILL | ptrace::O_TRACESYSGOOD | ptrace::O_TRACE_BIRTHS;
-    ptrace::seize(pid, options).os(|| format!("PTRACE_SEIZE {pid}"))?;
-    ptrace::interrupt(pid).os(|| format!("PTRACE_INTERRUPT {pid}"))?;
-    await_newborn(pid)
-}
-
 /// Where area and vdso are while the tree is built: where neither we nor any task of the tree has a mapping.
 fn places(plan: &Plan, vmas: &[Vma]) -> Result<(Area, u64)> {
     let mut taken = plan.taken();
@@ -548,51 +530,4 @@ fn places(plan: &Plan, vmas: &[Vma]) -> Result<(Area, u64)> {
     taken.push(area.start..area.start + area.len);
     let parking = hole(&taken, 1 << 20)?;
     Ok((area, parking.start))
-}
-
-/// Makes a child of the task on loan; a sibling with CLONE_PARENT, which takes the exit signal of the caller.
-pub(super) fn fork(parent: &mut Loan, pid: Pid, flags: u64) -> Result<Built> {
-    let exit_signal = if flags & libc::CLONE_PARENT as u64 != 0 { 0 } else { libc::SIGCHLD as u64 };
-    born(parent, &[pid], flags, exit_signal)?;
-    // Until the construction knows it, a failure must not leave it behind.
-    adopt(parent, pid).inspect_err(|_| kill(pid))
-}
-
-/// Borrows the child that the task on loan has just forked.
-fn adopt(parent: &Loan, pid: Pid) -> Result<Built> {
-    fault::point("child-born")?;
-    let proc = ProcDir::open(pid)?;
-    let mem = Arc::new(File::from(proc.open_file("mem", OFlag::O_RDWR)?));
-    let loan = parent.adopt(pid, mem)?;
-    Ok(Built { loan, proc, fit: Fit::Absent, threads: Vec::new() })
-}
-
-/// Makes a child of the task on loan with whatever pid.
-pub(super) fn fork_any(parent: &mut Loan, flags: u64) -> Result<Built> {
-    let mut batch = parent.batch();
-    let args = CloneArgs { flags, exit_signal: libc::SIGCHLD as u64, ..CloneArgs::default() };
-    let (args, len) = (batch.put(&args.to_bytes()), size_of::<CloneArgs>() as u64);
-    let child = batch.call("clone3", libc::SYS_clone3, &[args, len]);
-    parent.run(&mut batch)?;
-    for tid in parent.take_born() {
-        await_newborn(tid)?;
-    }
-    let pid = batch.expect(child)? as Pid;
-    adopt(parent, pid).inspect_err(|_| kill(pid))
-}
-
-/// Has the task on loan call clone3 for each of the wanted ids; returns when all newborns stand still.
-pub(super) fn born(parent: &mut Loan, ids: &[Pid], flags: u64, exit_signal: u64) -> Result<()> {
-    let mut batch = parent.batch();
-    for id in ids {
-        let wanted = batch.put(&id.to_ne_bytes());
-        let args = CloneArgs { flags, exit_signal, set_tid: wanted, set_tid_size: 1, ..CloneArgs::default() };
-        let (args, len) = (batch.put(&args.to_bytes()), size_of::<CloneArgs>() as u64);
-        batch.call(format!("clone3 with id {id}"), libc::SYS_clone3, &[args, len]);
-    }
-    parent.run(&mut batch)?;
-    for tid in parent.take_born() {
-        await_newborn(tid)?;
-    }
-    batch.expect_all()
 }

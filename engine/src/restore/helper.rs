@@ -11,8 +11,9 @@
 //!
 //! The ids live on as long as any task has them (`free_pid` in kernel/pid.c).
 
+use super::birth::{self, fork, fork_any};
 use super::build;
-use super::construction::{Built, Construction, fork, fork_any};
+use super::construction::{Built, Construction};
 use crate::error::{Error, Result};
 use crate::kernel::Pid;
 use crate::resource::task::lineage::Birth;
@@ -57,7 +58,8 @@ impl Construction {
         let Some(task) = self.plan.tasks.get(index) else { return Ok(()) };
         let (pid, parent) = (task.pid, task.parent);
         let flags = self.shared_with_origin(index);
-        if parent == above {
+        // A sibling that got another id would be its parent's to reap.
+        if parent == above && !birth::by_last_pid() {
             let child = fork(bearer, pid, flags | libc::CLONE_PARENT as u64)?;
             self.enter(index, pid, child);
             return Ok(());

@@ -35,9 +35,9 @@ pub fn eventfd(flags: i32) -> io::Result<OwnedFd> {
 
 /// A new signalfd for the signals of `mask`, 1 in the lowest bit; close-on-exec. The C library's call would leave out
 /// the signals that it keeps for itself.
-pub fn signalfd(mask: u64) -> io::Result<OwnedFd> {
-    // The sets of some machines have 128 bits.
-    let set = [mask, 0];
+pub fn signalfd(mask: u128) -> io::Result<OwnedFd> {
+    // The kernel's sets are arrays of words, the first signals in the first.
+    let set = [mask as u64, (mask >> 64) as u64];
     // SAFETY: `set` outlives the call and has at least the bytes that are announced.
     owned(unsafe {
         libc::syscall(libc::SYS_signalfd4, -1, set.as_ptr(), arch::SIGMASK_LEN, libc::SFD_CLOEXEC)

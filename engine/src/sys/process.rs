@@ -82,6 +82,20 @@ pub fn fork_idle(pid: i32, flags: u64) -> io::Result<()> {
     Ok(())
 }
 
+/// The same by clone(2), with the pid that is next; returns it.
+pub fn fork_idle_next(flags: u64) -> io::Result<i32> {
+    let ours = pidfd_open(std::process::id() as i32)?;
+    // The arguments behind the flags are not in the same order everywhere, and all of them 0.
+    // SAFETY: the child shares nothing with us and calls only async-signal-safe functions.
+    let child = check(unsafe {
+        libc::syscall(libc::SYS_clone, (flags | libc::SIGCHLD as u64) as libc::c_ulong, 0, 0, 0, 0)
+    })?;
+    if child == 0 {
+        idle(ours.as_raw_fd());
+    }
+    Ok(child as i32)
+}
+
 /// Waits for the end of the process that `pidfd` refers to, which covers the time until a tracer has seized us. A
 /// parent-death signal would not: the parent may have died before it is asked for, and a sibling has another parent.
 fn idle(pidfd: i32) -> ! {

@@ -79,21 +79,65 @@ pub fn get_regset(tid: Tid, kind: u32, buffer: &mut [u8]) -> io::Result<usize> {
 
 /// Writes register set `kind` from `bytes`.
 pub fn set_regset(tid: Tid, kind: u32, bytes: &[u8]) -> io::Result<()> {
+    if kind == TLS_DESCRIPTORS {
+        return set_tls_descriptors(tid, bytes);
+    }
     let iov = libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
     request(libc::PTRACE_SETREGSET as _, tid, kind.into(), (&raw const iov).addr() as u64).map(drop)
 }
 
+/// `NT_386_TLS`: `struct user_desc` for each of the three entries of the descriptor table that are the thread's own. The
+/// kernel has this set for 32-bit tasks; those of a 64-bit one are behind requests of their own.
+pub const TLS_DESCRIPTORS: u32 = 0x200;
+const PTRACE_GET_THREAD_AREA: c_uint = 25;
+const PTRACE_SET_THREAD_AREA: c_uint = 26;
+/// `GDT_ENTRY_TLS_MIN` to `GDT_ENTRY_TLS_MAX` of arch/x86/include/asm/segment.h, 64 bits.
+const TLS_ENTRIES: std::ops::RangeInclusive<u64> = 12..=14;
+type TlsDescriptor = [u32; 4];
+/// Flags of an entry that was never set: `LDT_empty` of arch/x86/include/asm/desc.h.
+const TLS_UNSET: u32 = 0x28;
+
+/// `None` if the thread has set none.
+fn tls_descriptors(tid: Tid) -> io::Result<Option<Vec<u8>>> {
+    let mut all = Vec::new();
+    let mut any = false;
+    for entry in TLS_ENTRIES {
+        let mut descriptor: TlsDescriptor = [0; 4];
+        request(PTRACE_GET_THREAD_AREA, tid, entry, descriptor.as_mut_ptr().addr() as u64)?;
+        any |= descriptor[1..] != [0, 0, TLS_UNSET];
+        all.extend(descriptor.into_iter().flat_map(u32::to_ne_bytes));
+    }
+    Ok(any.then_some(all))
+}
+
+fn set_tls_descriptors(tid: Tid, bytes: &[u8]) -> io::Result<()> {
+    for raw in bytes.as_chunks::<{ size_of::<TlsDescriptor>() }>().0 {
+        let mut descriptor: TlsDescriptor = [0; 4];
+        for (word, bytes) in descriptor.iter_mut().zip(raw.as_chunks::<4>().0) {
+            *word = u32::from_ne_bytes(*bytes);
+        }
+        let address = (&raw const descriptor).addr() as u64;
+        request(PTRACE_SET_THREAD_AREA, tid, descriptor[0].into(), address)?;
+    }
+    Ok(())
+}
+
 /// Reads register set `kind`; `None` if the kernel or the CPU has no such registers. `most` are more bytes than it has.
 pub fn read_regset(tid: Tid, kind: u32, most: usize) -> io::Result<Option<RegSet>> {
-    let mut bytes = vec![0; most];
-    match get_regset(tid, kind, &mut bytes) {
-        Ok(len) => bytes.truncate(len),
-        Err(e) if matches!(e.raw_os_error(), Some(libc::EINVAL | libc::ENODEV | libc::EIO)) => {
-            return Ok(None);
-        }
-        Err(e) => return Err(e),
+    let read = if kind == TLS_DESCRIPTORS {
+        tls_descriptors(tid)
+    } else {
+        let mut bytes = vec![0; most];
+        get_regset(tid, kind, &mut bytes).map(|len| {
+            bytes.truncate(len);
+            Some(bytes)
+        })
+    };
+    match read {
+        Ok(bytes) => Ok(bytes.map(|bytes| RegSet { kind, bytes })),
+        Err(e) if matches!(e.raw_os_error(), Some(libc::EINVAL | libc::ENODEV | libc::EIO)) => Ok(None),
+        Err(e) => Err(e),
     }
-    Ok(Some(RegSet { kind, bytes }))
 }
 
 /// Reads the general registers; returns the bytes that the kernel wrote.
@@ -141,16 +185,16 @@ pub fn thread_area(tid: Tid, get: u32) -> io::Result<u64> {
     Ok(base as u64)
 }
 
-/// The signal mask, first 64 signals; inside sigsuspend(2) and its like the mask that will be put back.
-pub fn get_sigmask(tid: Tid) -> io::Result<u64> {
+/// The signal mask, bit n-1 for signal n; inside sigsuspend(2) and its like the mask that will be put back.
+pub fn get_sigmask(tid: Tid) -> io::Result<u128> {
     let mut mask = [0u64; 2];
     request(PTRACE_GETSIGMASK, tid, arch::SIGMASK_LEN as u64, mask.as_mut_ptr().addr() as u64)?;
-    Ok(mask[0])
+    Ok(u128::from(mask[0]) | u128::from(mask[1]) << 64)
 }
 
 /// Replaces the signal mask.
-pub fn set_sigmask(tid: Tid, mask: u64) -> io::Result<()> {
-    let mask = [mask, 0];
+pub fn set_sigmask(tid: Tid, mask: u128) -> io::Result<()> {
+    let mask = [mask as u64, (mask >> 64) as u64];
     request(PTRACE_SETSIGMASK, tid, arch::SIGMASK_LEN as u64, mask.as_ptr().addr() as u64).map(drop)
 }
 

@@ -11,7 +11,7 @@ use crate::fault;
 use crate::sys::process::read_memory;
 use crate::sys::ptrace::{self, Rseq, Stop};
 
-const ALL_SIGNALS: u64 = !0;
+const ALL_SIGNALS: u128 = !0;
 
 /// See the module text.
 #[derive(Debug, Clone)]
@@ -19,7 +19,7 @@ pub(super) struct Departure {
     /// The general registers.
     pub(super) regs: Regs,
     /// The signal mask.
-    pub(super) mask: u64,
+    pub(super) mask: u128,
     /// The restartable sequence area that the thread has registered.
     pub(super) rseq: Rseq,
     /// Other registers to put back: those that system calls change, or all.
@@ -76,7 +76,7 @@ impl Departure {
 }
 
 /// Lets a thread, whose signals are blocked, make a system call and stops it at the exit.
-fn pass_call(tid: i32) -> Result<()> {
+pub(super) fn pass_call(tid: i32) -> Result<()> {
     enter_call(tid)?;
     enter_call(tid).map(drop)
 }
@@ -102,7 +102,7 @@ pub fn refuse(tid: i32, sets: &[RegSet]) -> Result<()> {
 ///
 /// The kernel has to be seen entering the call for that, and the entry is undone: the thread stands before the call
 /// again. If we die meanwhile, it makes the call.
-fn resumed(pid: i32, tid: i32, regs: Regs, mask: u64) -> Result<Regs> {
+fn resumed(pid: i32, tid: i32, regs: Regs, mask: u128) -> Result<Regs> {
     let mut code = [0; 4];
     let read = read_memory(pid, regs.ip(), &mut code).unwrap_or(0);
     if !code.get(..read).is_some_and(|code| regs.may_resume_call(code)) {

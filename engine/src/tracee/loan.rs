@@ -12,20 +12,21 @@
 //! then, the next loan finds the thread in the stub and gives it back first ([`Loan::take`]).
 
 use std::fs::File;
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 use arch::{RegSet, Regs, Saved};
 
 use super::batch::{Area, Batch};
-use super::departure::{Departure, registers, set_registers};
+use super::departure::{Departure, pass_call, registers, set_registers};
 use crate::error::{Blame, Error, OsContext, Result};
 use crate::fault;
 use crate::log_info;
 use crate::sys::process::{read_memory, write_memory};
 use crate::sys::ptrace::{self, Rseq, Stop};
 
-const ALL_SIGNALS: u64 = !0;
+const ALL_SIGNALS: u128 = !0;
 
 /// Bytes of a stub with what it saves, from one to the next.
 pub(super) fn slot_len() -> u64 {
@@ -42,7 +43,7 @@ pub struct Site {
     pub pid: i32,
     /// Its /proc/PID/mem, open for reading and writing.
     pub mem: Arc<File>,
-    /// Where the stubs go: in the unused tail of the vdso.
+    /// Where the stubs go: in the unused tail of the vdso, or of a program.
     pub stub: u64,
     /// How many there is room for: 1 or 2.
     pub slots: u64,
@@ -54,10 +55,11 @@ pub struct Site {
 
 impl Site {
     /// Chooses a wake signal that is neither handled nor pending, 0 if there is none. Masks have bit `n-1` for signal n.
-    pub fn wake_signal(caught: u64, ignored: u64, pending: u64) -> u32 {
+    pub fn wake_signal(caught: u128, ignored: u128, pending: u128) -> u32 {
         let free = |signal: &i32| (caught | pending) & (1 << (signal - 1)) == 0;
         let by_default = WAKE_CANDIDATES.into_iter();
-        let by_choice = (1..=64).filter(|s| ignored & (1 << (s - 1)) != 0 && *s != libc::SIGCONT);
+        let by_choice =
+            (1..=arch::syscall::SIGNALS).filter(|s| ignored & (1 << (s - 1)) != 0 && *s != libc::SIGCONT);
         by_default.chain(by_choice).find(free).unwrap_or(0) as u32
     }
 }
@@ -182,7 +184,7 @@ impl Loan {
     }
 
     /// The signal mask with which it continues.
-    pub fn mask(&self) -> u64 {
+    pub fn mask(&self) -> u128 {
         self.departure.mask
     }
 
@@ -192,7 +194,7 @@ impl Loan {
     }
 
     /// Changes the registers, general and others, and the mask with which it continues.
-    pub fn set_departure(&mut self, regs: Regs, others: Vec<RegSet>, mask: u64) {
+    pub fn set_departure(&mut self, regs: Regs, others: Vec<RegSet>, mask: u128) {
         self.departure = Departure { regs, aside: others, mask, ..Departure::default_of(regs) };
     }
 
@@ -252,6 +254,18 @@ impl Loan {
         std::mem::take(&mut self.born)
     }
 
+    /// Ends a thread that this one has just borne, or the process whose only one it is.
+    pub fn end_newborn(&mut self, tid: i32) -> Result<()> {
+        let regs = arch::enter_one(&registers(tid)?, self.stub(), libc::SYS_exit as u64, [0; 6]);
+        set_registers(tid, &regs)?;
+        loop {
+            ptrace::cont(tid, 0).os(|| format!("PTRACE_CONT {tid}"))?;
+            if let Stop::Exited(_) = ptrace::wait(tid).os(|| format!("wait for {tid}"))? {
+                return Ok(());
+            }
+        }
+    }
+
     /// Runs one call that needs no memory; `-errno` on failure.
     pub fn run_one(&mut self, nr: u64, args: [u64; 6]) -> Result<i64> {
         self.start_one(nr, args)?;
@@ -273,6 +287,31 @@ impl Loan {
     /// Gives the thread back, but keeps it stopped and the loan as the owner of its process.
     pub fn depart(&mut self) -> Result<()> {
         self.give_back()
+    }
+
+    /// The same, and unmaps `code`, which the stub is in. Where a thread needs the stub on its way home, `code` stays.
+    pub fn depart_without(&mut self, code: Range<u64>) -> Result<()> {
+        if self.departure.regs.feigned_exit().is_some() {
+            return self.give_back();
+        }
+        self.unmap_area()?;
+        let args = [code.start, code.end - code.start, 0, 0, 0, 0];
+        set_registers(
+            self.tid,
+            &arch::enter_one(&self.departure.regs, self.stub(), libc::SYS_munmap as u64, args),
+        )?;
+        self.state = State::Gone;
+        pass_call(self.tid)?;
+        let result = registers(self.tid)?.syscall_result();
+        if result != 0 {
+            let errno = std::io::Error::from_raw_os_error(-result as i32);
+            return Err(Error::os(format!("munmap the vdso of {}", self.site.pid), errno));
+        }
+        // From a system call to the signal path, where registers are set; no instruction is executed between.
+        ptrace::interrupt(self.tid).os(|| format!("PTRACE_INTERRUPT {}", self.tid))?;
+        ptrace::cont(self.tid, 0).os(|| format!("PTRACE_CONT {}", self.tid))?;
+        ptrace::wait(self.tid).os(|| format!("wait for {}", self.tid))?;
+        self.departure.bring_home(self.tid, self.stub())
     }
 
     /// Ends the loan and says what went wrong, which dropping would not.
@@ -486,7 +525,7 @@ mod tests {
 
     #[test]
     fn wake_signal_is_one_without_effect() {
-        let bit = |s: i32| 1u64 << (s - 1);
+        let bit = |s: i32| 1u128 << (s - 1);
         assert_eq!(Site::wake_signal(0, 0, 0), libc::SIGURG as u32);
         assert_eq!(Site::wake_signal(bit(libc::SIGURG), 0, bit(libc::SIGWINCH)), libc::SIGCHLD as u32);
         let all = bit(libc::SIGURG) | bit(libc::SIGWINCH) | bit(libc::SIGCHLD);

@@ -1,4 +1,5 @@
-//! Finding a place to work in a stopped process: the vdso's unused tail for the stub, a hole for the area.
+//! Finding a place to work in a stopped process: the vdso's unused tail for the stub, a hole for the area. A process
+//! that has unmapped its vdso has unused bytes at the end of its program.
 
 use std::fs::File;
 use std::ops::Range;
@@ -10,6 +11,7 @@ use nix::fcntl::OFlag;
 use super::batch::Area;
 use super::loan::{Site, slot_len};
 use crate::error::{Blame, Error, OsContext, Result};
+use crate::kernel::pagemap::page_size;
 use crate::kernel::smaps::{self, Backing, Vma};
 use crate::kernel::status::Status;
 use crate::kernel::{ProcDir, elf, status};
@@ -41,23 +43,24 @@ impl Site {
 }
 
 fn wake_of(status: &Status) -> u32 {
-    let low = |set: u128| set as u64;
     let signals = &status.signals;
-    Site::wake_signal(
-        low(signals.caught),
-        low(signals.ignored),
-        low(signals.pending | signals.shared_pending),
-    )
+    Site::wake_signal(signals.caught, signals.ignored, signals.pending | signals.shared_pending)
 }
 
-/// Address of the vdso's unused tail, and how many stubs of [`slot_len`] there is room for, up to two.
+/// Address of unused bytes of code, and how many stubs of [`slot_len`] there is room for, up to two.
 fn stub_place(pid: i32, vmas: &[Vma], mem: &File) -> Result<(u64, u64)> {
     let none = |reason: &str| {
-        Error::new("E-VDSO", Blame::Program, format!("{reason}, so that no code can run in it"))
+        Error::new("E-VDSO", Blame::Program, format!("{reason}, so that no code of ours can run in it"))
             .on(format!("task {pid}"))
-            .help("do not boot with vdso=0; report this with /proc/PID/maps if the kernel has a vdso")
+            .help("report this with /proc/PID/maps")
     };
-    let vdso = vmas.iter().find(|vma| vma.backing == Backing::Vdso).ok_or_else(|| none("has no vdso"))?;
+    let Some(vdso) = vmas.iter().find(|vma| vma.backing == Backing::Vdso) else {
+        if vmas.iter().any(|vma| matches!(vma.backing, Backing::Vvar | Backing::VvarVclock)) {
+            return Err(none("has unmapped its vdso, but not the data of that"));
+        }
+        return program_tail(vmas, mem)?
+            .ok_or_else(|| none("has no vdso and no room at the end of its code"));
+    };
     let mut image = vec![0; vdso.len() as usize];
     mem.read_exact_at(&mut image, vdso.start).os(|| format!("read the vdso of {pid}"))?;
     let layout = elf::vdso(&image)?;
@@ -69,6 +72,35 @@ fn stub_place(pid: i32, vmas: &[Vma], mem: &File) -> Result<(u64, u64)> {
     let found = places.into_iter().find(|(_, slots)| *slots > 0);
     let (start, slots) = found.ok_or_else(|| none("has a vdso without room at its end"))?;
     Ok((start, slots.min(2)))
+}
+
+/// The same in the last page of a file's code, which its linker has filled up with zeros.
+fn program_tail(vmas: &[Vma], mem: &File) -> Result<Option<(u64, u64)>> {
+    let code = |vma: &&Vma| {
+        vma.exec && vma.read && !vma.write && !vma.shared && matches!(vma.backing, Backing::File(_))
+    };
+    let page = page_size()?;
+    let mut found = None;
+    for vma in vmas.iter().filter(code) {
+        let mut last = vec![0; page as usize];
+        // Beyond the end of its file a mapping cannot be read.
+        if mem.read_exact_at(&mut last, vma.end - page).is_err() {
+            continue;
+        }
+        match free_slots(&last) {
+            0 => {}
+            slots => {
+                found = found.max(Some((slots, vma.end - slots * slot_len())));
+            }
+        }
+    }
+    Ok(found.map(|(slots, start)| (start, slots)))
+}
+
+/// How many stubs fit at the end of a page: where there are zeros, or stubs that a killed crio has left.
+fn free_slots(page: &[u8]) -> u64 {
+    let is_free = |slot: &&[u8]| slot.iter().all(|byte| *byte == 0) || slot.starts_with(arch::stub());
+    page.rchunks_exact(slot_len() as usize).take(2).take_while(is_free).count() as u64
 }
 
 /// A free range of `len` bytes, far from all that is taken; the highest there is.
@@ -91,6 +123,18 @@ pub fn hole(taken: &[Range<u64>], len: u64) -> Result<Area> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn stubs_go_where_a_page_ends_in_zeros_or_stubs() {
+        let slot = slot_len() as usize;
+        let mut page = vec![0xcc; 4096];
+        assert_eq!(free_slots(&page), 0);
+        page[4096 - slot..].fill(0);
+        assert_eq!(free_slots(&page), 1);
+        page[4096 - 2 * slot..].fill(0);
+        page[4096 - slot..][..arch::stub().len()].copy_from_slice(arch::stub());
+        assert_eq!(free_slots(&page), 2);
+    }
 
     #[test]
     fn the_highest_gap_that_fits_is_taken_with_margins() -> Result<()> {

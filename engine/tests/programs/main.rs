@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod counter;
+mod last_pid;
 mod options;
 mod own_terminal;
 mod running;

@@ -1,6 +1,6 @@
 //! C sources to one binary per test, in `target/zdtm/<machine>/`.
 //!
-//! A binary is built again when its source or anything in `zdtm/lib` is newer. The compiler is `$CC`, else `cc`; the
+//! A binary is built again when its source or anything in `zdtm/lib` is newer; what is in there is compiled once. The compiler is `$CC`, else `cc`; the
 //! machine is what it says with -dumpmachine, so that a cross compiler gets a folder of its own.
 
 use std::env;
@@ -8,9 +8,10 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::OnceLock;
 use std::time::SystemTime;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 
 use crate::catalogue::Test;
 
@@ -40,6 +41,8 @@ pub enum Compiler {
         library: PathBuf,
         /// Where the binaries go.
         output: PathBuf,
+        /// What `library` compiles to, made once per run; or the compiler's messages.
+        objects: OnceLock<std::result::Result<Vec<PathBuf>, String>>,
     },
 }
 
@@ -74,7 +77,7 @@ impl Compiler {
     pub fn new(suite: &Path, cc: OsString, linking: Linking, output: &Path) -> Result<Self> {
         fs::create_dir_all(output).with_context(|| format!("cannot create {}", output.display()))?;
         let output = output.canonicalize()?;
-        Ok(Compiler::Cc { cc, linking, library: suite.join("lib"), output })
+        Ok(Compiler::Cc { cc, linking, library: suite.join("lib"), output, objects: OnceLock::new() })
     }
 
     /// The path of the test's binary, which is up to date.
@@ -82,33 +85,62 @@ impl Compiler {
     /// # Errors
     /// When it does not compile; the compiler's messages.
     pub fn build(&self, test: &Test) -> Result<PathBuf> {
-        let (cc, linking, library, output) = match self {
+        let (cc, linking, library, output, objects) = match self {
             Compiler::Prebuilt(folder) => return Ok(folder.join(&test.program)),
-            Compiler::Cc { cc, linking, library, output } => (cc, *linking, library, output),
+            Compiler::Cc { cc, linking, library, output, objects } => {
+                (cc, *linking, library, output, objects)
+            }
         };
         let shared = files_in(library)?;
         let binary = output.join(&test.program);
-        let newest = newest(shared.iter().chain([&test.source]))?;
+        let common = newest(shared.iter())?;
+        let newest = common.max(modified(&test.source)?);
         if modified(&binary).is_ok_and(|built| built >= newest) {
             return Ok(binary);
         }
-        // Another runner may be executing the old binary; it keeps its inode.
-        let fresh = output.join(format!("{}.{}", test.program, std::process::id()));
+        let sources = shared.iter().filter(|file| file.extension().is_some_and(|extension| extension == "c"));
+        let objects = objects.get_or_init(|| {
+            let made = sources.map(|source| object(cc, library, source, output, common));
+            made.collect::<Result<_>>().map_err(|error| format!("{error:#}"))
+        });
+        let objects = objects.as_ref().map_err(|message| anyhow!("{message}"))?;
         let mut command = Command::new(cc);
         command.args(FLAGS);
         if linking == Linking::Static {
             command.arg("-static");
         }
-        command.arg("-I").arg(library).arg(&test.source);
-        command.args(shared.iter().filter(|file| file.extension().is_some_and(|extension| extension == "c")));
-        command.arg("-o").arg(&fresh).arg("-lm");
-        let done = command.output().with_context(|| format!("cannot run {}", cc.display()))?;
-        if !done.status.success() {
-            bail!("step build: {}\n{}", done.status, String::from_utf8_lossy(&done.stderr));
-        }
-        fs::rename(&fresh, &binary).with_context(|| format!("cannot create {}", binary.display()))?;
+        command.arg("-I").arg(library).arg(&test.source).args(objects).arg("-lm");
+        make(&mut command, &binary)?;
         Ok(binary)
     }
+}
+
+/// The object file of a source that all tests share.
+fn object(
+    cc: &OsString,
+    library: &Path,
+    source: &Path,
+    output: &Path,
+    newest: SystemTime,
+) -> Result<PathBuf> {
+    let folder = output.join("lib");
+    fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    let object = folder.join(source.file_name().unwrap_or_default()).with_extension("o");
+    if !modified(&object).is_ok_and(|built| built >= newest) {
+        make(Command::new(cc).args(FLAGS).arg("-I").arg(library).arg("-c").arg(source), &object)?;
+    }
+    Ok(object)
+}
+
+/// Runs the compiler. Another runner may be executing the file that there was; that one keeps its inode.
+fn make(command: &mut Command, file: &Path) -> Result<()> {
+    let fresh = file.with_extension(std::process::id().to_string());
+    let done = command.arg("-o").arg(&fresh).output();
+    let done = done.with_context(|| format!("cannot run {}", command.get_program().display()))?;
+    if !done.status.success() {
+        bail!("step build: {}\n{}", done.status, String::from_utf8_lossy(&done.stderr));
+    }
+    fs::rename(&fresh, file).with_context(|| format!("cannot create {}", file.display()))
 }
 
 fn files_in(folder: &Path) -> Result<Vec<PathBuf>> {

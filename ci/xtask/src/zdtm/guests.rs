@@ -33,16 +33,19 @@ pub(super) fn run(options: &Options) -> Result<ExitCode> {
             let column = format!("{} {}", machine.name, kernel.name);
             let pool = Arc::new(stock.pool(&matrix, kernel, options)?);
             for test in &tests {
-                trials.push(trial(test, &stock.programs, &pool, kernel, (&column, &table)));
+                let trial = trial(test, &stock.programs, &pool, kernel, (&column, &table));
+                trials.push((column.clone(), trial));
             }
             columns.push(column);
         }
         // It holds the disk of the guests.
         stocks.push(stock);
     }
-    if let [_] = columns.as_slice() {
-        trials = trials.into_iter().map(|trial| trial.with_kind("")).collect();
+    if columns.len() > 1 {
+        // Each line says which machine and kernel it is about.
+        trials = trials.into_iter().map(|(column, trial)| (String::new(), trial.with_kind(column))).collect();
     }
+    let trials: Vec<Trial> = trials.into_iter().map(|(_, trial)| trial).collect();
     let mut arguments = options.tests.arguments();
     let guests = std::thread::available_parallelism().map_or(1, usize::from);
     arguments.test_threads = Some(arguments.test_threads.unwrap_or(guests).min(trials.len().max(1)));
@@ -50,8 +53,8 @@ pub(super) fn run(options: &Options) -> Result<ExitCode> {
     if columns.len() > 1 {
         println!("{}", table.text(&columns));
     }
-    if options.keep {
-        println!("consoles: {}", folder()?.display());
+    for stock in &stocks {
+        stock.end(options.keep || conclusion.has_failed())?;
     }
     Ok(conclusion.exit_code())
 }
@@ -77,6 +80,8 @@ pub(crate) struct Stock<'a> {
     runner: PathBuf,
     disk: PathBuf,
     programs: Programs,
+    /// First roots, and the logs of consoles.
+    consoles: PathBuf,
 }
 
 impl<'a> Stock<'a> {
@@ -103,9 +108,21 @@ impl<'a> Stock<'a> {
         if options.dynamic {
             contents.extend(c_library(machine)?);
         }
-        let disk = folder()?.join(format!("{}.{}.disk", machine.name, std::process::id()));
+        let name = format!("{}.{}", machine.name, std::process::id());
+        let consoles = folder()?.join(&name);
+        std::fs::create_dir_all(&consoles)?;
+        let disk = consoles.join("disk");
         vm::image::disk(&contents, &disk)?;
-        Ok(Stock { machine, runner, disk, programs })
+        Ok(Stock { machine, runner, disk, programs, consoles })
+    }
+
+    /// Removes the logs of consoles, or says where they are.
+    pub(crate) fn end(&self, keep: bool) -> Result<()> {
+        if keep {
+            println!("consoles of {}: {}", self.machine.name, self.consoles.display());
+            return Ok(());
+        }
+        Ok(std::fs::remove_dir_all(&self.consoles)?)
     }
 
     /// Guests with this kernel.
@@ -113,7 +130,7 @@ impl<'a> Stock<'a> {
         let (machine, folder) = (self.machine, folder()?);
         let unpacked = vm::kernel::fetch(&folder.join("kernels"), machine, kernel, &matrix.modules)?;
         println!("vm: {} {}: {}", machine.name, kernel.name, unpacked.package);
-        let consoles = folder.join(format!("{}-{}.{}", machine.name, kernel.name, std::process::id()));
+        let consoles = self.consoles.join(&kernel.name);
         std::fs::create_dir_all(&consoles)?;
         let image = vm::image::image(&unpacked, &self.runner, &self.disk, &consoles)?;
         let mut emulated = Emulated { qemu: machine.qemu.clone(), image, accelerator: Accelerator::Tcg };
@@ -204,7 +221,7 @@ fn trial(
             Outcome::Failed => Err(Failed::from(message)),
         }
     };
-    Trial::ignorable_test(name, body).with_kind(column)
+    Trial::ignorable_test(name, body)
 }
 
 fn outcome(test: &Test, pool: &Pool, lacks: &[String]) -> Result<(Outcome, String)> {

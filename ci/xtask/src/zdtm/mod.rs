@@ -43,7 +43,7 @@ pub(crate) struct Options {
     /// Panic the guest while this test runs: proves that the run survives it
     #[arg(long, value_name = "TEST", requires = "arch", hide = true)]
     pub(crate) panic: Option<String>,
-    /// Print where the logs of the guests' consoles are
+    /// Keep the logs of the guests' consoles when no test failed, too
     #[arg(long, requires = "arch")]
     pub(crate) keep: bool,
 }

@@ -82,9 +82,13 @@ pub struct SignalfdEntry {
     pub flags: u32,
     #[prost(message, required, tag = "3")]
     pub fown: FownEntry,
+    /// Signals 1 to 64.
     #[prost(uint64, required, tag = "4")]
     #[serde(with = "As::<Hex>")]
     pub sigmask: u64,
+    /// Ours: signals 65 to 128 (MIPS).
+    #[prost(uint64, optional, tag = "10000")]
+    pub sigmask_extended: Option<u64>,
 }
 
 /// A timerfd_create(2) file.

@@ -86,6 +86,9 @@ pub struct TaskCoreEntry {
     /// Ours: the parent has been told of the stop by wait(2).
     #[prost(bool, optional, tag = "10000")]
     pub stop_reported: Option<bool>,
+    /// Ours: actions of signals 65 to 128 (MIPS).
+    #[prost(message, repeated, tag = "10001")]
+    pub more_sigactions: Vec<SaEntry>,
 }
 
 /// Identities of the kernel objects that tasks share: equal id, same object.

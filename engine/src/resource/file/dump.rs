@@ -194,33 +194,12 @@ impl<'a> FileDump<'a> {
             entry.reg.iter_mut().for_each(|reg| note_written(reg, written));
             return Ok(entry.id);
         }
-        let fd = proc.open_file(link, OFlag::O_PATH)?;
-        let stat = fstat(&fd).os(|| format!("fstat {}", proc.path_of(link)))?;
-        // The format has no flags for these: what opens them again says how.
-        let info = FdInfo {
-            pos: 0,
-            flags: 0,
-            mnt_id: self.mount_of(&fd)?,
-            ino: Some(stat.st_ino),
-            locks: Vec::new(),
-            rest: Vec::new(),
-        };
-        let d =
-            Description { pid: proc.pid(), comm, proc, number: -1, fd, target: key.1.clone(), info, stat };
+        let d = describe_link(proc, comm, link, self.options)?;
         let id = self.allocate();
         if kind::is_memfd(&d.seen()) {
             return self.add_mapped_memfd(id, &d, written, key);
         }
         let at = self.entries.len();
-        if kind::is_memfd(&d.seen()) {
-            // The object needs a description that can be read, and the entry says so.
-            let fd = proc.open_file(link, OFlag::O_RDONLY)?;
-            let flags = libc::O_LARGEFILE | if written { libc::O_RDWR } else { libc::O_RDONLY };
-            let info = FdInfo { flags: flags as u32, ..d.info };
-            self.add_memfd(id, &Description { fd, info, ..d })?;
-            self.by_link.insert(key, at);
-            return Ok(id);
-        }
         let mut reg = self.path_entry(id, &d).map_err(|e| d.blame(e))?;
         note_written(&mut reg, written);
         // A link remap has put its own entry before this one.
@@ -249,15 +228,6 @@ impl<'a> FileDump<'a> {
         self.by_link.insert(key, self.entries.len());
         self.push(entry);
         Ok(id)
-    }
-
-    /// The mount of a descriptor of ours, which only the names of external files need.
-    fn mount_of(&self, fd: &impl AsRawFd) -> Result<i32> {
-        if self.options.external.iter().any(|name| name.starts_with("file[")) {
-            Ok(fdinfo::read(&ProcDir::current()?, fd.as_raw_fd())?.mnt_id)
-        } else {
-            Ok(-1)
-        }
     }
 
     /// Appends the entry of a file of another kind.
@@ -346,7 +316,7 @@ impl<'a> FileDump<'a> {
     }
 
     fn path_entry(&mut self, id: u32, d: &Description<'_>) -> Result<RegFileEntry> {
-        if let Some(name) = self.external_name(d) {
+        if let Some(name) = external_name(d, self.options) {
             let judged = Judged { path: name.into_bytes(), standing: Standing::Named, pseudo: true };
             let entry = regular::entry(d, id, &judged, self.options.file_validation)?;
             return Ok(RegFileEntry { ext: Some(true), size: None, ..entry });
@@ -366,12 +336,6 @@ impl<'a> FileDump<'a> {
         Ok(entry)
     }
 
-    /// `file[MOUNT:INODE]`, both hexadecimal, if `--external` names this file.
-    fn external_name(&self, d: &Description<'_>) -> Option<String> {
-        let name = format!("file[{:x}:{:x}]", d.info.mnt_id, d.stat.st_ino);
-        self.options.external.contains(&name).then_some(name)
-    }
-
     fn embed(&mut self, d: &Description<'_>, judged: &Judged, entry: &mut RegFileEntry) -> Result<()> {
         let is_file = d.stat.st_mode & libc::S_IFMT == libc::S_IFREG;
         if self.options.embed_files && is_file && !judged.pseudo {
@@ -386,7 +350,7 @@ impl<'a> FileDump<'a> {
         let ghost = match self.ghosts.get(&inode) {
             Some(&ghost) => ghost,
             None => {
-                self.check_ghost_limit(d)?;
+                check_ghost_limit(d, self.options)?;
                 let ghost = self.ghosts.len() as u32 + 1;
                 ghost::dump(self.images, ghost, d.fd.as_fd(), &d.stat)?;
                 self.ghosts.insert(inode, ghost);
@@ -395,18 +359,6 @@ impl<'a> FileDump<'a> {
         };
         self.remap(id, ghost, RemapType::Ghost);
         Ok(())
-    }
-
-    /// `--embed-files` asks for content to travel, however much it is.
-    fn check_ghost_limit(&self, d: &Description<'_>) -> Result<()> {
-        let is_file = d.stat.st_mode & libc::S_IFMT == libc::S_IFREG;
-        let (size, limit) = (d.stat.st_blocks as u64 * 512, self.options.ghost_limit);
-        if !is_file || size <= limit || self.options.embed_files {
-            return Ok(());
-        }
-        let reason = format!("is deleted and takes {size} bytes on disk, more than the limit of {limit}");
-        let help = format!("raise it: --ghost-limit {}", size.div_ceil(1 << 20) << 20);
-        Err(Error::new("E-GHOST-TOO-LARGE", Blame::Usage, reason).help(help))
     }
 
     fn add_linked(&mut self, id: u32, d: &Description<'_>, path: &[u8]) -> Result<()> {
@@ -440,6 +392,55 @@ impl<'a> FileDump<'a> {
     fn remap(&mut self, orig_id: u32, remap_id: u32, kind: RemapType) {
         self.remaps.push(RemapFilePathEntry { orig_id, remap_id, remap_type: Some(kind.into()) });
     }
+}
+
+/// What a link of a task's /proc directory leads to.
+pub(super) fn describe_link<'a>(
+    proc: &'a ProcDir,
+    comm: &'a str,
+    link: &str,
+    options: &DumpOptions,
+) -> Result<Description<'a>> {
+    let fd = proc.open_file(link, OFlag::O_PATH)?;
+    let stat = fstat(&fd).os(|| format!("fstat {}", proc.path_of(link)))?;
+    // The format has no flags for these: what opens them again says how.
+    let info = FdInfo {
+        pos: 0,
+        flags: 0,
+        mnt_id: mount_of(&fd, options)?,
+        ino: Some(stat.st_ino),
+        locks: Vec::new(),
+        rest: Vec::new(),
+    };
+    let target = proc.readlink(link)?;
+    Ok(Description { pid: proc.pid(), comm, proc, number: -1, fd, target, info, stat })
+}
+
+/// The mount of a descriptor of ours, which only the names of external files need.
+fn mount_of(fd: &impl AsRawFd, options: &DumpOptions) -> Result<i32> {
+    if options.external.iter().any(|name| name.starts_with("file[")) {
+        Ok(fdinfo::read(&ProcDir::current()?, fd.as_raw_fd())?.mnt_id)
+    } else {
+        Ok(-1)
+    }
+}
+
+/// `file[MOUNT:INODE]`, both hexadecimal, if `--external` names this file.
+pub(super) fn external_name(d: &Description<'_>, options: &DumpOptions) -> Option<String> {
+    let name = format!("file[{:x}:{:x}]", d.info.mnt_id, d.stat.st_ino);
+    options.external.contains(&name).then_some(name)
+}
+
+/// `--embed-files` asks for content to travel, however much it is.
+pub(super) fn check_ghost_limit(d: &Description<'_>, options: &DumpOptions) -> Result<()> {
+    let is_file = d.stat.st_mode & libc::S_IFMT == libc::S_IFREG;
+    let (size, limit) = (d.stat.st_blocks as u64 * 512, options.ghost_limit);
+    if !is_file || size <= limit || options.embed_files {
+        return Ok(());
+    }
+    let reason = format!("is deleted and takes {size} bytes on disk, more than the limit of {limit}");
+    let help = format!("raise it: --ghost-limit {}", size.div_ceil(1 << 20) << 20);
+    Err(Error::new("E-GHOST-TOO-LARGE", Blame::Usage, reason).help(help))
 }
 
 /// A restore may install a missing embedded file only if it knows that it is written to.

@@ -96,15 +96,7 @@ impl MemfdDump {
     }
 
     fn dump_inode(&mut self, inode_id: u32, file: &Description<'_>, pages_id: u32) -> Result<()> {
-        let page_size = page_size()?;
-        if file.stat.st_blksize as u64 > page_size && is_hugetlb(file)? {
-            return Err(Error::new(
-                "E-MEMFD-HUGETLB",
-                Blame::Program,
-                "is memory of huge pages (MFD_HUGETLB)",
-            )
-            .help("let the program use MADV_HUGEPAGE on a plain memfd"));
-        }
+        judge(file)?;
         // A description of our own: looking for holes moves the position.
         let own = File::from(reopen(&file.fd, libc::O_RDONLY as u32)?);
         let seals = fcntl(own.as_fd(), libc::F_GET_SEALS, 0).os(|| "fcntl F_GET_SEALS")? as u32;
@@ -258,6 +250,16 @@ impl MemfdRestore {
         }
         self.made.get_mut(&key).ok_or_else(|| Error::bug("a memory file was not made"))
     }
+}
+
+/// Refuses memory of huge pages.
+pub(super) fn judge(file: &Description<'_>) -> Result<()> {
+    if file.stat.st_blksize as u64 > page_size()? && is_hugetlb(file)? {
+        let reason = "is memory of huge pages (MFD_HUGETLB)";
+        return Err(Error::new("E-MEMFD-HUGETLB", Blame::Program, reason)
+            .help("let the program use MADV_HUGEPAGE on a plain memfd"));
+    }
+    Ok(())
 }
 
 fn name_of(inode: &MemfdInodeEntry) -> String {

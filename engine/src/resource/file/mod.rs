@@ -10,6 +10,7 @@
 //! | module | what it is |
 //! |---|---|
 //! | [`kind`] | what a descriptor leads to, and the refusal of what cannot be kept |
+//! | `survey` | what a dump would refuse, found without freezing: [`FileSurvey`] |
 //! | [`dump`], [`restore`] | all files of a tree: [`FileDump`] and [`FileRestore`] |
 //! | `regular` | files that are opened again by their path: regular files, directories, memory devices, O_PATH |
 //! | `remap` | what stands in for a path that is gone: ghost, hard link, dead process |
@@ -43,6 +44,7 @@ pub(in crate::resource) mod reopen;
 pub mod restore;
 #[cfg(test)]
 mod round_trip;
+mod survey;
 pub mod table;
 #[cfg(test)]
 mod testing;
@@ -57,6 +59,7 @@ pub use dump::{DumpedFiles, FileDump};
 pub use kind::{Kind, Seen};
 pub use remap::LinkRemaps;
 pub use restore::FileRestore;
+pub use survey::FileSurvey;
 
 use crate::error::Error;
 use crate::kernel::fdinfo::FdInfo;

@@ -72,7 +72,7 @@ impl Tables {
         let pidfd = pidfd_open(task.pid).os(|| format!("pidfd_open {}", task.pid))?;
         let mut image = images.writer(Kind::Fdinfo(files_id));
         for number in fdinfo::list(&task.proc)? {
-            let description = describe(task, &pidfd, number)?;
+            let description = describe(&task.proc, &task.comm, &pidfd, number)?;
             let close_on_exec = description.info.flags & libc::O_CLOEXEC as u32 != 0;
             let (place, inode) = (Place { pid: task.pid, fd: number as u32 }, description.stat.st_ino);
             let (info, name) = (description.info.clone(), description.name());
@@ -132,17 +132,16 @@ impl Tables {
     }
 }
 
-fn describe<'a>(task: &'a FrozenTask, pidfd: &OwnedFd, number: Pid) -> Result<Description<'a>> {
-    let fd = pidfd_getfd(pidfd.as_fd(), number).os(|| format!("pidfd_getfd {number} of {}", task.pid))?;
-    let stat = nix::sys::stat::fstat(&fd).os(|| format!("fstat fd {number} of {}", task.pid))?;
-    Ok(Description {
-        pid: task.pid,
-        comm: &task.comm,
-        proc: &task.proc,
-        number,
-        fd,
-        target: fdinfo::target(&task.proc, number)?,
-        info: fdinfo::read(&task.proc, number)?,
-        stat,
-    })
+/// Takes a descriptor of our own of what `number` refers to in the task.
+pub(super) fn describe<'a>(
+    proc: &'a ProcDir,
+    comm: &'a str,
+    pidfd: &OwnedFd,
+    number: i32,
+) -> Result<Description<'a>> {
+    let pid = proc.pid();
+    let fd = pidfd_getfd(pidfd.as_fd(), number).os(|| format!("pidfd_getfd {number} of {pid}"))?;
+    let stat = nix::sys::stat::fstat(&fd).os(|| format!("fstat fd {number} of {pid}"))?;
+    let (target, info) = (fdinfo::target(proc, number)?, fdinfo::read(proc, number)?);
+    Ok(Description { pid, comm, proc, number, fd, target, info, stat })
 }

@@ -1,5 +1,6 @@
 //! The address space of a task: its mappings (`mm-PID.img`) and pages (`pagemap-PID.img`, `pages-N.img`).
 
+pub mod aio;
 mod fill;
 pub mod pages;
 pub mod restore;
@@ -100,6 +101,7 @@ impl<'a> MemoryDump<'a> {
                     mapping.entry.fdflags = Some(flags);
                 }
                 Content::SharedMemory => mapping.entry.shmid = self.shared.add(&task.proc, vma)?,
+                Content::AioRing => mm.aios.push(aio::entry(&mapping.entry)),
                 Content::Private | Content::Kernel => {}
             }
             mappings.push(mapping);
@@ -176,7 +178,7 @@ struct Found {
 fn search(scanner: &mut PagemapScanner, group: &[Mapping]) -> Result<Found> {
     let ranges: Vec<_> = group.iter().map(|mapping| mapping.entry.start..mapping.entry.end).collect();
     match group {
-        [vdso] if vdso.entry.status & status::VDSO != 0 => {
+        [whole] if whole.has_private_pages() && !whole.is_searched() => {
             return Ok(Found { content: vec![ranges], guards: Vec::new() });
         }
         [other] if !other.is_searched() => {

@@ -94,7 +94,7 @@ pub fn build(
 }
 
 pub(super) fn is_mapped(vma: &VmaEntry, fit: &Fit) -> bool {
-    vma.status & (status::VSYSCALL | status::GUARD) == 0 && !vdso::is_kernels(vma, fit)
+    vma.status & (status::VSYSCALL | status::GUARD | status::AIORING) == 0 && !vdso::is_kernels(vma, fit)
 }
 
 /// The mappings that both have alike, joined where they touch.
@@ -245,6 +245,11 @@ fn map_one(batch: &mut Batch, vma: &VmaEntry, fd: Option<i32>) {
         if fd.is_some() { vma.pgoff } else { 0 },
     );
     batch.call_raw(format!("mmap {:x}-{:x}", vma.start, vma.end), call);
+    // Before it is filled: where huge pages are the rule, the first byte would bring one.
+    if vma.madv.unwrap_or(0) & 1 << libc::MADV_NOHUGEPAGE != 0 {
+        let args = [vma.start, vma.end - vma.start, libc::MADV_NOHUGEPAGE as u64];
+        batch.call(format!("madvise no huge pages {:x}", vma.start), libc::SYS_madvise, &args);
+    }
 }
 
 /// Compares the pages of both images in the mappings that they have alike. What only the parent has is given up, what is

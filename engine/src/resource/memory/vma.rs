@@ -1,7 +1,7 @@
 //! Mappings: what kind each one is, and its entry in `mm-PID.img`. mmap(2), madvise(2), proc_pid_smaps(5).
 //!
 //! Refused by name: device memory, huge pages of hugetlbfs, shadow stacks, tagged memory, sealed mappings, userfaultfd ranges,
-//! uprobes, System V segments and AIO rings (other issues' work), and what this table does not know.
+//! uprobes, System V segments (other issues' work), and what this table does not know.
 
 use crate::error::{Blame, Error, Result};
 use crate::image::message::{VmaEntry, status};
@@ -34,6 +34,8 @@ pub enum Content {
     PrivateFile,
     /// In a file.
     SharedFile,
+    /// In the ring of an AIO context, to be stored with the task.
+    AioRing,
     /// Nowhere: the kernel provides it.
     Kernel,
 }
@@ -100,13 +102,13 @@ impl Mapping {
 
     /// Whether private pages of this mapping are to be stored.
     pub fn has_private_pages(&self) -> bool {
-        matches!(self.content, Content::Private | Content::PrivateFile)
+        matches!(self.content, Content::Private | Content::PrivateFile | Content::AioRing)
             && self.entry.flags as i32 & MAP_DROPPABLE == 0
     }
 
-    /// Whether the page map tells which those are; the vdso is stored as a whole.
+    /// Whether the page map tells which those are; the vdso and the rings of AIO contexts are stored as a whole.
     pub fn is_searched(&self) -> bool {
-        self.has_private_pages() && self.entry.status & status::VDSO == 0
+        self.has_private_pages() && self.entry.status & (status::VDSO | status::AIORING) == 0
     }
 
     /// Its length in pages of `page` bytes.
@@ -174,14 +176,16 @@ fn classify(vma: &Vma, usage: &Usage) -> Result<(u32, Content)> {
 }
 
 fn classify_file(vma: &Vma, path: &[u8]) -> Result<(u32, Content)> {
-    let refused: [(&[u8], &str, &str); 4] = [
+    let refused: [(&[u8], &str, &str); 3] = [
         (b"/SYSV", "E-VMA-SYSVIPC", "is a System V shared memory segment, which is not kept yet"),
-        (b"/[aio]", "E-VMA-AIO", "is the ring of an AIO context, which is not kept yet"),
         (b"socket:", "E-VMA-SOCKET", "is the ring of a packet socket, which is not kept yet"),
         (b"anon_inode:", "E-VMA-ANON-INODE", "is memory of a kernel object that is not kept"),
     ];
     if let Some((_, code, reason)) = refused.into_iter().find(|(prefix, ..)| path.starts_with(prefix)) {
         return Err(refuse(code, reason));
+    }
+    if path.starts_with(b"/[aio]") {
+        return Ok((status::AIORING, Content::AioRing));
     }
     let memfd = if path.starts_with(b"/memfd:") { status::MEMFD } else { 0 };
     Ok(match (vma.shared, path) {

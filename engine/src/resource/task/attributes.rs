@@ -238,6 +238,16 @@ fn rseq_registration(rseq: &RseqEntry) -> Option<[u64; 4]> {
     (rseq.rseq_abi_pointer != 0).then_some(args)
 }
 
+/// Where the thread's restartable sequence goes: the address of `rseq_cs` in `struct rseq`, and its value. CRIU records
+/// it of a thread that it has stopped in a sequence which signals do not abort (RSEQ_CS_FLAG_NO_RESTART_ON_SIGNAL). The
+/// kernel clears the word whenever the thread is found elsewhere, so that it is set when the thread is home.
+pub fn rseq_section(core: &ThreadCoreEntry) -> Option<(u64, u64)> {
+    const RSEQ_CS: u64 = 8;
+    let rseq = core.rseq_entry.as_ref().filter(|rseq| rseq.rseq_abi_pointer != 0)?;
+    let section = rseq.rseq_cs_pointer.filter(|section| *section != 0)?;
+    Some((rseq.rseq_abi_pointer.wrapping_add(RSEQ_CS), section))
+}
+
 /// Adds the call for the parent-death signal, which a change of credentials resets.
 pub fn restore_pdeath(batch: &mut Batch, core: &ThreadCoreEntry) {
     if let Some(signal) = core.pdeath_sig {
@@ -259,5 +269,11 @@ mod tests {
         };
         assert_eq!(rseq_registration(&entry(0)), None);
         assert_eq!(rseq_registration(&entry(0x1000)), Some([0x1000, 32, 0, 7]));
+        let core = |address, section| ThreadCoreEntry {
+            rseq_entry: Some(RseqEntry { rseq_cs_pointer: section, ..entry(address) }),
+            ..ThreadCoreEntry::default()
+        };
+        assert_eq!(rseq_section(&core(0x1000, Some(0x2000))), Some((0x1008, 0x2000)));
+        assert_eq!(rseq_section(&core(0, Some(0x2000))).or(rseq_section(&core(0x1000, None))), None);
     }
 }

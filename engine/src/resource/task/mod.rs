@@ -38,7 +38,7 @@ pub fn dump(task: &FrozenTask, loan: &mut Loan) -> Result<TaskDump> {
         }
         let mut core = dump_thread(task, *tid, loan, &mut not_kept)?;
         if index == 0 {
-            process.blk_sigset = loan.mask();
+            (process.blk_sigset, process.blk_sigset_extended) = signals::halves(loan.mask());
             core.tc = Some(std::mem::take(&mut process));
         }
         cores.push((*tid, core));
@@ -53,13 +53,15 @@ fn dump_process(task: &FrozenTask, loan: &mut Loan) -> Result<(TaskCoreEntry, Me
     let attributes = attributes::ProcessQuestion::ask(&mut batch);
     loan.run(&mut batch)?;
     let stat = stat::read(&task.proc)?;
+    let (sigactions, more_sigactions) = actions.answer(&batch);
     let mut core = TaskCoreEntry {
         task_state: if task.stopped_by.is_some() { state::STOPPED } else { state::ALIVE },
         stop_signo: task.stopped_by.map(|signal| signal as u32),
         exit_code: 0,
         flags: stat.flags,
         comm: stat.comm,
-        sigactions: actions.answer(&batch),
+        sigactions,
+        more_sigactions,
         timers: Some(timers.answer(&batch)?),
         signals_s: Some(signals::dump_queue(task.pid, true)?),
         ..TaskCoreEntry::default()
@@ -84,8 +86,10 @@ fn dump_thread(
     loan.run(&mut batch)?;
     not_kept.extend(lost.answer(&batch, task, tid));
     let proc = task.proc.thread(tid)?;
+    let (blocked, extended) = signals::halves(loan.mask());
     let mut thread = ThreadCoreEntry {
-        blk_sigset: Some(loan.mask()),
+        blk_sigset: Some(blocked),
+        blk_sigset_extended: extended,
         sas: Some(stack.answer(&batch)),
         signals_p: Some(signals::dump_queue(tid, false)?),
         creds: Some(credentials::dump(&status::read(&proc)?, batch.expect(securebits)? as u32)),

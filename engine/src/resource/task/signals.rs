@@ -6,16 +6,42 @@
 //!
 //! Not kept: the accounting of queued signals against RLIMIT_SIGPENDING of the user who sent them.
 
+use std::mem::offset_of;
+
 use arch::syscall::{SIGACTION_LEN, SigAction};
 
 use crate::error::{Error, OsContext, Result};
-use crate::image::message::{SaEntry, SiginfoEntry, SignalQueueEntry, ThreadSasEntry};
+use crate::image::message::{
+    SaEntry, SiginfoEntry, SignalQueueEntry, TaskCoreEntry, ThreadCoreEntry, ThreadSasEntry,
+};
 use crate::sys::ptrace::{self, SIGINFO_LEN};
 use crate::tracee::Batch;
 
+/// Signals whose actions the image has in CRIU's field; CRIU wants exactly those. The others of a machine that has more
+/// (MIPS: 128) are in a field of ours.
+const IN_FIRST_FIELD: i32 = 64;
+
+/// A signal mask as the image has it: the first 64 signals, and the others where the machine has them.
+pub fn halves(mask: u128) -> (u64, Option<u64>) {
+    (mask as u64, (arch::syscall::SIGNALS > 64).then_some((mask >> 64) as u64))
+}
+
+/// A signal mask of the image's two parts.
+pub fn whole(low: u64, high: Option<u64>) -> u128 {
+    u128::from(low) | u128::from(high.unwrap_or(0)) << 64
+}
+
+/// The signal mask of a thread; CRIU's old images have that of the process only.
+pub fn blocked(thread: &ThreadCoreEntry, process: &TaskCoreEntry) -> u128 {
+    match thread.blk_sigset {
+        Some(low) => whole(low, thread.blk_sigset_extended),
+        None => whole(process.blk_sigset, process.blk_sigset_extended),
+    }
+}
+
 /// The signals that have an action, in the order of the image.
 pub fn with_action() -> impl Iterator<Item = i32> {
-    (1..=64).filter(|signal| ![libc::SIGKILL, libc::SIGSTOP].contains(signal))
+    (1..=arch::syscall::SIGNALS).filter(|signal| ![libc::SIGKILL, libc::SIGSTOP].contains(signal))
 }
 
 /// A batch's calls for all actions.
@@ -35,31 +61,38 @@ impl ActionsQuestion {
         ActionsQuestion { first }
     }
 
-    /// Reads the results.
-    pub fn answer(&self, batch: &Batch) -> Vec<SaEntry> {
-        let addresses = (self.first..).step_by(SIGACTION_LEN).take(with_action().count());
-        addresses.map(|address| to_entry(&SigAction::from_bytes(&batch.bytes(address)))).collect()
+    /// Reads the results, for the two fields of the image.
+    pub fn answer(&self, batch: &Batch) -> (Vec<SaEntry>, Vec<SaEntry>) {
+        let addresses = (self.first..).step_by(SIGACTION_LEN);
+        let entries = addresses
+            .zip(with_action())
+            .map(|(address, signal)| (signal, to_entry(&SigAction::from_bytes(&batch.bytes(address)))));
+        let (first, more): (Vec<_>, Vec<_>) = entries.partition(|(signal, _)| *signal <= IN_FIRST_FIELD);
+        let entries = |signals: Vec<(i32, SaEntry)>| signals.into_iter().map(|(_, entry)| entry).collect();
+        (entries(first), entries(more))
     }
 }
 
 fn to_entry(action: &SigAction) -> SaEntry {
+    let (mask, mask_extended) = halves(action.mask);
     SaEntry {
         sigaction: action.handler,
         flags: action.flags,
         restorer: action.restorer,
-        mask: action.mask,
+        mask,
+        mask_extended,
         ..SaEntry::default()
     }
 }
 
 /// Adds the calls that set all actions.
-pub fn restore_actions(batch: &mut Batch, entries: &[SaEntry]) {
+pub fn restore_actions<'a>(batch: &mut Batch, entries: impl IntoIterator<Item = &'a SaEntry>) {
     for (signal, entry) in with_action().zip(entries) {
         let action = SigAction {
             handler: entry.sigaction,
             flags: entry.flags,
             restorer: entry.restorer,
-            mask: entry.mask,
+            mask: whole(entry.mask, entry.mask_extended),
         };
         let address = batch.put(&action.to_bytes());
         let args = [signal as u64, address, 0, arch::SIGMASK_LEN as u64];
@@ -110,6 +143,9 @@ pub fn restore_queue(
 }
 
 const STACK_LEN: usize = size_of::<libc::stack_t>();
+/// The order of size and flags is not the same on all machines.
+const STACK_SIZE: usize = offset_of!(libc::stack_t, ss_size);
+const STACK_FLAGS: usize = offset_of!(libc::stack_t, ss_flags);
 
 /// A batch's call for the alternate stack of the calling thread.
 #[derive(Debug)]
@@ -123,23 +159,28 @@ impl StackQuestion {
         StackQuestion(room)
     }
 
-    /// Reads the result: `stack_t` is sp, flags, size, each in a word.
+    /// Reads the result.
     pub fn answer(&self, batch: &Batch) -> ThreadSasEntry {
-        let word = size_of::<usize>() as u64;
-        let read = |at: u64| match word {
-            8 => batch.u64_at(at),
-            _ => batch.u32_at(at).into(),
+        let bytes: [u8; STACK_LEN] = batch.bytes(self.0);
+        let word = |at: usize| {
+            let word = bytes.get(at..).and_then(|from| from.first_chunk());
+            word.map_or(0, |word| usize::from_ne_bytes(*word) as u64)
         };
         // The kernel reports SS_ONSTACK while a handler runs there; set again, it must be SS_DISABLE or flags only.
-        let flags = batch.u32_at(self.0 + word) & !(libc::SS_ONSTACK as u32);
-        ThreadSasEntry { ss_sp: read(self.0), ss_size: read(self.0 + 2 * word), ss_flags: flags }
+        let flags = batch.u32_at(self.0 + STACK_FLAGS as u64) & !(libc::SS_ONSTACK as u32);
+        ThreadSasEntry { ss_sp: word(0), ss_size: word(STACK_SIZE), ss_flags: flags }
     }
 }
 
 /// Adds the call that sets the alternate stack. The thread must not stand on it.
 pub fn restore_stack(batch: &mut Batch, entry: &ThreadSasEntry) {
-    let words = [entry.ss_sp, u64::from(entry.ss_flags), entry.ss_size];
-    let bytes: Vec<u8> = words.iter().flat_map(|word| (*word as usize).to_ne_bytes()).collect();
+    let mut bytes = [0; STACK_LEN];
+    let mut put = |at: usize, part: &[u8]| {
+        bytes.iter_mut().skip(at).zip(part).for_each(|(slot, byte)| *slot = *byte);
+    };
+    put(0, &(entry.ss_sp as usize).to_ne_bytes());
+    put(STACK_FLAGS, &entry.ss_flags.to_ne_bytes());
+    put(STACK_SIZE, &(entry.ss_size as usize).to_ne_bytes());
     let address = batch.put(&bytes);
     batch.call("sigaltstack", libc::SYS_sigaltstack, &[address, 0]);
 }

@@ -145,8 +145,9 @@ impl Tracee {
         let found =
             self.request(PTRACE_PEEKSIGINFO, (&raw const arguments).addr(), info.as_mut_ptr().addr())?;
         expect(found == 0, "PTRACE_PEEKSIGINFO finds a signal that was not sent")?;
-        let mut mask = 0_u64;
-        self.request(PTRACE_GETSIGMASK, size_of_val(&mask), (&raw mut mask).addr()).map(drop)
+        // Room for the largest set, of 128 signals.
+        let mut mask = [0_u64; 2];
+        self.request(PTRACE_GETSIGMASK, arch::SIGMASK_LEN, mask.as_mut_ptr().addr()).map(drop)
     }
 
     /// PTRACE_GET_RSEQ_CONFIGURATION has the size that we know.
@@ -157,6 +158,15 @@ impl Tracee {
         let size = size_of_val(&configuration);
         let got = self.request(PTRACE_GET_RSEQ_CONFIGURATION, size, configuration.as_mut_ptr().addr())?;
         expect(usize::try_from(got) == Ok(size), "PTRACE_GET_RSEQ_CONFIGURATION has another size")
+    }
+
+    /// PTRACE_GET_THREAD_AREA knows the first descriptor of a 64-bit task. Elsewhere the request is another one.
+    pub fn thread_area(&self) -> io::Result<()> {
+        const PTRACE_GET_THREAD_AREA: c_uint = 25;
+        let known = arch::FPU_REGSETS.contains(&crate::sys::ptrace::TLS_DESCRIPTORS);
+        expect(known, "this machine has no descriptors of thread-local storage")?;
+        let mut descriptor = [0_u32; 4];
+        self.request(PTRACE_GET_THREAD_AREA, 12, descriptor.as_mut_ptr().addr()).map(drop)
     }
 
     /// PTRACE_GETREGSET knows the set `kind`, of at least `least` bytes.

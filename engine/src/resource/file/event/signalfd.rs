@@ -10,19 +10,22 @@ use crate::image::message::{FdType, FileEntry, SignalfdEntry};
 use crate::kernel::event;
 use crate::resource::file::reopen::set_flags;
 use crate::resource::file::{Description, owner};
+use crate::resource::task::signals;
 use crate::sys;
 
 /// The entry of a signalfd.
 pub(super) fn dump(id: u32, d: &Description<'_>) -> Result<FileEntry> {
     let flags = d.info.flags & !(libc::O_CLOEXEC as u32);
     let fown = owner::of(d.fd.as_fd(), flags)?;
-    let sgfd = SignalfdEntry { id, flags, fown, sigmask: event::signalfd(&d.info)? };
+    let (sigmask, sigmask_extended) = signals::halves(event::signalfd(&d.info)?);
+    let sgfd = SignalfdEntry { id, flags, fown, sigmask, sigmask_extended };
     Ok(FileEntry { r#type: FdType::Signalfd.into(), id, sgfd: Some(sgfd), ..FileEntry::default() })
 }
 
 /// A new signalfd with the mask of the entry.
 pub(super) fn open(entry: &SignalfdEntry) -> Result<OwnedFd> {
-    let fd = sys::event::signalfd(entry.sigmask).os(|| format!("signalfd4 {:#x}", entry.sigmask))?;
+    let mask = signals::whole(entry.sigmask, entry.sigmask_extended);
+    let fd = sys::event::signalfd(mask).os(|| format!("signalfd4 {mask:#x}"))?;
     set_flags(&fd, entry.flags)?;
     Ok(fd)
 }

@@ -9,10 +9,11 @@ use arch::RegSet;
 
 use super::Registers;
 use crate::image::message::{
-    CoreEntry, ThreadInfoX86, UserX86FpregsEntry, UserX86RegsEntry, UserX86XsaveEntry,
+    CoreEntry, ThreadInfoX86, UserDescX86, UserX86FpregsEntry, UserX86RegsEntry, UserX86XsaveEntry,
 };
 
 const NT_X86_XSTATE: u32 = 0x202;
+const NT_386_TLS: u32 = 0x200;
 const LEGACY: usize = 512;
 const HEADER: usize = 576;
 /// The last 48 bytes of the legacy area belong to software; its first two words there are the supported features.
@@ -38,7 +39,8 @@ pub(super) fn to_image(registers: &Registers, clear_tid_addr: u64, core: &mut Co
     let area = RegSet::find(&registers.sets, NT_X86_XSTATE).unwrap_or_default();
     let fpregs = fpregs_to_image(area, arch::fpu_component);
     let gpregs = gpregs_to_image(&registers.words);
-    core.thread_info = Some(ThreadInfoX86 { clear_tid_addr, gpregs, fpregs, tls: Vec::new() });
+    let tls = tls_to_image(RegSet::find(&registers.sets, NT_386_TLS).unwrap_or_default());
+    core.thread_info = Some(ThreadInfoX86 { clear_tid_addr, gpregs, fpregs, tls });
     core.thread_core.get_or_insert_default().xstate = Some(area.to_vec());
 }
 
@@ -50,7 +52,11 @@ pub(super) fn from_image(core: &CoreEntry) -> Option<Registers> {
         Some(raw) if raw.len() == area_len(arch::fpu_component) => raw.clone(),
         _ => fpregs_from_image(&info.fpregs, arch::fpu_component),
     };
-    let sets = vec![RegSet { kind: NT_X86_XSTATE, bytes: area }];
+    let mut sets = vec![RegSet { kind: NT_X86_XSTATE, bytes: area }];
+    let tls = tls_from_image(&info.tls);
+    if !tls.is_empty() {
+        sets.push(RegSet { kind: NT_386_TLS, bytes: tls });
+    }
     Some(Registers { words: gpregs_from_image(&info.gpregs), sets, thread_area: 0 })
 }
 
@@ -98,6 +104,45 @@ fn gpregs_from_image(r: &UserX86RegsEntry) -> Vec<u64> {
         r.r15, r.r14, r.r13, r.r12, r.bp, r.bx, r.r11, r.r10, r.r9, r.r8, r.ax, r.cx, r.dx, r.si, r.di,
         r.orig_ax, r.ip, r.cs, r.flags, r.sp, r.ss, r.fs_base, r.gs_base, r.ds, r.es, r.fs, r.gs,
     ]
+}
+
+/// From an array of `struct user_desc`: entry, base, limit, and bits from the lowest: 32-bit, contents (two), read and
+/// execute only, limit in pages, not present, usable.
+fn tls_to_image(descriptors: &[u8]) -> Vec<UserDescX86> {
+    let words = u32s(descriptors);
+    let entries = words.as_chunks::<4>().0.iter().map(|[entry_number, base_addr, limit, bits]| {
+        let bit = |n: u32| bits & (1 << n) != 0;
+        UserDescX86 {
+            entry_number: *entry_number,
+            base_addr: *base_addr,
+            limit: *limit,
+            seg_32bit: bit(0),
+            contents_l: bit(1),
+            contents_h: bit(2),
+            read_exec_only: bit(3),
+            limit_in_pages: bit(4),
+            seg_not_present: bit(5),
+            usable: bit(6),
+        }
+    });
+    entries.collect()
+}
+
+fn tls_from_image(entries: &[UserDescX86]) -> Vec<u8> {
+    let words = entries.iter().flat_map(|d| {
+        let bits = [
+            d.seg_32bit,
+            d.contents_l,
+            d.contents_h,
+            d.read_exec_only,
+            d.limit_in_pages,
+            d.seg_not_present,
+            d.usable,
+        ];
+        let flags = bits.iter().zip(0..).fold(0, |all, (bit, n)| all | (u32::from(*bit) << n));
+        [d.entry_number, d.base_addr, d.limit, flags]
+    });
+    words.flat_map(u32::to_le_bytes).collect()
 }
 
 fn u32s(bytes: &[u8]) -> Vec<u32> {
@@ -215,6 +260,15 @@ mod tests {
         area[600] = 7; // stale bytes of a component that is not present
         let back = fpregs_from_image(&fpregs_to_image(&area, layout), layout);
         assert_eq!((back[LEGACY], back[600]), (3, 0));
+    }
+
+    #[test]
+    fn tls_descriptors_keep_their_bits() {
+        let words = [12u32, 0x1000, 0xfffff, 0x51, 13, 0, 0, 0x28];
+        let bytes: Vec<u8> = words.into_iter().flat_map(u32::to_le_bytes).collect();
+        let image = tls_to_image(&bytes);
+        assert_eq!((image[0].seg_32bit, image[0].contents_l, image[0].usable), (true, false, true));
+        assert_eq!(tls_from_image(&image), bytes);
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod refused;
+
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 

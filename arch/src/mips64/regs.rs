@@ -1,0 +1,167 @@
+//! General registers as `PTRACE_GETREGS` shows them: `struct user_pt_regs` of arch/mips/include/uapi/asm/ptrace.h, and
+//! how the kernel restarts an interrupted system call (arch/mips/kernel/signal.c, `do_signal`).
+//!
+//! The register set `NT_PRSTATUS` is not used: it lacks word 0, in which the kernel keeps the number of a call that has
+//! failed, and word 26 with the call's third argument, so that a call could not be restarted.
+
+use crate::{CallNumber, RegsAccess, ThreadArea};
+
+/// `PTRACE_GETREGS` and `PTRACE_SETREGS`.
+pub const REGS_ACCESS: RegsAccess = RegsAccess::Requests { get: 12, set: 13 };
+/// `$v0`.
+pub const CALL_NUMBER: CallNumber = CallNumber::InRegs;
+/// `PTRACE_GET_THREAD_AREA`, and set_thread_area(2), which takes the address itself here.
+pub const THREAD_AREA: Option<ThreadArea> =
+    Some(ThreadArea { get: 25, set: libc::SYS_set_thread_area as u64 });
+/// Bytes of the register set.
+pub const REGS_LEN: usize = size_of::<Regs>();
+/// Bytes of the kernel's `sigset_t`, as `PTRACE_GETSIGMASK` wants them.
+pub const SIGMASK_LEN: usize = 16;
+
+const ERESTARTSYS: u64 = 512;
+const ERESTARTNOINTR: u64 = 513;
+const ERESTARTNOHAND: u64 = 514;
+const ERESTART_RESTARTBLOCK: u64 = 516;
+/// A system call instruction.
+const SYSCALL_LEN: u64 = 4;
+
+/// `struct user_pt_regs`: $0 to $31, lo, hi, epc, badvaddr, status, cause.
+#[repr(transparent)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Regs(pub [u64; 38]);
+
+#[allow(missing_docs, reason = "indices named after their registers")]
+impl Regs {
+    /// `$0` is always zero; the kernel keeps the number of a failed system call here, for its restart.
+    pub const RESTART: usize = 0;
+    pub const V0: usize = 2;
+    pub const A0: usize = 4;
+    /// The third argument; from a system call, whether it has failed.
+    pub const A3: usize = 7;
+    pub const S0: usize = 16;
+    pub const S1: usize = 17;
+    pub const S2: usize = 18;
+    /// `$k0` belongs to the kernel, which keeps the third argument of a system call here, for its restart.
+    pub const ORIG_A3: usize = 26;
+    pub const LO: usize = 32;
+    pub const HI: usize = 33;
+    pub const EPC: usize = 34;
+}
+
+impl Regs {
+    /// From the bytes of the register set; `None` when there are fewer.
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let (words, rest) = bytes.as_chunks::<8>();
+        if !rest.is_empty() || words.len() != 38 {
+            return None;
+        }
+        let mut regs = [0; 38];
+        for (reg, word) in regs.iter_mut().zip(words) {
+            *reg = u64::from_ne_bytes(*word);
+        }
+        Some(Regs(regs))
+    }
+
+    /// The bytes that `PTRACE_SETREGS` takes.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        self.0.iter().flat_map(|word| word.to_ne_bytes()).collect()
+    }
+
+    /// From the words of the register set; `None` when there are not as many.
+    pub fn from_words(words: &[u64]) -> Option<Self> {
+        words.try_into().ok().map(Regs)
+    }
+
+    /// The words of the register set, in the kernel's order, each widened to 64 bits.
+    pub fn words(&self) -> Vec<u64> {
+        self.0.to_vec()
+    }
+
+    /// Address of the next instruction.
+    pub fn ip(&self) -> u64 {
+        self.0[Self::EPC]
+    }
+
+    /// The same registers continuing at `ip`.
+    pub fn with_ip(mut self, ip: u64) -> Self {
+        self.0[Self::EPC] = ip;
+        self
+    }
+
+    /// What the system call that the thread is just leaving returned, `-errno` on failure.
+    pub fn syscall_result(&self) -> i64 {
+        let value = self.0[Self::V0] as i64;
+        if self.0[Self::A3] == 0 { value } else { value.wrapping_neg() }
+    }
+
+    /// Whether the thread may be about to make a call again that goes on where it was interrupted, which the kernel
+    /// forgets when the thread is sent elsewhere at this stop; `code` is what stands at [`ip`](Regs::ip). Here the kernel
+    /// decides when the thread leaves, by registers that we put back.
+    pub fn may_resume_call(&self, _code: &[u8]) -> bool {
+        false
+    }
+
+    /// The registers that go on with the interrupted call, after the kernel has been seen to enter `nr` at this stop;
+    /// `None` if that call just starts over.
+    pub fn resuming(&self, _nr: u64) -> Option<Self> {
+        None
+    }
+
+    /// What to set at the exit of a system call, where the machine's kernel decides about a restart, before the thread
+    /// continues with these registers; `None` where setting them is enough.
+    pub fn feigned_exit(&self) -> Option<Self> {
+        None
+    }
+
+    /// The same thread sent elsewhere, with no system call to restart.
+    pub(crate) fn detached(&self, ip: u64) -> Self {
+        let mut regs = self.with_ip(ip);
+        regs.0[Self::RESTART] = 0;
+        regs
+    }
+
+    /// The registers that make an interrupted system call run again from its beginning wherever they are loaded.
+    ///
+    /// The kernel would do the same on its way out, except for `ERESTART_RESTARTBLOCK` (relative sleeps): what is left
+    /// of the time is in the kernel only, so the call starts over with its full time. A sleep that lasts longer is
+    /// what every program must expect; an `EINTR` without a signal is not.
+    pub fn restarted(&self) -> Self {
+        let mut regs = *self;
+        let interrupted =
+            matches!(regs.0[Self::V0], ERESTARTSYS | ERESTARTNOINTR | ERESTARTNOHAND | ERESTART_RESTARTBLOCK);
+        if regs.0[Self::RESTART] != 0 && interrupted {
+            regs.0[Self::V0] = regs.0[Self::RESTART];
+            regs.0[Self::A3] = regs.0[Self::ORIG_A3];
+            regs.0[Self::EPC] = regs.0[Self::EPC].wrapping_sub(SYSCALL_LEN);
+        }
+        regs.0[Self::RESTART] = 0;
+        regs
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_interrupted_call_starts_over() {
+        let mut regs = Regs([0; 38]);
+        regs.0[Regs::RESTART] = 5034;
+        regs.0[Regs::V0] = ERESTART_RESTARTBLOCK;
+        regs.0[Regs::A3] = 1;
+        regs.0[Regs::ORIG_A3] = 77;
+        regs.0[Regs::EPC] = 0x1004;
+        let again = regs.restarted();
+        assert_eq!((again.0[Regs::V0], again.0[Regs::A3], again.ip()), (5034, 77, 0x1000));
+        assert_eq!((again.0[Regs::RESTART], regs.syscall_result()), (0, -516));
+        regs.0[Regs::RESTART] = 0;
+        assert_eq!(regs.restarted().ip(), 0x1004);
+    }
+
+    #[test]
+    fn bytes_of_another_length_are_refused() {
+        assert_eq!(Regs::from_bytes(&[0; 296]), None);
+        let regs = Regs(core::array::from_fn(|i| i as u64));
+        assert_eq!(Regs::from_bytes(&regs.to_bytes()), Some(regs));
+    }
+}

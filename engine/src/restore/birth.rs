@@ -1,0 +1,181 @@
+//! Giving birth: tasks and threads with the ids that they had.
+//!
+//! clone3(2) takes the wanted id (`set_tid`, Linux 5.5). An older kernel gives out the one after kernel.ns_last_pid, if
+//! nobody else on the machine is faster: a newborn with another id ends, and the next is tried. One that the tracer has
+//! not let go yet has done nothing that anybody sees.
+
+use std::fs::File;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use nix::fcntl::OFlag;
+use nix::sys::signal::{self, Signal};
+use nix::unistd;
+
+use super::construction::Built;
+use crate::error::{Error, OsContext, Result};
+use crate::fault;
+use crate::kernel::{Pid, ProcDir, tasks};
+use crate::log_info;
+use crate::resource::memory::vdso::Fit;
+use crate::sys::process::{self, CloneArgs};
+use crate::sys::ptrace;
+use crate::tracee::{Loan, await_newborn, reap};
+
+const LAST_PID: &str = "/proc/sys/kernel/ns_last_pid";
+
+/// How long somebody else may have the id: as others get the ids near it meanwhile, one that ends soon is likely.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Whether clone3(2) was found to have no set_tid.
+static BY_LAST_PID: AtomicBool = AtomicBool::new(false);
+
+/// Whether ids are given by kernel.ns_last_pid. A child may then have to be born more than once, so that it must be one
+/// whose parent can reap it.
+pub(super) fn by_last_pid() -> bool {
+    BY_LAST_PID.load(Ordering::Relaxed)
+}
+
+/// Makes the first child, and finds out how ids are given.
+pub(super) fn fork_root(pid: Pid, flags: u64) -> Result<()> {
+    let lacks_set_tid = match fault::point(fault::SET_TID) {
+        Err(_) => true,
+        Ok(()) => match process::fork_idle(pid, flags) {
+            // 5.3 and 5.4 have the call with fewer arguments.
+            Err(e) if matches!(e.raw_os_error(), Some(libc::ENOSYS | libc::E2BIG)) => true,
+            made => return made.os(|| format!("clone3 with pid {pid}")),
+        },
+    };
+    BY_LAST_PID.store(lacks_set_tid, Ordering::Relaxed);
+    fork_idle(pid, flags)
+}
+
+/// Makes a child, or with CLONE_PARENT a sibling, of ours that waits for its tracer.
+pub(super) fn fork_idle(pid: Pid, flags: u64) -> Result<()> {
+    if !by_last_pid() {
+        return process::fork_idle(pid, flags).os(|| format!("clone3 with pid {pid}"));
+    }
+    with_next_id(pid, || match process::fork_idle_next(flags).os(|| "clone")? {
+        born if born == pid => Ok(true),
+        born => {
+            let stray = unistd::Pid::from_raw(born);
+            signal::kill(stray, Signal::SIGKILL).os(|| format!("kill {born}"))?;
+            // A sibling is its parent's to reap.
+            let _ = nix::sys::wait::waitpid(stray, None);
+            Ok(false)
+        }
+    })
+}
+
+/// Traces the root; it dies with us.
+pub(super) fn adopt_root(pid: Pid) -> Result<()> {
+    let options = ptrace::O_EXITKILL | ptrace::O_TRACESYSGOOD | ptrace::O_TRACE_BIRTHS;
+    ptrace::seize(pid, options).os(|| format!("PTRACE_SEIZE {pid}"))?;
+    ptrace::interrupt(pid).os(|| format!("PTRACE_INTERRUPT {pid}"))?;
+    await_newborn(pid)
+}
+
+/// Ends a process that we trace, and waits until it is gone.
+pub(super) fn kill(pid: Pid) {
+    let threads = ProcDir::open(pid).and_then(|proc| tasks::read(&proc)).unwrap_or_default();
+    let _ = signal::kill(unistd::Pid::from_raw(pid), Signal::SIGKILL);
+    // The leader can be reaped only after the others.
+    threads.into_iter().filter(|tid| *tid != pid).chain([pid]).for_each(reap);
+}
+
+/// Makes a child of the task on loan; a sibling with CLONE_PARENT, which takes the exit signal of the caller.
+pub(super) fn fork(parent: &mut Loan, pid: Pid, flags: u64) -> Result<Built> {
+    let exit_signal = if flags & libc::CLONE_PARENT as u64 != 0 { 0 } else { libc::SIGCHLD as u64 };
+    if by_last_pid() {
+        with_next_id(pid, || bear_next(parent, pid, flags | exit_signal))?;
+    } else {
+        bear_at_once(parent, &[pid], flags, exit_signal)?;
+    }
+    // Until the construction knows it, a failure must not leave it behind.
+    adopt(parent, pid).inspect_err(|_| kill(pid))
+}
+
+/// Makes a child of the task on loan with whatever pid.
+pub(super) fn fork_any(parent: &mut Loan, flags: u64) -> Result<Built> {
+    let pid = clone(parent, flags | libc::SIGCHLD as u64)?;
+    adopt(parent, pid).inspect_err(|_| kill(pid))
+}
+
+/// Makes threads of the task on loan; returns when all of them stand still.
+pub(super) fn bear_threads(parent: &mut Loan, ids: &[Pid], flags: u64) -> Result<()> {
+    if !by_last_pid() {
+        return bear_at_once(parent, ids, flags, 0);
+    }
+    ids.iter().try_for_each(|id| with_next_id(*id, || bear_next(parent, *id, flags)))
+}
+
+/// Borrows the child that the task on loan has just forked.
+fn adopt(parent: &Loan, pid: Pid) -> Result<Built> {
+    fault::point("child-born")?;
+    let proc = ProcDir::open(pid)?;
+    let mem = Arc::new(File::from(proc.open_file("mem", OFlag::O_RDWR)?));
+    let loan = parent.adopt(pid, mem)?;
+    Ok(Built { loan, proc, fit: Fit::Absent, threads: Vec::new() })
+}
+
+/// Has the task on loan call clone3 for each of the wanted ids.
+fn bear_at_once(parent: &mut Loan, ids: &[Pid], flags: u64, exit_signal: u64) -> Result<()> {
+    let mut batch = parent.batch();
+    for id in ids {
+        let wanted = batch.put(&id.to_ne_bytes());
+        let args = CloneArgs { flags, exit_signal, set_tid: wanted, set_tid_size: 1, ..CloneArgs::default() };
+        let (args, len) = (batch.put(&args.to_bytes()), size_of::<CloneArgs>() as u64);
+        batch.call(format!("clone3 with id {id}"), libc::SYS_clone3, &[args, len]);
+    }
+    parent.run(&mut batch)?;
+    for tid in parent.take_born() {
+        await_newborn(tid)?;
+    }
+    batch.expect_all()
+}
+
+/// Has the task on loan call clone(2), whose lowest byte of flags is the exit signal; returns the id.
+fn clone(parent: &mut Loan, flags: u64) -> Result<Pid> {
+    let mut batch = parent.batch();
+    let child = batch.call("clone", libc::SYS_clone, &[flags]);
+    parent.run(&mut batch)?;
+    for tid in parent.take_born() {
+        await_newborn(tid)?;
+    }
+    batch.expect(child).map(|pid| pid as Pid)
+}
+
+/// One attempt; a newborn with another id is gone when this returns.
+fn bear_next(parent: &mut Loan, id: Pid, flags: u64) -> Result<bool> {
+    let born = clone(parent, flags)?;
+    if born == id {
+        return Ok(true);
+    }
+    let is_thread = flags & libc::CLONE_THREAD as u64 != 0;
+    parent.end_newborn(born)?;
+    if !is_thread {
+        let args = [born as u64, 0, libc::__WALL as u64, 0, 0, 0];
+        let reaped = parent.run_one(libc::SYS_wait4 as u64, args)?;
+        if reaped != i64::from(born) {
+            return Err(Error::bug(format!("wait4 for the stray {born} returned {reaped}")));
+        }
+    }
+    Ok(false)
+}
+
+/// Tries until the kernel gives out the wanted id.
+fn with_next_id(id: Pid, mut attempt: impl FnMut() -> Result<bool>) -> Result<()> {
+    let since = Instant::now();
+    while since.elapsed() < PATIENCE {
+        std::fs::write(LAST_PID, (id - 1).to_string()).os(|| format!("write {LAST_PID}"))?;
+        if attempt()? {
+            return Ok(());
+        }
+        log_info!("Somebody else has got the id {id}");
+        sleep(PATIENCE / 5000);
+    }
+    Err(Error::os(format!("clone with id {id}"), io::Error::from_raw_os_error(libc::EEXIST)))
+}

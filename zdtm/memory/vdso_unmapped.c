@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0 OR MIT */
+/* A program that has unmapped its vdso, in which several threads run, does not get one again. */
+#include "zdtm.h"
+
+#include <pthread.h>
+
+static struct barrier *ready;
+
+/* Unmaps all that the kernel has mapped for the vdso; returns how many mappings there were. */
+static int unmap_vdso(bool unmap)
+{
+	FILE *maps = fopen("/proc/self/maps", "r");
+	unsigned long start, end, found[8][2];
+	char line[512];
+	int count = 0;
+
+	check(maps, "open maps");
+	while (fgets(line, sizeof(line), maps))
+		if ((strstr(line, "[vdso]") || strstr(line, "[vvar")) && sscanf(line, "%lx-%lx", &start, &end) == 2) {
+			found[count][0] = start;
+			found[count++][1] = end;
+		}
+	fclose(maps);
+	for (int i = 0; unmap && i < count; i++)
+		check(munmap((void *)found[i][0], found[i][1] - found[i][0]) == 0, "munmap");
+	return count;
+}
+
+static void *thread(void *unused)
+{
+	barrier_post(ready);
+	barrier_wait(ready, 4);
+	return unused;
+}
+
+int main(int argc, char **argv)
+{
+	pthread_t threads[2];
+
+	test_init(argc, argv);
+	ready = barrier_new();
+	check(unmap_vdso(true) > 0, "there is no vdso");
+	for (int i = 0; i < 2; i++)
+		check(pthread_create(&threads[i], NULL, thread, NULL) == 0, "pthread_create");
+	barrier_wait(ready, 2);
+	test_daemon();
+	test_waitsig();
+	check(unmap_vdso(false) == 0, "there is a vdso");
+	barrier_post(ready);
+	barrier_post(ready);
+	for (int i = 0; i < 2; i++)
+		check(pthread_join(threads[i], NULL) == 0, "pthread_join");
+	return pass();
+}
