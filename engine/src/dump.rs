@@ -173,6 +173,9 @@ impl<'a> Collector<'a> {
 
     fn finish(mut self, frozen: &Frozen) -> Result<Collection> {
         let shared = self.memory.finish()?;
+        self.collect_in_flight()?;
+        let tree: Vec<Pid> = frozen.tasks().iter().map(|task| task.pid).collect();
+        self.not_kept.extend(self.files.not_kept(&tree));
         self.files.resolve(&self.tables)?;
         let files = self.files.finish()?;
         let counts = Counts {
@@ -185,6 +188,18 @@ impl<'a> Collector<'a> {
         log_debug!("{} page transfers planned", self.memory.transfers.len());
         let pages = (self.memory.scanned, self.memory.written, shared + files.pages);
         Ok(Collection { transfers: self.memory.transfers, counts, pages, files, not_kept: self.not_kept })
+    }
+}
+
+impl Collector<'_> {
+    /// Dumps the files that are in flight through sockets; they may be sockets with files in flight.
+    fn collect_in_flight(&mut self) -> Result<()> {
+        while let Some(mut flight) = self.files.next_in_flight() {
+            let rights = std::mem::take(&mut flight.rights).into_iter();
+            let ids = rights.map(|fd| self.tables.add_own(fd, &mut self.files)).collect::<Result<_>>()?;
+            self.files.landed(flight, ids);
+        }
+        Ok(())
     }
 }
 

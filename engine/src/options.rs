@@ -103,6 +103,8 @@ pub struct DumpOptions {
     pub irmap_scan_paths: Vec<PathBuf>,
     /// `--external`: objects that the restorer's caller provides, `KIND[KEY]` or `KIND[KEY]:NAME`.
     pub external: Vec<String>,
+    /// `--ext-unix-sk`: datagram sockets may be connected to named ones outside of the tree.
+    pub ext_unix_sk: bool,
     /// `--action-script`: programs to run at the named points, in this order.
     pub action_scripts: Vec<PathBuf>,
 }
@@ -127,6 +129,7 @@ impl Default for DumpOptions {
             file_locks: false,
             irmap_scan_paths: Vec::new(),
             external: Vec::new(),
+            ext_unix_sk: false,
             action_scripts: Vec::new(),
         }
     }

@@ -12,6 +12,7 @@ mod construction;
 mod epoll;
 mod helper;
 mod plan;
+mod socket;
 mod transport;
 mod worker;
 

@@ -22,6 +22,7 @@ use crate::report::{Counts, NotKept};
 use crate::resource::file::tty::TaskTerminal;
 use crate::resource::file::{FileSurvey, Kind, Seen, event, lock};
 use crate::resource::memory::vma::{self, Mapping};
+use crate::resource::socket::Sockets;
 use crate::resource::task::lineage::{Kin, Lineage, Unborn};
 use crate::tracee::Site;
 
@@ -64,11 +65,13 @@ pub fn survey(options: &DumpOptions) -> Result<Survey> {
     let tree = Tree::of(options.tree, &members);
     let ours = Own::read(&own)?;
     let mut sharing = sharing::Sharing::default();
+    let mut sockets = Sockets::default();
     let terminals: Vec<TaskTerminal> = members.iter().map(|(_, stat)| TaskTerminal::from(stat)).collect();
     let mut files = FileSurvey::new(options, &terminals);
     for (proc, stat) in &members {
         survey.counts.tasks += 1;
-        let mut task = TaskSurvey { proc, comm: comm(stat), options, survey: &mut survey, files: &mut files };
+        let (survey, sockets, files) = (&mut survey, &mut sockets, &mut files);
+        let mut task = TaskSurvey { proc, comm: comm(stat), options, sockets, survey, files };
         task.place(stat, options, &tree);
         if stat.state == State::Zombie {
             sharing.skip();
@@ -80,6 +83,7 @@ pub fn survey(options: &DumpOptions) -> Result<Survey> {
     }
     let relations = tree.lineage(&members).into_iter().chain(sharing.strays(&members, &tree.lineage));
     survey.blockers.extend(relations.map(|(stat, error)| error.task(stat.pid, &comm(stat))));
+    survey.blockers.extend(sockets.blockers(options)?);
     survey.blockers.extend(files.blockers());
     Ok(survey)
 }
@@ -164,6 +168,7 @@ struct TaskSurvey<'a, 'f> {
     proc: &'a ProcDir,
     comm: String,
     options: &'a DumpOptions,
+    sockets: &'a mut Sockets,
     survey: &'a mut Survey,
     files: &'a mut FileSurvey<'f>,
 }
@@ -324,6 +329,9 @@ impl TaskSurvey<'_, '_> {
             let seen = Seen { number, flags: info.flags, stat: &stat, target: &target };
             let judged = Kind::of(&seen).and_then(|kind| match kind {
                 Kind::Event(kind) => event::refuse(kind, &info, self.options.tree),
+                Kind::Socket => {
+                    closed_is_none(self.sockets.add(self.proc, &self.comm, &seen, &info)).map(drop)
+                }
                 kind => self.files.add(self.proc, &self.comm, &seen, kind),
             });
             self.block_by(judged.map_err(|error| error.on(seen.name())));

@@ -146,6 +146,10 @@ struct Files {
     /// Treat an object as the caller's: KIND[KEY] or KIND[KEY]:NAME
     #[arg(long, value_name = "RES", action = ArgAction::Append, value_parser = external)]
     external: Vec<String>,
+    /// Allow datagram sockets connected to named ones outside, or these unix sockets: INODE,...
+    #[arg(short = 'x', long, value_name = "INODES", action = ArgAction::Append, num_args = 0..=1)]
+    #[arg(require_equals = true, default_missing_value = "")]
+    ext_unix_sk: Vec<String>,
     /// Use our descriptor for a file of the image, fd[N]:KEY
     #[arg(long, value_name = "FD", action = ArgAction::Append, value_parser = inherit_fd)]
     inherit_fd: Vec<InheritFd>,
@@ -300,7 +304,8 @@ impl Arguments {
             evasive_devices: on(self.files.evasive_devices),
             file_validation: self.files.file_validation,
             embed_files: on(self.files.embed_files),
-            external: self.files.external.clone(),
+            external: self.external(),
+            ext_unix_sk: !self.files.ext_unix_sk.is_empty(),
             action_scripts: self.general.action_script.clone(),
         })
     }
@@ -339,6 +344,12 @@ impl Arguments {
             external: self.files.external.clone(),
             action_scripts: self.general.action_script.clone(),
         })
+    }
+
+    /// `--external`, with the sockets of `--ext-unix-sk`.
+    fn external(&self) -> Vec<String> {
+        let inodes = self.files.ext_unix_sk.iter().flat_map(|list| list.split(',')).filter(|i| !i.is_empty());
+        self.files.external.iter().cloned().chain(inodes.map(|inode| format!("unix[{inode}]"))).collect()
     }
 
     /// Whether `-t` was given, which restore does not need.
@@ -477,7 +488,7 @@ mod tests {
     #[test]
     fn dump_reads_its_options() {
         let got = dump("-t 17 -D img -W work -o d.log -v4 -j -s -R --ghost-limit 2M --no-ghost-fiemap \
-            --file-validation filesize --timeout 3 --external tty[8800:1] --action-script a --action-script b --dry-run")
+            --file-validation filesize --timeout 3 --external tty[8800:1] --ext-unix-sk=17,18 --action-script a --action-script b --dry-run")
         .unwrap();
         let expected = DumpOptions {
             tree: 17,
@@ -493,7 +504,8 @@ mod tests {
             ghost_fiemap: false,
             file_validation: FileValidation::FileSize,
             timeout: Duration::from_secs(3),
-            external: vec!["tty[8800:1]".into()],
+            external: vec!["tty[8800:1]".into(), "unix[17]".into(), "unix[18]".into()],
+            ext_unix_sk: true,
             action_scripts: vec!["a".into(), "b".into()],
             dry_run: true,
             ..DumpOptions::default()

@@ -54,7 +54,6 @@ const FOREIGN: &[Foreign] = &[
     foreign("tcp-established", NothingOrNo, Accepted, SOCKETS),
     foreign("tcp-close", NothingOrNo, Accepted, SOCKETS),
     foreign("skip-in-flight", NothingOrNo, Accepted, SOCKETS),
-    Foreign { short: Some('x'), ..foreign("ext-unix-sk", MaybeValue, Accepted, SOCKETS) },
     Foreign {
         values: &["iptables", "nftables", "skip", "none"],
         ..foreign("network-lock", Value, Accepted, SOCKETS)
@@ -227,12 +226,7 @@ mod tests {
     #[test]
     fn what_widens_or_says_the_default_is_accepted() {
         assert_eq!(
-            refused(&[
-                "--tcp-established=true",
-                "--ext-unix-sk",
-                "--network-lock=none",
-                "--pre-dump-mode=splice"
-            ]),
+            refused(&["--tcp-established=true", "--network-lock=none", "--pre-dump-mode=splice"]),
             None
         );
         assert_eq!(refused(&["--manage-cgroups=ignore", "--cpu-cap=fpu,ins", "--tls=false"]), None);

@@ -16,6 +16,7 @@
 //! | [`timers`] [`limits`] [`auxv`] [`cgroup`] [`mountinfo`] [`ns`] | the files of these names |
 //! | [`attr`] | files that hold one value |
 //! | [`kcmp`] | which kernel objects tasks share |
+//! | [`netlink`], [`sock_diag`] | sockets, as the kernel lists them: sock_diag(7) |
 //! | [`elf`] | build-ids, and the vdso |
 
 #[cfg(test)]
@@ -34,9 +35,11 @@ pub mod huge_page;
 pub mod kcmp;
 pub mod limits;
 pub mod mountinfo;
+pub mod netlink;
 pub mod ns;
 pub mod pagemap;
 pub mod smaps;
+pub mod sock_diag;
 pub mod stat;
 pub mod status;
 pub mod tasks;

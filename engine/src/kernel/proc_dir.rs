@@ -6,7 +6,7 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 
 use nix::dir::Dir;
@@ -16,6 +16,7 @@ use nix::sys::stat::{FileStat, Mode, fstatat};
 
 use super::{Pid, text};
 use crate::error::{Error, OsContext, Result};
+use crate::sys::fd::get_attribute;
 
 const DIRECTORY: OFlag = OFlag::O_RDONLY.union(OFlag::O_DIRECTORY).union(OFlag::O_CLOEXEC);
 
@@ -122,6 +123,12 @@ impl ProcDir {
     /// stat(2) of what the magic link `name` (`fd/3`, `exe`, `ns/net`) leads to.
     pub fn stat(&self, name: &str) -> Result<FileStat> {
         fstatat(&self.fd, name, AtFlags::empty()).map_err(|e| self.refused("stat", name, e))
+    }
+
+    /// An extended attribute of what the link `name` leads to.
+    pub fn attribute(&self, name: &str, attribute: &str) -> Result<Vec<u8>> {
+        let path = format!("/proc/self/fd/{}/{name}", self.fd.as_raw_fd());
+        get_attribute(&path, attribute).os(|| format!("getxattr {attribute} of {}", self.path_of(name)))
     }
 
     /// The names in directory `name`, in the kernel's order, without `.` and `..`.

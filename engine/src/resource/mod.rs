@@ -8,10 +8,12 @@
 //! | `task` | what belongs to a process or thread by itself |
 //! | `memory` | its address space |
 //! | `file` | open files, and what they lead to |
+//! | `socket` | sockets, which have no meaning alone |
 //!
 //! [`state`] is the table of all state: kept, refused, or not kept and said so.
 
 pub mod file;
 pub mod memory;
+pub mod socket;
 pub mod state;
 pub mod task;

@@ -62,13 +62,47 @@ const fn not_kept(what: &'static str, notice: &'static str) -> State {
 }
 
 /// The whole table.
-pub const FAMILIES: [Family; 6] = [
+pub const FAMILIES: [Family; 7] = [
     Family { name: "processes", states: PROCESSES },
     Family { name: "threads", states: THREADS },
     Family { name: "signals and timers", states: SIGNALS },
     Family { name: "memory", states: MEMORY },
     Family { name: "files", states: FILES },
+    Family { name: "sockets", states: SOCKETS },
     Family { name: "surroundings", states: SURROUNDINGS },
+];
+
+const SOCKETS: &[State] = &[
+    kept("pairs of unix sockets and their unread bytes", "socket/unix/restore.rs", "unix_pair_stream"),
+    kept("connections between processes", "socket/unix/restore.rs", "unix_between_processes"),
+    kept("records and datagrams", "socket/queue.rs", "unix_seqpacket_records"),
+    kept("addresses of the senders of datagrams", "socket/unix/restore.rs", "unix_dgram_senders"),
+    kept("datagram sockets connected one way", "socket/unix/restore.rs", "unix_dgram_one_way"),
+    kept("names of listening and of accepted sockets", "socket/unix/restore.rs", "unix_accepted_name"),
+    kept("relative names, and those of deleted files", "socket/place.rs", "unix_relative_name"),
+    kept("connections that wait to be accepted", "socket/unix/restore.rs", "unix_pending_connections"),
+    kept("files in flight (SCM_RIGHTS)", "socket/queue.rs", "unix_rights_in_flight"),
+    kept("sockets in flight to themselves", "socket/unix/restore.rs", "unix_socket_in_itself"),
+    kept("senders of messages (SCM_CREDENTIALS)", "socket/queue.rs", "unix_credentials_in_flight"),
+    kept("who is at the other end (SO_PEERCRED)", "socket/unix/restore.rs", "unix_peercred"),
+    kept("connections shut down", "socket/unix/restore.rs", "unix_shutdown"),
+    kept("closed peers, and resets", "socket/unix/restore.rs", "unix_peer_closed"),
+    kept("options of sockets", "socket/options.rs", "unix_options"),
+    kept("signals of sockets", "socket/unix/dump.rs", "unix_async_signal"),
+    refused("unix sockets connected to outside of the tree", "E-SOCKET-PEER"),
+    refused("connections to be accepted with data or from outside", "E-SOCKET-PENDING"),
+    refused("urgent data of unix sockets", "E-SOCKET-URGENT"),
+    refused("eBPF filters of sockets", "E-SOCKET-FILTER"),
+    refused("a name that a living socket has, at the restore", "E-SOCKET-NAME-TAKEN"),
+    refused("sockets of other families", "E-FILE-UNSUPPORTED"),
+    not_kept(
+        "where in a stream files in flight come",
+        "they come with the first byte of what can be read with them",
+    ),
+    not_kept("a process outside of the tree as sender or peer", "it may be another process"),
+    not_kept("groups and label of a peer (SO_PEERGROUPS, SO_PEERSEC)", "they are crio's"),
+    not_kept("times at which messages came", "SO_TIMESTAMP shows the restore"),
+    not_kept("an error that waits (SO_ERROR, cannot be seen)", "the next call succeeds"),
 ];
 
 const PROCESSES: &[State] = &[
@@ -219,7 +253,7 @@ const FILES: &[State] = &[
     kept("pidfds of dead processes", "file/event/pidfd.rs", "pidfd_dead"),
     refused("pidfds of other processes", "E-PIDFD-OUTSIDE"),
     refused("epoll over files that only others have open", "E-EPOLL-TARGET"),
-    refused("sockets, namespaces", "E-FILE-UNSUPPORTED"),
+    refused("namespaces", "E-FILE-UNSUPPORTED"),
     refused(
         "io_uring (what is registered and in flight, no interface shows), userfaultfd (nor its ranges and faults)",
         "E-FILE-UNSUPPORTED",

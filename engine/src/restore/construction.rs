@@ -300,6 +300,7 @@ impl Construction {
     pub(super) fn open_files(&mut self) -> Result<()> {
         self.log_in()?;
         let stand_ins = StandIns::for_dead(&self.plan.files.dead_processes())?;
+        self.open_sockets()?;
         // Before any table is filled: descriptors are lent to tasks that have nothing open, and tables may be shared.
         self.with_bodies(|plan, transport, built, body| {
             build::place_in_file_system(built, &body.fs, plan, transport)?;

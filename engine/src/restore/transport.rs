@@ -113,6 +113,12 @@ impl Transport {
         Ok(())
     }
 
+    /// What a task with nothing open gets for its next two descriptors.
+    pub(super) fn lowest_two(&self) -> [i32; 2] {
+        let mut free = (0..).filter(|n| *n != self.number);
+        [free.next().unwrap_or(0), free.next().unwrap_or(1)]
+    }
+
     /// The `count` lowest numbers that are free when `taken` and ours are not.
     fn lowest(&self, taken: &[i32], count: usize) -> Vec<i32> {
         (0..).filter(|n| *n != self.number && taken.binary_search(n).is_err()).take(count).collect()

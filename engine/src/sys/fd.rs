@@ -2,6 +2,7 @@
 
 #![allow(unsafe_code, reason = "raw fcntl and ioctl requests, control messages")]
 
+use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 
@@ -106,4 +107,16 @@ pub fn set_owner(fd: BorrowedFd<'_>, kind: i32, pid: i32) -> io::Result<()> {
 /// Bytes that can be read from a pipe, FIONREAD.
 pub fn readable(fd: BorrowedFd<'_>) -> io::Result<usize> {
     ioctl_read::<i32>(fd, libc::FIONREAD).map(|n| usize::try_from(n).unwrap_or(0))
+}
+
+/// getxattr(2), which follows links; at most 256 bytes.
+pub fn get_attribute(path: &str, name: &str) -> io::Result<Vec<u8>> {
+    let invalid = |_| io::Error::from_raw_os_error(libc::EINVAL);
+    let (path, name) = (CString::new(path).map_err(invalid)?, CString::new(name).map_err(invalid)?);
+    let mut value = vec![0u8; 256];
+    // SAFETY: both strings end with a zero byte, and the kernel writes at most 256 bytes.
+    let len = unsafe { libc::getxattr(path.as_ptr(), name.as_ptr(), value.as_mut_ptr().cast(), value.len()) };
+    let len = check(len as libc::c_long)?;
+    value.truncate(len as usize);
+    Ok(value)
 }

@@ -11,4 +11,5 @@ pub mod pagemap;
 pub mod probe;
 pub mod process;
 pub mod ptrace;
+pub mod socket;
 pub mod tty;

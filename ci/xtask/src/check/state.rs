@@ -28,7 +28,7 @@ pub(super) fn findings(files: &[File]) -> Vec<String> {
                 if !has(&format!("engine/src/resource/{by}")) {
                     found.push(format!("state.rs: `{what}` names {by}, which does not exist"));
                 }
-                let families = ["task", "memory", "file"];
+                let families = ["task", "memory", "file", "socket"];
                 if !families.iter().any(|family| has(&format!("zdtm/{family}/{test}.c"))) {
                     found.push(format!("state.rs: `{what}` names the test {test}, which does not exist"));
                 }

@@ -163,6 +163,9 @@ impl FileEntry {
             FileEntry { ify: Some(e), .. } => Some((e.flags, &e.fown)),
             FileEntry { ffy: Some(e), .. } => Some((e.flags, &e.fown)),
             FileEntry { pidfd: Some(e), .. } => Some((e.flags, &e.fown)),
+            FileEntry { usk: Some(e), .. } => Some((e.flags, &e.fown)),
+            FileEntry { isk: Some(e), .. } => Some((e.flags, &e.fown)),
+            FileEntry { nlsk: Some(e), .. } => Some((e.flags, &e.fown)),
             _ => None,
         }
     }

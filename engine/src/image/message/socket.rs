@@ -65,6 +65,34 @@ pub struct SkOptsEntry {
     pub so_linger: Option<u32>,
     #[prost(uint32, optional, tag = "25")]
     pub so_buf_lock: Option<u32>,
+    /// Ours: options that the format has no field for and that are not as in a new socket.
+    #[prost(message, repeated, tag = "10000")]
+    pub others: Vec<SkOptionEntry>,
+}
+
+/// One option of setsockopt(2), in the numbers of the machine.
+#[derive(Clone, PartialEq, prost::Message, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SkOptionEntry {
+    #[prost(int32, required, tag = "1")]
+    pub level: i32,
+    #[prost(int32, required, tag = "2")]
+    pub name: i32,
+    #[prost(bytes = "vec", required, tag = "3")]
+    #[serde(with = "As::<Base64>")]
+    pub value: Vec<u8>,
+}
+
+/// A process with its user and group, as `struct ucred` has them.
+#[derive(Clone, Copy, PartialEq, Eq, prost::Message, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SkUcredEntry {
+    #[prost(int32, required, tag = "1")]
+    pub pid: i32,
+    #[prost(uint32, required, tag = "2")]
+    pub uid: u32,
+    #[prost(uint32, required, tag = "3")]
+    pub gid: u32,
 }
 
 /// Directions closed by shutdown(2).
@@ -281,6 +309,22 @@ pub struct UnixSkEntry {
     pub ns_id: Option<u32>,
     #[prost(sint32, optional, tag = "17", default = "-1")]
     pub mnt_id: Option<i32>,
+    /// Ours: what SO_PEERCRED says.
+    #[prost(message, optional, tag = "10000")]
+    pub peer_cred: Option<SkUcredEntry>,
+    /// Ours: where the file of the socket is, if neither `name` nor `name_dir` tell.
+    #[prost(bytes = "vec", optional, tag = "10001")]
+    #[serde(with = "As::<Text>")]
+    pub path: Option<Vec<u8>>,
+    /// Ours: place in the queue of connections that `peer` has not accepted yet.
+    #[prost(uint32, optional, tag = "10002")]
+    pub pending: Option<u32>,
+    /// Ours: the peer was closed with unread bytes, and this socket has not been told yet (ECONNRESET).
+    #[prost(bool, optional, tag = "10003")]
+    pub reset: Option<bool>,
+    /// Ours: it had a peer, which was closed. Of a connectionless socket nothing else tells.
+    #[prost(bool, optional, tag = "10004")]
+    pub peer_closed: Option<bool>,
 }
 
 /// A netlink(7) socket.
@@ -414,4 +458,11 @@ pub struct SkPacketEntry {
     pub length: u32,
     #[prost(message, repeated, tag = "4")]
     pub scm: Vec<ScmEntry>,
+    /// Ours, in the place that CRIU reserves: the address of the sender, without its family.
+    #[prost(bytes = "vec", optional, tag = "3")]
+    #[serde(with = "As::<UnixName>")]
+    pub addr: Option<Vec<u8>>,
+    /// Ours, in the place that CRIU reserves: SCM_CREDENTIALS.
+    #[prost(message, optional, tag = "128")]
+    pub ucred: Option<SkUcredEntry>,
 }

@@ -97,7 +97,7 @@ fn dangling_references_are_found() {
     one(|dir| rewrite(dir, Kind::Files, embed), "crio-file-1.img: there is none");
     let ghost = RemapFilePathEntry { orig_id: 1, remap_id: 4, remap_type: Some(RemapType::Ghost.into()) };
     one(|dir| dir.write_one(Kind::RemapFpath, &ghost).unwrap(), "ghost-file-4.img");
-    let packet = SkPacketEntry { id_for: 999, length: 0, scm: Vec::new() };
+    let packet = SkPacketEntry { id_for: 999, ..SkPacketEntry::default() };
     one(|dir| dir.write_one(Kind::SkQueues, &packet).unwrap(), "the receiver of a packet is file 999");
 }
 

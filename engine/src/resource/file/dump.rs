@@ -25,6 +25,7 @@ use crate::kernel::fdinfo::{FdInfo, Lock};
 use crate::kernel::{Pid, ProcDir, fdinfo};
 use crate::options::DumpOptions;
 use crate::report::NotKept;
+use crate::resource::socket::{InFlight, SocketDump};
 
 /// Page images of memory files are numbered from here, out of reach of those that the address spaces have.
 const FIRST_PAGES_ID: u32 = 1 << 24;
@@ -59,6 +60,7 @@ struct Kinds<'a> {
     fifos: FifoDump,
     ttys: TtyDump<'a>,
     memfds: MemfdDump,
+    sockets: SocketDump,
     events: EventDump,
     locks: LockDump,
 }
@@ -97,6 +99,7 @@ impl<'a> FileDump<'a> {
                 fifos: FifoDump::new(images),
                 ttys: TtyDump::new(terminals, &options.external),
                 memfds: MemfdDump::new(images),
+                sockets: SocketDump::default(),
                 events: EventDump::new(&options.irmap_scan_paths),
                 locks: LockDump::new(images),
             },
@@ -134,6 +137,7 @@ impl<'a> FileDump<'a> {
                 self.add_memfd(id, d)?;
                 Ok(FdType::Memfd)
             }
+            Kind::Socket => self.kinds.sockets.add(id, d),
             Kind::Event(kind) => {
                 let (fd_type, entry) = self.kinds.events.add(id, kind, d, self.options.tree)?;
                 self.push(entry);
@@ -253,7 +257,24 @@ impl<'a> FileDump<'a> {
 
     /// What is known only when all descriptions were added: terminals that nobody in the tree provides.
     pub fn blockers(&self) -> Vec<Error> {
-        self.kinds.ttys.blockers(self.options.shell_job)
+        let mut blockers = self.kinds.ttys.blockers(self.options.shell_job);
+        blockers.extend(self.kinds.sockets.blockers(self.options));
+        blockers
+    }
+
+    /// The next descriptors that are in flight through a socket: they are files of the tree, too.
+    pub fn next_in_flight(&mut self) -> Option<InFlight> {
+        self.kinds.sockets.next_in_flight()
+    }
+
+    /// Says which files those of [`next_in_flight`](FileDump::next_in_flight) are.
+    pub fn landed(&mut self, flight: InFlight, ids: Vec<u32>) {
+        self.kinds.sockets.landed(flight, ids);
+    }
+
+    /// What sockets will have lost, if `tree` are the processes that will be there.
+    pub fn not_kept(&self, tree: &[Pid]) -> Vec<NotKept> {
+        self.kinds.sockets.not_kept(tree)
     }
 
     /// Finds the files that epoll instances watch, when all descriptors were added.
@@ -265,10 +286,16 @@ impl<'a> FileDump<'a> {
     ///
     /// # Errors
     /// The first of [`blockers`](FileDump::blockers), too.
-    pub fn finish(self) -> Result<DumpedFiles> {
+    pub fn finish(mut self) -> Result<DumpedFiles> {
         if let Some(blocker) = self.blockers().into_iter().next() {
             return Err(blocker);
         }
+        let last_id = &mut self.last_id;
+        let sockets = std::mem::take(&mut self.kinds.sockets).finish(self.images, || {
+            *last_id += 1;
+            *last_id
+        })?;
+        self.entries.extend(sockets);
         if !self.kinds.events.epolls.is_resolved() {
             return Err(Error::bug("the targets of epoll instances were not looked for"));
         }
@@ -278,7 +305,7 @@ impl<'a> FileDump<'a> {
         let mut remaps = self.images.writer(image::Kind::RemapFpath);
         self.remaps.iter().try_for_each(|remap| remaps.push(remap))?;
         remaps.finish()?;
-        let Kinds { pipes, fifos, ttys, memfds, events, locks } = self.kinds;
+        let Kinds { pipes, fifos, ttys, memfds, events, locks, sockets: _ } = self.kinds;
         locks.finish()?;
         let not_kept = events.finish(|inode| self.ghosts.contains_key(&inode))?;
         let mut one_ended = pipes.finish()?;

@@ -28,6 +28,8 @@ pub enum Kind {
     Tty,
     /// A memfd_create(2) file.
     Memfd,
+    /// A socket; [`socket`](crate::resource::socket) knows which of them are kept.
+    Socket,
     /// A file that exists for its events: eventfd, timerfd and their like.
     Event(EventKind),
 }
@@ -85,9 +87,7 @@ impl Kind {
             libc::S_IFIFO if seen.target.starts_with(b"/") => Ok(Kind::Fifo),
             libc::S_IFCHR => of_char_device(seen),
             libc::S_IFBLK => Err(of_block_device(seen)),
-            libc::S_IFSOCK => {
-                Err(seen.refuse("is a socket, and sockets are not supported yet", "close it before the dump"))
-            }
+            libc::S_IFSOCK => Ok(Kind::Socket),
             _ => of_anonymous(seen),
         }
     }

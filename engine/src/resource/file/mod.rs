@@ -40,7 +40,7 @@ pub mod owner;
 pub mod pipe;
 mod regular;
 mod remap;
-mod reopen;
+pub(in crate::resource) mod reopen;
 pub mod restore;
 #[cfg(test)]
 mod round_trip;

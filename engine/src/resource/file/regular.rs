@@ -254,7 +254,7 @@ mod tests {
             (read, Some(Kind::Pipe)),
             (memfd, Some(Kind::Memfd)),
             (tty, Some(Kind::Tty)),
-            (socket.into(), None),
+            (socket.into(), Some(Kind::Socket)),
         ];
         for (fd, kind) in kinds {
             assert_eq!(Kind::of(&mine.description(fd)?.seen()).ok(), kind);

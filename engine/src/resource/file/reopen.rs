@@ -19,7 +19,7 @@ pub(super) const SETTABLE: i32 = CHANGEABLE | libc::O_ASYNC;
 const CHANGEABLE: i32 = libc::O_APPEND | libc::O_DIRECT | libc::O_NOATIME | libc::O_NONBLOCK;
 
 /// Gives a description the flags of `O_*` in [`CHANGEABLE`], and nothing else.
-pub(super) fn set_flags(fd: impl AsFd, flags: u32) -> Result<()> {
+pub(in crate::resource) fn set_flags(fd: impl AsFd, flags: u32) -> Result<()> {
     let wanted = flags as i32 & CHANGEABLE;
     let has = fcntl(fd.as_fd(), libc::F_GETFL, 0).os(|| "fcntl F_GETFL")?;
     if has & CHANGEABLE == wanted {

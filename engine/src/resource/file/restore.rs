@@ -24,6 +24,7 @@ use crate::image::message::{
 use crate::image::{ImageDir, Kind};
 use crate::kernel::Pid;
 use crate::options::{FileValidation, RestoreOptions};
+use crate::resource::socket::{SocketRestore, Tasks};
 use crate::sys::process::{pidfd_getfd, pidfd_open};
 
 /// CRIU before 1.6 marked ghosts by this bit of `remap_id`.
@@ -70,6 +71,7 @@ pub struct FileRestore {
     pipes: Option<(PipeRestore, FifoRestore)>,
     ttys: TtyRestore,
     memfds: MemfdRestore,
+    sockets: SocketRestore,
     events: EventRestore,
 }
 
@@ -90,6 +92,7 @@ impl FileRestore {
             options: options.clone(),
             images: images.clone(),
             written: written_embedded(entries.values()),
+            sockets: SocketRestore::load(images, entries.values())?,
             events: EventRestore::load(entries.values()),
             entries,
             stand_ins: HashMap::new(),
@@ -296,6 +299,16 @@ impl FileRestore {
         self.ttys.claims(leaders)
     }
 
+    /// Makes every socket, with what waits in it; before anything else is opened.
+    pub fn open_sockets(&mut self, tasks: &mut dyn Tasks) -> Result<()> {
+        self.sockets.make(tasks)?;
+        self.opened.extend(self.sockets.opened());
+        let mut sockets = std::mem::take(&mut self.sockets);
+        let filled = sockets.fill(|id| self.open(id));
+        self.sockets = sockets;
+        filled.and_then(|()| self.sockets.finish())
+    }
+
     /// Seals memory files, when all mappings exist.
     pub fn seal(&self) -> Result<()> {
         self.memfds.seal()
@@ -370,6 +383,7 @@ impl FileRestore {
     /// The restore has succeeded: what was made stays, and links of the dump go.
     pub fn commit(mut self) {
         self.made.commit();
+        self.sockets.commit();
     }
 
     fn regular(&self, id: u32) -> Result<&RegFileEntry> {
@@ -396,6 +410,9 @@ impl FileRestore {
         for inherit in &self.options.inherit_fds {
             let is_tty =
                 inherit.key.starts_with("tty[") && self.ttys.inherit(&inherit.key, duplicate(inherit.fd)?);
+            if inherit.key.starts_with("socket:[") {
+                self.sockets.inherit(&inherit.key, duplicate(inherit.fd)?);
+            }
             if let (false, Some((pipes, _))) = (is_tty || !inherit.key.starts_with("pipe:["), &mut self.pipes)
             {
                 pipes.inherit(&inherit.key, duplicate(inherit.fd)?);

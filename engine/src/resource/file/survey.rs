@@ -51,7 +51,8 @@ impl<'a> FileSurvey<'a> {
             Kind::Memfd => memfd::judge(&d),
             Kind::Tty => self.add_terminal(&d),
             Kind::Regular | Kind::Directory | Kind::Path | Kind::MemoryDevice | Kind::Fifo => self.judge(&d),
-            Kind::Pipe | Kind::Event(_) => Ok(()),
+            // Sockets are judged together, by `resource::socket::Sockets`.
+            Kind::Pipe | Kind::Event(_) | Kind::Socket => Ok(()),
         };
         judged.map_err(|e| d.blame(e))
     }

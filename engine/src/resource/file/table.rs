@@ -4,7 +4,7 @@
 //! description; only those that agree in device, inode, flags and position are compared.
 
 use std::collections::HashMap;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use super::{Description, FileDump, lock};
 use crate::error::{OsContext, Result};
@@ -24,6 +24,8 @@ pub struct Tables {
     descriptions: KcmpSet<Key>,
     /// Id and type in `files.img` of a description, by the number of the set.
     known: HashMap<u32, (u32, i32)>,
+    /// Descriptors that were in flight: the places of descriptions that are open nowhere else.
+    own: Vec<OwnedFd>,
     /// Every descriptor by its inode, with the id of its description.
     by_inode: HashMap<u64, Vec<(Place, u32)>>,
     by_place: HashMap<(Pid, u32), u32>,
@@ -34,6 +36,7 @@ impl Default for Tables {
         Tables {
             descriptions: KcmpSet::new(kcmp::Kind::File, 1),
             known: HashMap::new(),
+            own: Vec::new(),
             by_inode: HashMap::new(),
             by_place: HashMap::new(),
         }
@@ -88,6 +91,26 @@ impl Tables {
             })?;
         }
         image.finish()
+    }
+
+    /// The id of a description that we have from a message in flight.
+    pub fn add_own(&mut self, fd: OwnedFd, files: &mut FileDump<'_>) -> Result<u32> {
+        let (proc, number) = (ProcDir::current()?, fd.as_raw_fd());
+        let description = Description {
+            pid: proc.pid(),
+            comm: "crio",
+            proc: &proc,
+            number,
+            stat: nix::sys::stat::fstat(&fd).os(|| format!("fstat fd {number}"))?,
+            target: fdinfo::target(&proc, number)?,
+            info: fdinfo::read(&proc, number)?,
+            fd: fd.try_clone().os(|| "duplicate a descriptor in flight")?,
+        };
+        let (place, inode) = (Place { pid: proc.pid(), fd: number as u32 }, description.stat.st_ino);
+        self.own.push(fd);
+        let (id, _) = self.id_of(description, files)?;
+        self.by_inode.entry(inode).or_default().push((place, id));
+        Ok(id)
     }
 
     fn id_of(&mut self, description: Description<'_>, files: &mut FileDump<'_>) -> Result<(u32, i32)> {

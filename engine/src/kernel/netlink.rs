@@ -1,0 +1,113 @@
+//! Asking the kernel by netlink(7): one request, and the messages of its answer.
+//!
+//! A message is a header (`struct nlmsghdr`), a structure of the protocol, and attributes (`struct nlattr`), all in the
+//! byte order of the machine and aligned to four bytes. Here they are taken apart; what they say is for the callers.
+
+use std::os::fd::{AsFd, OwnedFd};
+
+use crate::error::{Error, OsContext, Result};
+use crate::sys::socket;
+
+const HEADER_LEN: usize = 16;
+const ATTRIBUTE_LEN: usize = 4;
+/// The upper bits of an attribute's type are flags: include/uapi/linux/netlink.h.
+const TYPE_MASK: u16 = 0x3fff;
+/// What the kernel puts into one answer at most: NETLINK_GOODSIZE and, for dumps, 32 KiB.
+const ROOM: usize = 1 << 16;
+
+/// A netlink socket of one protocol.
+#[derive(Debug)]
+pub struct Netlink {
+    fd: OwnedFd,
+}
+
+impl Netlink {
+    /// `NETLINK_*`
+    pub fn open(protocol: i32) -> Result<Self> {
+        let fd = socket::socket(libc::AF_NETLINK, libc::SOCK_RAW, protocol)
+            .os(|| format!("socket AF_NETLINK, protocol {protocol}"))?;
+        Ok(Netlink { fd })
+    }
+
+    /// Asks for a list, and gives every message of the answer, without its header, to `each`.
+    pub fn dump(&self, kind: u16, request: &[u8], mut each: impl FnMut(&[u8])) -> Result<()> {
+        let flags = (libc::NLM_F_REQUEST | libc::NLM_F_DUMP) as u16;
+        let mut message = ((HEADER_LEN + request.len()) as u32).to_ne_bytes().to_vec();
+        message.extend([kind.to_ne_bytes(), flags.to_ne_bytes()].concat());
+        // Sequence number and our port: there is one request on this socket at a time.
+        message.extend([0; 8]);
+        message.extend_from_slice(request);
+        socket::send(self.fd.as_fd(), &message, &socket::Along::default()).os(|| "send to netlink")?;
+        let mut buffer = vec![0; ROOM];
+        // A dump answers while it is asked for the next part: there is always something to receive.
+        loop {
+            let got = socket::receive(self.fd.as_fd(), &mut buffer, 0).os(|| "receive from netlink")?;
+            let answer = buffer.get(..got.len).unwrap_or_default();
+            if !Self::take(answer, kind, &mut each)? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Hands out the messages of one datagram; whether more datagrams follow.
+    fn take(mut answer: &[u8], asked: u16, each: &mut impl FnMut(&[u8])) -> Result<bool> {
+        while let Some((len, kind)) = header(answer) {
+            let body = answer.get(HEADER_LEN..len).ok_or_else(|| Error::bug("a short netlink message"))?;
+            match i32::from(kind) {
+                libc::NLMSG_DONE => return Ok(false),
+                libc::NLMSG_ERROR => {
+                    let errno = body.first_chunk().map_or(0, |bytes| -i32::from_ne_bytes(*bytes));
+                    let error = std::io::Error::from_raw_os_error(errno);
+                    return Err(Error::os(format!("netlink request {asked}"), error));
+                }
+                _ => each(body),
+            }
+            answer = answer.get(len.next_multiple_of(4)..).unwrap_or_default();
+        }
+        Ok(true)
+    }
+}
+
+fn header(bytes: &[u8]) -> Option<(usize, u16)> {
+    let len = u32::from_ne_bytes(*bytes.first_chunk()?);
+    let kind = u16::from_ne_bytes(bytes.get(4..6)?.try_into().ok()?);
+    Some((len as usize, kind))
+}
+
+/// The attributes behind the structure of a message: type and content.
+pub fn attributes(mut bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
+    std::iter::from_fn(move || {
+        let len = usize::from(u16::from_ne_bytes(*bytes.first_chunk()?));
+        let kind = u16::from_ne_bytes(bytes.get(2..4)?.try_into().ok()?) & TYPE_MASK;
+        let content = bytes.get(ATTRIBUTE_LEN..len)?;
+        bytes = bytes.get(len.next_multiple_of(4)..).unwrap_or_default();
+        Some((kind, content))
+    })
+}
+
+/// The 32-bit word at `offset`, 0 beyond the end: structures have grown over time.
+pub fn word(bytes: &[u8], offset: usize) -> u32 {
+    let found = bytes.get(offset..).and_then(<[u8]>::first_chunk);
+    found.map_or(0, |word| u32::from_ne_bytes(*word))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn attributes_are_aligned_and_end_where_the_bytes_do() {
+        let mut bytes = Vec::new();
+        for (kind, content) in [(1u16, &b"abc"[..]), (0x8002, b""), (3, b"1234")] {
+            bytes.extend(((ATTRIBUTE_LEN + content.len()) as u16).to_ne_bytes());
+            bytes.extend(kind.to_ne_bytes());
+            bytes.extend_from_slice(content);
+            bytes.resize(bytes.len().next_multiple_of(4), 0);
+        }
+        let all: Vec<_> = attributes(&bytes).collect();
+        assert_eq!(all, [(1, &b"abc"[..]), (2, b""), (3, b"1234")]);
+        // One that claims more than there is ends the list.
+        assert_eq!(attributes(&[9, 0, 1, 0, 5]).count(), 0);
+        assert_eq!(attributes(&[]).count(), 0);
+    }
+}

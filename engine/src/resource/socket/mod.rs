@@ -1,0 +1,131 @@
+//! Sockets: their names, connections, options and unread messages, socket(7).
+//!
+//! Unlike most files a socket has no meaning alone. What the tree has of them is collected when its files are met, and
+//! judged when all were met: [`Sockets`] for the survey, [`SocketDump`] for the dump. The restore makes all of them
+//! before it opens anything else.
+//!
+//! | module | what it is |
+//! |---|---|
+//! | [`unix`] | sockets of AF_UNIX |
+//! | `options` | what setsockopt(2) sets, for every family |
+//! | `queue` | messages that wait in a socket |
+//! | `place` | the names of unix sockets and their files |
+//! | [`survey`] | all sockets of a running tree, and which cannot be kept |
+
+mod options;
+mod place;
+mod queue;
+pub mod survey;
+pub mod unix;
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::rc::Rc;
+
+use crate::error::{Blame, Error, OsContext, Result};
+use crate::image::ImageDir;
+use crate::image::message::{FdType, FileEntry};
+use crate::kernel::Pid;
+use crate::options::DumpOptions;
+use crate::report::NotKept;
+use crate::resource::file::Description;
+use crate::sys::socket::int_option;
+
+pub use survey::Sockets;
+pub use unix::dump::InFlight;
+pub use unix::{Call, Tasks};
+
+use unix::dump::UnixDump;
+use unix::restore::UnixRestore;
+
+fn unsupported(what: &str) -> Error {
+    let reason = format!("is a socket {what}, which is not supported yet");
+    Error::new("E-FILE-UNSUPPORTED", Blame::Program, reason).help("close it before the dump")
+}
+
+/// The sockets of a tree being dumped.
+#[derive(Debug, Default)]
+pub struct SocketDump {
+    unix: UnixDump,
+}
+
+impl SocketDump {
+    /// Reads a socket, and gives the type for its descriptors.
+    ///
+    /// # Errors
+    /// `E-FILE-UNSUPPORTED` for a family that is not kept.
+    pub fn add(&mut self, id: u32, d: &Description<'_>) -> Result<FdType> {
+        let family = int_option(d.fd.as_fd(), libc::SOL_SOCKET, libc::SO_DOMAIN);
+        match family.os(|| "getsockopt SO_DOMAIN")? {
+            libc::AF_UNIX => self.unix.add(id, d).map(|()| FdType::Unixsk),
+            family => Err(unsupported(&format!("of family {family}"))),
+        }
+    }
+
+    /// See [`UnixDump::next_in_flight`].
+    pub fn next_in_flight(&mut self) -> Option<InFlight> {
+        self.unix.next_in_flight()
+    }
+
+    /// See [`UnixDump::landed`].
+    pub fn landed(&mut self, flight: InFlight, ids: Vec<u32>) {
+        self.unix.landed(flight, ids);
+    }
+
+    /// What cannot be kept, when all sockets were met.
+    pub fn blockers(&self, options: &DumpOptions) -> Vec<Error> {
+        self.unix.blockers(options)
+    }
+
+    /// See [`UnixDump::not_kept`].
+    pub fn not_kept(&self, tree: &[Pid]) -> Vec<NotKept> {
+        self.unix.not_kept(tree)
+    }
+
+    /// Writes the queues; gives the entries for `files.img`.
+    pub fn finish(self, images: &ImageDir, allocate: impl FnMut() -> u32) -> Result<Vec<FileEntry>> {
+        self.unix.finish(images, allocate)
+    }
+}
+
+/// The sockets of an image being restored.
+#[derive(Debug, Default)]
+pub struct SocketRestore {
+    unix: Option<UnixRestore>,
+}
+
+impl SocketRestore {
+    /// Takes the sockets among the entries of `files.img`.
+    pub fn load<'e>(images: &ImageDir, entries: impl Iterator<Item = &'e FileEntry>) -> Result<Self> {
+        Ok(SocketRestore { unix: Some(UnixRestore::load(images, entries)?) })
+    }
+
+    /// See [`UnixRestore::inherit`].
+    pub fn inherit(&mut self, key: &str, fd: OwnedFd) -> bool {
+        self.unix.as_mut().is_some_and(|unix| unix.inherit(key, fd))
+    }
+
+    /// Makes every socket, with name and connection.
+    pub fn make(&mut self, tasks: &mut dyn Tasks) -> Result<()> {
+        self.unix.as_mut().map_or(Ok(()), |unix| unix.make(tasks))
+    }
+
+    /// The sockets by the ids of their files.
+    pub fn opened(&self) -> impl Iterator<Item = (u32, Rc<OwnedFd>)> {
+        self.unix.iter().flat_map(UnixRestore::opened)
+    }
+
+    /// Sends the messages that waited. `open` opens a file that is in flight.
+    pub fn fill(&mut self, open: impl FnMut(u32) -> Result<Rc<OwnedFd>>) -> Result<()> {
+        self.unix.as_mut().map_or(Ok(()), |unix| unix.fill(open))
+    }
+
+    /// Connects what had to wait, and gives all sockets their options.
+    pub fn finish(&mut self) -> Result<()> {
+        self.unix.as_mut().map_or(Ok(()), UnixRestore::finish)
+    }
+
+    /// The restore has succeeded: the files of sockets stay.
+    pub fn commit(&mut self) {
+        self.unix.iter_mut().for_each(UnixRestore::commit);
+    }
+}

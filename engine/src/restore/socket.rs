@@ -1,0 +1,117 @@
+//! Sockets that the kernel notes the maker of: a task makes them, and we take them from there.
+
+use std::collections::{BTreeMap, HashMap};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
+use super::build;
+use super::construction::{Built, Construction};
+use super::plan::{Plan, TaskPlan};
+use super::transport::Transport;
+use crate::error::{OsContext, Result};
+use crate::image::message::FdinfoEntry;
+use crate::resource::socket::{Call, Tasks};
+use crate::sys::process::{pidfd_getfd, pidfd_open};
+use crate::sys::socket::Credentials;
+use crate::tracee::Batch;
+
+/// Leaves an id as it is, setresuid(2).
+const KEEP: u64 = u32::MAX as u64;
+
+/// The tasks, while they have nothing open.
+struct Makers<'a> {
+    tasks: &'a [TaskPlan],
+    tables: &'a HashMap<u32, Vec<FdinfoEntry>>,
+    built: &'a mut BTreeMap<usize, Built>,
+    transport: &'a Transport,
+}
+
+impl Construction {
+    /// Makes all sockets, while every task has our root directory and nothing open.
+    pub(super) fn open_sockets(&mut self) -> Result<()> {
+        let Construction { plan: Plan { tasks, tables, files, .. }, built, transport, .. } = self;
+        files.open_sockets(&mut Makers { tasks, tables, built, transport })
+    }
+}
+
+impl Makers<'_> {
+    fn task(&mut self, who: Credentials) -> Option<&mut Built> {
+        let index = self.tasks.iter().position(|task| task.pid == who.pid)?;
+        self.built.get_mut(&index)
+    }
+}
+
+/// Runs the calls that `add` adds with these effective ids.
+fn run_as(built: &mut Built, who: Credentials, add: impl FnOnce(&mut Batch) -> Result<()>) -> Result<()> {
+    let mut batch = built.loan.batch();
+    let ours = (nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw());
+    let other = ours != (who.uid, who.gid);
+    if other {
+        // The group first, and back last: without our user the task may not change it.
+        batch.call("setresgid", libc::SYS_setresgid, &[KEEP, who.gid.into(), KEEP]);
+        batch.call("setresuid", libc::SYS_setresuid, &[KEEP, who.uid.into(), KEEP]);
+    }
+    add(&mut batch)?;
+    if other {
+        batch.call("setresuid", libc::SYS_setresuid, &[KEEP, ours.0.into(), KEEP]);
+        batch.call("setresgid", libc::SYS_setresgid, &[KEEP, ours.1.into(), KEEP]);
+    }
+    built.loan.run(&mut batch)?;
+    batch.expect_all()
+}
+
+impl Tasks for Makers<'_> {
+    fn pair(&mut self, who: Credentials, kind: i32) -> Result<Option<[OwnedFd; 2]>> {
+        // The two lowest numbers that are free, as for all that a task is lent.
+        let numbers = self.transport.lowest_two();
+        let Some(built) = self.task(who) else { return Ok(None) };
+        let pid = built.proc.pid();
+        run_as(built, who, |batch| {
+            let room = batch.reserve(2 * size_of::<i32>());
+            let args = [libc::AF_UNIX as u64, (kind | libc::SOCK_CLOEXEC) as u64, 0, room];
+            batch.call("socketpair", libc::SYS_socketpair, &args);
+            Ok(())
+        })?;
+        let pidfd = pidfd_open(pid).os(|| format!("pidfd_open {pid}"))?;
+        let take =
+            |number: i32| pidfd_getfd(pidfd.as_fd(), number).os(|| format!("pidfd_getfd {number} of {pid}"));
+        let pair = [take(numbers[0])?, take(numbers[1])?];
+        build::run(&mut built.loan, |batch| {
+            for number in numbers {
+                batch.call("close", libc::SYS_close, &[number as u64]);
+            }
+        })?;
+        Ok(Some(pair))
+    }
+
+    fn call(&mut self, who: Credentials, fd: BorrowedFd<'_>, call: Call<'_>) -> Result<bool> {
+        let transport = self.transport;
+        let Some(built) = self.task(who) else { return Ok(false) };
+        run_as(built, who, |batch| {
+            let lent = transport.lend(batch, &[fd.as_raw_fd()])?;
+            let number = lent.first().copied().unwrap_or(-1) as u64;
+            match call {
+                Call::Listen(backlog) => {
+                    batch.call("listen", libc::SYS_listen, &[number, backlog.into()]);
+                }
+                Call::Connect(address) => {
+                    let (address, len) = (batch.put(address), address.len() as u64);
+                    batch.call("connect", libc::SYS_connect, &[number, address, len]);
+                }
+            }
+            batch.call("close", libc::SYS_close, &[number]);
+            Ok(())
+        })?;
+        Ok(true)
+    }
+
+    fn owner(&self, id: u32) -> Option<Credentials> {
+        let has = |task: &&TaskPlan| {
+            let table = task.body.as_ref().and_then(|body| self.tables.get(&body.ids.files_id));
+            table.is_some_and(|table| table.iter().any(|entry| entry.id == id))
+        };
+        let task = self.tasks.iter().find(has)?;
+        let creds = task.core().and_then(|core| core.thread_core.as_ref()?.creds.as_ref());
+        let (uid, gid) = creds.map_or((0, 0), |creds| (creds.euid, creds.egid));
+        Some(Credentials { pid: task.pid, uid, gid })
+    }
+}
