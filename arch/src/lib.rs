@@ -45,6 +45,9 @@ pub enum Machine {
 #[cfg(target_arch = "x86_64")]
 #[path = "x86_64/mod.rs"]
 mod machine;
+#[cfg(target_arch = "arm")]
+#[path = "armv7/mod.rs"]
+mod machine;
 #[cfg(target_arch = "aarch64")]
 #[path = "aarch64/mod.rs"]
 mod machine;

@@ -342,7 +342,7 @@ impl TaskSurvey<'_, '_> {
         Ok(())
     }
 
-    fn descriptor(&self, number: i32) -> Result<Option<(nix::sys::stat::FileStat, Vec<u8>)>> {
+    fn descriptor(&self, number: i32) -> Result<Option<(crate::sys::stat::FileStat, Vec<u8>)>> {
         let Some(stat) = closed_is_none(self.proc.stat(&format!("fd/{number}")))? else { return Ok(None) };
         Ok(closed_is_none(fdinfo::target(self.proc, number))?.map(|target| (stat, target)))
     }

@@ -231,14 +231,84 @@ __attribute__((unused)) static void machine_set_float_control(void)
 	asm volatile("ctc1 %0, $31" : : "r"(1u << 24 | 1));
 }
 
+#elif defined(__arm__)
+
+#include <sys/auxv.h>
+
+#define MACHINE_CODE __attribute__((target("arm"))) /* which the answer is; Thumb code has another form */
+#define MACHINE_ANSWER { 0x2a, 0x00, 0xa0, 0xe3, 0x1e, 0xff, 0x2f, 0xe1 } /* mov r0, #42; bx lr */
+
+/* r0..r10 and r12; r11 and lr look for the end. In ARM code, as all else is in Thumb code. */
+#define MACHINE_GPRS 12
+
+#define MACHINE_FIND_END                                                                                            \
+	"movw lr, #:lower16:(test_terminated - (2f + 8)); movt lr, #:upper16:(test_terminated - (2f + 8))\n"         \
+	"2: add lr, pc, lr\n\t"
+#define MACHINE_SPIN "1: ldr r11, [lr]; cmp r11, #0; beq 1b\n\t"
+
+/* A register has 32 bits; the high halves of the values stay where they are. */
+__attribute__((naked, noinline, unused, target("arm"))) static void machine_spin_gprs(uint64_t *values)
+{
+	(void)values; /* r0 */
+	asm volatile("push {r0, r4-r11, lr}\n\t" MACHINE_FIND_END
+		     ".irp n,1,2,3,4,5,6,7,8,9,10\nldr r\\n, [r0, #\\n*8]\n.endr\n"
+		     "ldr r12, [r0, #88]; ldr r0, [r0]\n\t" MACHINE_SPIN "ldr r11, [sp]\n\t"
+		     ".irp n,0,1,2,3,4,5,6,7,8,9,10\nstr r\\n, [r11, #\\n*8]\n.endr\n"
+		     "str r12, [r11, #88]; pop {r0, r4-r11, pc}");
+}
+
+/* d0..d31, or d0..d15 where there are no others. */
+__attribute__((unused)) static size_t machine_vectors_size(void)
+{
+	return getauxval(AT_HWCAP) & HWCAP_ARM_VFPD32 ? 32 * 8 : 16 * 8;
+}
+
+__attribute__((naked, noinline, unused, target("arm"))) static void machine_spin_all_vectors(void *values)
+{
+	(void)values;
+	asm volatile(".fpu vfpv3\n\t"
+		     "push {r0, r4-r11, lr}; vpush {d8-d15}\n\t" MACHINE_FIND_END
+		     "vldmia r0!, {d0-d15}; vldmia r0, {d16-d31}; sub r0, r0, #128\n\t" MACHINE_SPIN
+		     "vstmia r0!, {d0-d15}; vstmia r0, {d16-d31}; vpop {d8-d15}; pop {r0, r4-r11, pc}\n\t"
+		     ".fpu vfpv3-d16");
+}
+
+__attribute__((naked, noinline, unused, target("arm"))) static void machine_spin_half_vectors(void *values)
+{
+	(void)values;
+	asm volatile("push {r0, r4-r11, lr}; vpush {d8-d15}\n\t" MACHINE_FIND_END
+		     "vldmia r0, {d0-d15}\n\t" MACHINE_SPIN
+		     "vstmia r0, {d0-d15}; vpop {d8-d15}; pop {r0, r4-r11, pc}");
+}
+
+__attribute__((unused)) static void machine_spin_vectors(void *values)
+{
+	if (machine_vectors_size() == 32 * 8)
+		machine_spin_all_vectors(values);
+	else
+		machine_spin_half_vectors(values);
+}
+
+/* The rest of FPSCR are results. */
+#define MACHINE_FPSCR_MODES 0x03c00000u
+
+__attribute__((unused)) static uint64_t machine_float_control(void)
+{
+	uint32_t fpscr;
+
+	asm volatile("vmrs %0, fpscr" : "=r"(fpscr));
+	return fpscr & MACHINE_FPSCR_MODES;
+}
+
+/* Rounds toward zero and flushes denormals to zero. */
+__attribute__((unused)) static void machine_set_float_control(void)
+{
+	asm volatile("vmsr fpscr, %0" : : "r"(3u << 22 | 1u << 24));
+}
+
 #else
 
 #include <fenv.h>
-
-#if defined(__arm__)
-#define MACHINE_CODE __attribute__((target("arm"))) /* which the answer is; Thumb code has another form */
-#define MACHINE_ANSWER { 0x2a, 0x00, 0xa0, 0xe3, 0x1e, 0xff, 0x2f, 0xe1 } /* mov r0, #42; bx lr */
-#endif
 
 /* A few of them, as there is no code for all. */
 #define MACHINE_GPRS 4

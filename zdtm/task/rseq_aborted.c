@@ -38,6 +38,29 @@ static void spin_until_aborted(struct rseq *own)
 		     : "=m"(own->rseq_cs)
 		     :
 		     : "rax", "memory");
+#elif defined(__arm__)
+	/* Of the 64 bits of each address the lower 32 come first. */
+	asm volatile(".pushsection .data.rseq_cs, \"aw\"\n"
+		     ".balign 32\n"
+		     "3:\n"
+		     ".word 0, 0, 1f, 0, 2f - 1f, 0, 4f, 0\n"
+		     ".popsection\n"
+		     ".pushsection .data.rseq_pointer, \"aw\"\n"
+		     "6: .word 3b\n"
+		     ".popsection\n"
+		     "movw r0, #:lower16:(6b - (7f + 4)); movt r0, #:upper16:(6b - (7f + 4))\n"
+		     "7: add r0, pc\n"
+		     "ldr r0, [r0]\n"
+		     "str r0, [%0]\n"
+		     "1:\n"
+		     "b 1b\n"
+		     "2:\n"
+		     ".balign 4\n"
+		     ".word 0xe7f5def3\n"
+		     "4:\n"
+		     :
+		     : "r"(&own->rseq_cs)
+		     : "r0", "memory");
 #elif defined(__mips64)
 	asm volatile(".pushsection .data.rseq_cs, \"aw\"\n"
 		     ".balign 32\n"

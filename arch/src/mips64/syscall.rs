@@ -18,6 +18,28 @@ pub fn mmap(addr: u64, len: u64, prot: u64, flags: u64, fd: i32, offset: u64) ->
     (libc::SYS_mmap as u64, [addr, len, prot, flags, fd as i64 as u64, offset])
 }
 
+/// `preadv`: the arguments of the C prototype, the offset in bytes.
+pub fn preadv(fd: i32, iov: u64, count: u64, offset: u64) -> (u64, [u64; 6]) {
+    (libc::SYS_preadv as u64, [fd as i64 as u64, iov, count, offset, 0, 0])
+}
+
+/// `setgroups`, with ids of 32 bits.
+pub const SETGROUPS: libc::c_long = libc::SYS_setgroups;
+/// `setresuid`, with ids of 32 bits.
+pub const SETRESUID: libc::c_long = libc::SYS_setresuid;
+/// `setresgid`, with ids of 32 bits.
+pub const SETRESGID: libc::c_long = libc::SYS_setresgid;
+/// `setfsuid`, with ids of 32 bits.
+pub const SETFSUID: libc::c_long = libc::SYS_setfsuid;
+/// `setfsgid`, with ids of 32 bits.
+pub const SETFSGID: libc::c_long = libc::SYS_setfsgid;
+/// `timer_gettime`, with seconds of 64 bits.
+pub const TIMER_GETTIME: libc::c_long = libc::SYS_timer_gettime;
+/// `timer_settime`, with seconds of 64 bits.
+pub const TIMER_SETTIME: libc::c_long = libc::SYS_timer_settime;
+/// `utimensat`, with seconds of 64 bits.
+pub const UTIMENSAT: libc::c_long = libc::SYS_utimensat;
+
 /// A signal action as the kernel keeps it (`struct sigaction`), in neutral words.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct SigAction {

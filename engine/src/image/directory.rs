@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, openat, renameat};
-use nix::sys::stat::{FileStat, Mode, fstatat};
+use nix::sys::stat::Mode;
 use nix::unistd::{AccessFlags, UnlinkatFlags, faccessat, unlinkat};
 
 use super::format::Kind;
@@ -20,6 +20,7 @@ use super::payload::Entry;
 use super::reader::EntryReader;
 use super::writer::{EntryWriter, entry_to_bytes, header_to_bytes};
 use crate::error::{Error, OsContext, Result};
+use crate::sys::stat::{FileStat, fstatat};
 
 /// Name of the symbolic link to the directory of the previous dump, relative to this one.
 pub const PARENT: &str = "parent";

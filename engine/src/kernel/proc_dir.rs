@@ -12,11 +12,12 @@ use std::os::unix::ffi::OsStringExt;
 use nix::dir::Dir;
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, openat, readlinkat};
-use nix::sys::stat::{FileStat, Mode, fstatat};
+use nix::sys::stat::Mode;
 
 use super::{Pid, text};
 use crate::error::{Error, OsContext, Result};
 use crate::sys::fd::get_attribute;
+use crate::sys::stat::{FileStat, fstatat};
 
 const DIRECTORY: OFlag = OFlag::O_RDONLY.union(OFlag::O_DIRECTORY).union(OFlag::O_CLOEXEC);
 

@@ -28,11 +28,13 @@ pub enum Backing {
     Vvar,
     /// `[vvar_vclock]`: more data of the vdso, Linux 6.13 and later.
     VvarVclock,
-    /// `[vsyscall]`: at a fixed kernel address of x86-64, not part of the task's memory.
+    /// `[sigpage]`: the code by which signal handlers of 32-bit ARM return.
+    Sigpage,
+    /// `[vsyscall]` of x86-64, `[vectors]` of 32-bit ARM: at a fixed kernel address, not part of the task's memory.
     Vsyscall,
     /// `[uprobes]`: slots of the kernel's user space probes.
     Uprobes,
-    /// Another name in brackets that the kernel gives: `[sigpage]`, `[vectors]`.
+    /// Another name in brackets that the kernel gives.
     Special(Vec<u8>),
     /// A file, as printed: see [`Vma::path`].
     File(Vec<u8>),
@@ -294,7 +296,8 @@ fn backing(name: &[u8]) -> Backing {
         b"[vdso]" => Backing::Vdso,
         b"[vvar]" => Backing::Vvar,
         b"[vvar_vclock]" => Backing::VvarVclock,
-        b"[vsyscall]" => Backing::Vsyscall,
+        b"[sigpage]" => Backing::Sigpage,
+        b"[vsyscall]" | b"[vectors]" => Backing::Vsyscall,
         b"[uprobes]" => Backing::Uprobes,
         [b'[', ..] => {
             let named = inside(b"[anon:").map(Backing::AnonymousNamed);
@@ -385,7 +388,7 @@ ffff0000-ffff1000 r-xp 00000000 00:00 0                                  [vector
             Backing::AnonymousNamed(b"a b".to_vec()),
             Backing::SharedNamed(b"x".to_vec()),
             file(b"/tmp/ two\\012 lines (deleted) (deleted)"),
-            Backing::Special(b"[vectors]".to_vec()),
+            Backing::Vsyscall,
         ];
         assert_eq!(backings, expected);
         assert!(vmas.iter().all(|v| v.usage.is_none() && !v.is_empty()));

@@ -243,7 +243,7 @@ pub(super) fn lock(built: &mut Built, entry: &FileLockEntry) -> Result<()> {
 pub(super) fn claim_terminal(built: &mut Built, terminal: &OwnedFd, transport: &Transport) -> Result<()> {
     let mut batch = built.loan.batch();
     let number = transport.lend(&mut batch, &[terminal.as_raw_fd()])?.first().copied().unwrap_or(-1) as u64;
-    batch.call("ioctl TIOCSCTTY", libc::SYS_ioctl, &[number, libc::TIOCSCTTY, 1]);
+    batch.call("ioctl TIOCSCTTY", libc::SYS_ioctl, &[number, libc::TIOCSCTTY as u64, 1]);
     batch.call("close", libc::SYS_close, &[number]);
     built.loan.run(&mut batch)?;
     batch.expect_all()
@@ -279,7 +279,7 @@ pub(super) fn set_foreground(
     let mut batch = built.loan.batch();
     let number = transport.lend(&mut batch, &[terminal.as_raw_fd()])?.first().copied().unwrap_or(-1) as u64;
     let pgrp = batch.put(&pgrp.to_ne_bytes());
-    batch.attempt("ioctl TIOCSPGRP", libc::SYS_ioctl, &[number, libc::TIOCSPGRP, pgrp]);
+    batch.attempt("ioctl TIOCSPGRP", libc::SYS_ioctl, &[number, libc::TIOCSPGRP as u64, pgrp]);
     batch.call("close", libc::SYS_close, &[number]);
     built.loan.run(&mut batch)?;
     batch.expect_all()
@@ -347,9 +347,9 @@ pub(super) fn complete(
         attributes::restore_memory(batch, &body.mm);
         process.timers.iter().for_each(|timers| timers::arm(batch, timers));
     })?;
-    match built.fit {
-        Fit::Same(vdso) => {
-            runtime.place(loan, vdso)?;
+    match &built.fit {
+        Fit::Same { vdso, sigpage } => {
+            runtime.place(loan, *vdso, sigpage.as_deref())?;
             loan.depart()?;
         }
         Fit::Proxy(_) => loan.depart()?,

@@ -47,13 +47,13 @@ fn run_as(built: &mut Built, who: Credentials, add: impl FnOnce(&mut Batch) -> R
     let other = ours != (who.uid, who.gid);
     if other {
         // The group first, and back last: without our user the task may not change it.
-        batch.call("setresgid", libc::SYS_setresgid, &[KEEP, who.gid.into(), KEEP]);
-        batch.call("setresuid", libc::SYS_setresuid, &[KEEP, who.uid.into(), KEEP]);
+        batch.call("setresgid", arch::syscall::SETRESGID, &[KEEP, who.gid.into(), KEEP]);
+        batch.call("setresuid", arch::syscall::SETRESUID, &[KEEP, who.uid.into(), KEEP]);
     }
     add(&mut batch)?;
     if other {
-        batch.call("setresuid", libc::SYS_setresuid, &[KEEP, ours.0.into(), KEEP]);
-        batch.call("setresgid", libc::SYS_setresgid, &[KEEP, ours.1.into(), KEEP]);
+        batch.call("setresuid", arch::syscall::SETRESUID, &[KEEP, ours.0.into(), KEEP]);
+        batch.call("setresgid", arch::syscall::SETRESGID, &[KEEP, ours.1.into(), KEEP]);
     }
     built.loan.run(&mut batch)?;
     batch.expect_all()

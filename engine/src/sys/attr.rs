@@ -106,10 +106,10 @@ pub fn set_ioprio(tid: i32, prio: u32) -> io::Result<()> {
 
 /// Address and length of a thread's robust futex list head; address 0 when there is none.
 pub fn robust_list(tid: i32) -> io::Result<(u64, u64)> {
-    let (mut head, mut len) = (0u64, 0u64);
+    let (mut head, mut len) = (0usize, 0usize);
     // SAFETY: both are words that outlive the call.
     check(unsafe { libc::syscall(libc::SYS_get_robust_list, tid, &raw mut head, &raw mut len) })?;
-    Ok((head, len))
+    Ok((head as u64, len as u64))
 }
 
 /// Soft and hard limit of `resource` (`RLIMIT_*`); sets new ones when given.

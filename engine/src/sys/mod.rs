@@ -12,4 +12,5 @@ pub mod probe;
 pub mod process;
 pub mod ptrace;
 pub mod socket;
+pub mod stat;
 pub mod tty;

@@ -218,7 +218,7 @@ pub fn gather_memory(pid: i32, ranges: &[(u64, usize)], buffer: &mut [u8]) -> io
 /// Sets the real and effective user of the calling thread alone: the C library's setresuid(3) would set them in all.
 pub fn set_thread_uids(uid: u32, euid: u32) -> io::Result<()> {
     // SAFETY: no memory is passed.
-    check(unsafe { libc::syscall(libc::SYS_setresuid, uid, euid, u32::MAX) }).map(drop)
+    check(unsafe { libc::syscall(arch::syscall::SETRESUID, uid, euid, u32::MAX) }).map(drop)
 }
 
 /// PR_GET_DUMPABLE of this process.

@@ -15,7 +15,8 @@ use anyhow::{Context, Result, anyhow, bail};
 
 use crate::catalogue::Test;
 
-const FLAGS: [&str; 6] = ["-O2", "-g", "-Wall", "-Wextra", "-Werror", "-pthread"];
+/// Offsets have 64 bits on every machine, as in any program of today.
+const FLAGS: [&str; 7] = ["-O2", "-g", "-Wall", "-Wextra", "-Werror", "-pthread", "-D_FILE_OFFSET_BITS=64"];
 
 /// Whether a program brings its C library along.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

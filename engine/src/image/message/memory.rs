@@ -127,6 +127,9 @@ pub struct VmaEntry {
     /// Ours: MLOCK_ONFAULT of mlock2(2); MAP_LOCKED is in `flags` too.
     #[prost(bool, optional, tag = "10001")]
     pub lock_on_fault: Option<bool>,
+    /// Ours: `[sigpage]` of 32-bit ARM, which CRIU takes for ordinary memory.
+    #[prost(bool, optional, tag = "10002")]
+    pub sigpage: Option<bool>,
 }
 
 /// First entry of a pagemap image: which `pages-N.img` holds the pages.

@@ -1,6 +1,6 @@
 //! Bytes of files: where they are, moving them, and comparing them. Holes stay holes.
 //!
-//! Holes are found by lseek(2) with SEEK_DATA, which all local file systems answer exactly; FIEMAP, which CRIU asks by
+//! Holes are found by lseek64(2) with SEEK_DATA, which all local file systems answer exactly; FIEMAP, which CRIU asks by
 //! default, does not see what is not yet on disk and needs a fsync for it.
 
 use std::fs::File;
@@ -9,7 +9,7 @@ use std::os::unix::fs::FileExt;
 
 use nix::errno::Errno;
 use nix::fcntl::copy_file_range;
-use nix::unistd::{Whence, lseek};
+use nix::unistd::{Whence, lseek64};
 
 /// Bytes moved or compared at a time.
 const BLOCK: usize = 1 << 20;
@@ -44,7 +44,7 @@ pub(super) fn data_ranges(file: &File, size: u64) -> io::Result<Vec<(u64, u64)>>
 
 fn seek(file: &File, at: u64, whence: Whence) -> nix::Result<u64> {
     let at = i64::try_from(at).map_err(|_| Errno::EOVERFLOW)?;
-    lseek(file, at, whence).map(|found| found as u64)
+    lseek64(file, at, whence).map(|found| found as u64)
 }
 
 /// Copies `len` bytes from one file to another, in the kernel if both file systems can. Positions stay.

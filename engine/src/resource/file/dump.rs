@@ -4,7 +4,6 @@ use std::collections::{HashMap, HashSet};
 use std::os::fd::{AsFd, AsRawFd};
 
 use nix::fcntl::OFlag;
-use nix::sys::stat::fstat;
 
 use super::embed::EmbedDump;
 use super::event::EventDump;
@@ -26,6 +25,7 @@ use crate::kernel::{Pid, ProcDir, fdinfo};
 use crate::options::DumpOptions;
 use crate::report::NotKept;
 use crate::resource::socket::{InFlight, SocketDump};
+use crate::sys::stat::fstat;
 
 /// Page images of memory files are numbered from here, out of reach of those that the address spaces have.
 const FIRST_PAGES_ID: u32 = 1 << 24;

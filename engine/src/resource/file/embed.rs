@@ -20,7 +20,7 @@ use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 use nix::fcntl::{OFlag, openat};
-use nix::sys::stat::{FileStat, Mode};
+use nix::sys::stat::Mode;
 
 use super::content;
 use super::made::{Anchor, Made, nameless};
@@ -28,6 +28,7 @@ use crate::error::{Error, OsContext, Result};
 use crate::image::ImageDir;
 use crate::image::message::RegFileEntry;
 use crate::log;
+use crate::sys::stat::FileStat;
 
 /// What is embedded so far, by device and inode.
 #[derive(Debug, Default)]

@@ -21,7 +21,7 @@ use crate::image::{ImageDir, Kind};
 pub struct FifoDump {
     bytes: BytesDump,
     /// The id of each inode: its number, as CRIU does, unless FIFOs of two file systems have the same.
-    ids: HashMap<(libc::dev_t, libc::ino_t), u32>,
+    ids: HashMap<(u64, u64), u32>,
 }
 
 impl FifoDump {
@@ -38,7 +38,7 @@ impl FifoDump {
         Ok(FileEntry { r#type: FdType::Fifo.into(), id, fifo, ..FileEntry::default() })
     }
 
-    fn pipe_id(&mut self, dev: libc::dev_t, ino: libc::ino_t) -> u32 {
+    fn pipe_id(&mut self, dev: u64, ino: u64) -> u32 {
         if let Some(id) = self.ids.get(&(dev, ino)) {
             return *id;
         }

@@ -19,8 +19,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use nix::fcntl::{AtFlags, OFlag, open, openat};
-use nix::sys::stat::{FileStat, Mode, SFlag, UtimensatFlags, mkdirat, mknodat, utimensat};
-use nix::sys::time::TimeSpec;
+use nix::sys::stat::{Mode, SFlag, mkdirat, mknodat};
 use nix::unistd::{Gid, Uid, fchownat, linkat, symlinkat};
 
 use super::content;
@@ -30,6 +29,7 @@ use crate::error::{Error, OsContext, Result};
 use crate::image::message::{GhostChunkEntry, GhostFileEntry, Timeval};
 use crate::image::{EntryReader, ImageDir, Kind};
 use crate::log;
+use crate::sys::stat::{FileStat, set_times};
 
 /// From this size on, bytes, CRIU writes content in chunks, which leave out holes.
 const CHUNKS_FROM: i64 = 3 * 4096;
@@ -187,7 +187,7 @@ pub(super) fn link_nameless(anchor: &Anchor, path: &Path) -> Result<Anchor> {
 
 fn make_node(dir: BorrowedFd<'_>, name: &OsStr, entry: &GhostFileEntry) -> nix::Result<()> {
     let private = Mode::from_bits_truncate(0o600);
-    let device = libc::dev_t::from(entry.rdev.unwrap_or(0));
+    let device = u64::from(entry.rdev.unwrap_or(0));
     match entry.mode & libc::S_IFMT {
         libc::S_IFDIR => mkdirat(dir, name, Mode::from_bits_truncate(0o700)),
         libc::S_IFIFO => mknodat(dir, name, SFlag::S_IFIFO, private, 0),
@@ -226,7 +226,7 @@ fn give_owner(anchor: &Anchor, path: &Path, entry: &GhostFileEntry) -> Result<()
     fchownat(anchor.as_fd(), "", uid, gid, AtFlags::AT_EMPTY_PATH)
         .os(|| format!("chown {} to {}:{}", path.display(), entry.uid, entry.gid))?;
     if entry.mode & libc::S_IFMT == libc::S_IFLNK {
-        return give_times_to(path, entry, UtimensatFlags::NoFollowSymlink);
+        return give_times_to(path, entry, AtFlags::AT_SYMLINK_NOFOLLOW);
     }
     std::fs::set_permissions(anchor.path(), Permissions::from_mode(entry.mode & 0o7777))
         .os(|| format!("chmod {}", path.display()))
@@ -236,17 +236,14 @@ fn give_times(anchor: &Anchor, entry: &GhostFileEntry) -> Result<()> {
     if entry.mode & libc::S_IFMT == libc::S_IFLNK {
         return Ok(());
     }
-    give_times_to(&anchor.path(), entry, UtimensatFlags::FollowSymlink)
+    give_times_to(&anchor.path(), entry, AtFlags::empty())
 }
 
-fn give_times_to(path: &Path, entry: &GhostFileEntry, follow: UtimensatFlags) -> Result<()> {
+fn give_times_to(path: &Path, entry: &GhostFileEntry, flags: AtFlags) -> Result<()> {
     let (Some(atime), Some(mtime)) = (entry.atim.as_ref(), entry.mtim.as_ref()) else { return Ok(()) };
     // What a hostile image has beyond these limits utimensat(2) refuses.
-    let spec = |t: &Timeval| {
-        TimeSpec::new(t.tv_sec as i64, t.tv_usec.saturating_mul(1000).min(i64::MAX as u64) as i64)
-    };
-    utimensat(nix::fcntl::AT_FDCWD, path, &spec(atime), &spec(mtime), follow)
-        .os(|| format!("set the times of {}", path.display()))
+    let spec = |t: &Timeval| (t.tv_sec as i64, t.tv_usec.saturating_mul(1000).min(i64::MAX as u64) as i64);
+    set_times(path, spec(atime), spec(mtime), flags).os(|| format!("set the times of {}", path.display()))
 }
 
 #[cfg(test)]
@@ -257,7 +254,7 @@ mod tests {
     use super::super::FileRestore;
     use super::super::round_trip::{RoundTrip, deleted, shown};
     use super::*;
-    use nix::sys::stat::fstat;
+    use crate::sys::stat::fstat;
 
     fn unlinked(trip: &RoundTrip, name: &str, flags: OFlag) -> Result<OwnedFd> {
         let fd = trip.open(name, flags)?;

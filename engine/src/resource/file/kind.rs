@@ -4,10 +4,11 @@
 //! the link of `/proc/PID/fd`: proc_pid_fd(5), and the `d_dname` functions of fs/pipe.c, fs/anon_inodes.c, net/socket.c.
 //! Nothing is opened here, so that the survey can ask for a running task.
 
-use nix::sys::stat::{FileStat, major, minor};
+use nix::sys::stat::{major, minor};
 
 use super::event::EventKind;
 use crate::error::{Blame, Error, Result};
+use crate::sys::stat::FileStat;
 
 /// The kinds of files that are kept; each is one module beside this one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -117,7 +118,7 @@ pub(super) fn is_memfd(seen: &Seen<'_>) -> bool {
     seen.target.starts_with(b"/memfd:")
         && seen.target.ends_with(DELETED)
         && seen.stat.st_nlink == 0
-        && nix::sys::stat::stat("/").is_ok_and(|root| root.st_dev != seen.stat.st_dev)
+        && crate::sys::stat::stat("/").is_ok_and(|root| root.st_dev != seen.stat.st_dev)
 }
 
 fn of_char_device(seen: &Seen<'_>) -> Result<Kind> {

@@ -19,7 +19,7 @@ use std::os::unix::fs::FileExt;
 use nix::errno::Errno;
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::stat::{Mode, fchmod};
-use nix::unistd::{Gid, SysconfVar, Uid, Whence, fchown, lseek, sysconf};
+use nix::unistd::{Gid, SysconfVar, Uid, Whence, fchown, lseek64, sysconf};
 
 use super::reopen::{SETTABLE, reopen, set_flags};
 use super::{Description, owner};
@@ -46,7 +46,7 @@ const CHUNK: u64 = 1 << 20;
 pub struct MemfdDump {
     images: ImageDir,
     inodes: EntryWriter,
-    ids: HashMap<(libc::dev_t, libc::ino_t), u32>,
+    ids: HashMap<(u64, u64), u32>,
     pages: u64,
 }
 
@@ -170,11 +170,11 @@ fn next_data(file: &mut File, at: u64, size: u64) -> Result<Option<(u64, u64)>> 
     if at >= size {
         return Ok(None);
     }
-    let start = match lseek(file.as_fd(), at as i64, Whence::SeekData) {
+    let start = match lseek64(file.as_fd(), at as i64, Whence::SeekData) {
         Err(Errno::ENXIO) => return Ok(None),
         found => found.os(|| "lseek SEEK_DATA")? as u64,
     };
-    let end = lseek(file.as_fd(), start as i64, Whence::SeekHole).os(|| "lseek SEEK_HOLE")? as u64;
+    let end = lseek64(file.as_fd(), start as i64, Whence::SeekHole).os(|| "lseek SEEK_HOLE")? as u64;
     Ok((start < size).then_some((start, end.min(size))))
 }
 
@@ -214,7 +214,7 @@ impl MemfdRestore {
         };
         if entry.flags & libc::O_PATH as u32 == 0 {
             let pos = i64::try_from(entry.pos).unwrap_or(-1);
-            lseek(&fd, pos, Whence::SeekSet).os(|| format!("lseek {pos}"))?;
+            lseek64(&fd, pos, Whence::SeekSet).os(|| format!("lseek {pos}"))?;
         }
         Ok(fd)
     }
@@ -401,11 +401,11 @@ mod tests {
         write(&fd, b"0123456789").os(|| "write")?;
         let reader = reopen(&fd, libc::O_RDONLY as u32)?;
         let appender = reopen(&fd, (libc::O_RDWR | libc::O_APPEND) as u32)?;
-        lseek(&reader, 4, Whence::SeekSet).os(|| "lseek")?;
+        lseek64(&reader, 4, Whence::SeekSet).os(|| "lseek")?;
         let before = [flags(&fd)?, flags(&reader)?, flags(&appender)?];
         let (files, _dir) = round(vec![fd, reader, appender])?;
         assert_eq!([flags(&files[0])?, flags(&files[1])?, flags(&files[2])?], before);
-        let position = |fd: &OwnedFd| lseek(fd, 0, Whence::SeekCur).os(|| "lseek");
+        let position = |fd: &OwnedFd| lseek64(fd, 0, Whence::SeekCur).os(|| "lseek");
         assert_eq!([position(&files[0])?, position(&files[1])?, position(&files[2])?], [10, 4, 0]);
         write(&files[2], b"ab").os(|| "write")?;
         let mut rest = [0; 16];

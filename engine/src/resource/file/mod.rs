@@ -53,8 +53,6 @@ mod validate;
 
 use std::os::fd::OwnedFd;
 
-use nix::sys::stat::FileStat;
-
 pub use dump::{DumpedFiles, FileDump};
 pub use kind::{Kind, Seen};
 pub use remap::LinkRemaps;
@@ -64,6 +62,7 @@ pub use survey::FileSurvey;
 use crate::error::Error;
 use crate::kernel::fdinfo::FdInfo;
 use crate::kernel::{Pid, ProcDir};
+use crate::sys::stat::FileStat;
 
 /// One open file description of the tree, held by us.
 #[derive(Debug)]

@@ -9,8 +9,8 @@
 use std::os::fd::{AsFd, OwnedFd};
 
 use nix::fcntl::OFlag;
-use nix::sys::stat::{Mode, fstat};
-use nix::unistd::{Whence, lseek};
+use nix::sys::stat::Mode;
+use nix::unistd::{Whence, lseek64};
 
 use super::made::Anchor;
 use super::remap::{Judged, path_of};
@@ -18,6 +18,7 @@ use super::{Description, owner, validate};
 use crate::error::{Error, OsContext, Result};
 use crate::image::message::{FownEntry, RegFileEntry};
 use crate::options::FileValidation;
+use crate::sys::stat::fstat;
 
 /// The position of a file that has none to be set: a write-only /dev/kmsg.
 const NO_POSITION: u64 = u64::MAX;
@@ -100,7 +101,7 @@ pub(super) fn seek(fd: &OwnedFd, reg: &RegFileEntry) -> Result<()> {
     if no_seek {
         return Ok(());
     }
-    match lseek(fd, reg.pos as i64, Whence::SeekSet) {
+    match lseek64(fd, reg.pos as i64, Whence::SeekSet) {
         Ok(_) => Ok(()),
         // /dev/kmsg and its like count a position that nobody can set, or that means nothing.
         Err(_) if reg.mode.is_some_and(|mode| mode & libc::S_IFMT == libc::S_IFCHR) => Ok(()),
@@ -124,7 +125,7 @@ mod tests {
         let trip = RoundTrip::new()?;
         std::fs::write(trip.path("data"), "0123456789").os(|| "write")?;
         let fd = trip.open("data", OFlag::O_RDWR | OFlag::O_APPEND | OFlag::O_NOATIME | OFlag::O_NOFOLLOW)?;
-        lseek(&fd, 7, Whence::SeekSet).os(|| "seek")?;
+        lseek64(&fd, 7, Whence::SeekSet).os(|| "seek")?;
         let before = flags(&fd)?;
         let fd = trip.one(fd)?;
         assert_eq!((flags(&fd)?, shown(&fd)?), (before, trip.path("data")));
@@ -143,8 +144,8 @@ mod tests {
         let trip = RoundTrip::new()?;
         let fd = trip.open("data", OFlag::O_RDWR | OFlag::O_CREAT)?;
         let far = (1 << 40) + 12345;
-        lseek(&fd, far, Whence::SeekSet).os(|| "seek")?;
-        assert_eq!(lseek(&*trip.one(fd)?, 0, Whence::SeekCur).os(|| "seek")?, far);
+        lseek64(&fd, far, Whence::SeekSet).os(|| "seek")?;
+        assert_eq!(lseek64(&*trip.one(fd)?, 0, Whence::SeekCur).os(|| "seek")?, far);
         Ok(())
     }
 
@@ -155,8 +156,8 @@ mod tests {
         trip.dump([trip.open("data", flags)?, trip.open("data", flags)?])?.keep();
         let mut files = trip.load()?;
         let (first, again, other) = (files.open(1)?, files.open(1)?, files.open(2)?);
-        lseek(&*first, 5, Whence::SeekSet).os(|| "seek")?;
-        let at = |fd: &OwnedFd| lseek(fd, 0, Whence::SeekCur).os(|| "seek");
+        lseek64(&*first, 5, Whence::SeekSet).os(|| "seek")?;
+        let at = |fd: &OwnedFd| lseek64(fd, 0, Whence::SeekCur).os(|| "seek");
         assert_eq!((at(&again)?, at(&other)?), (5, 0));
         assert_eq!(files.open(3).map_err(|e| e.code()).err(), Some("E-IMAGE-BAD"));
         Ok(())
@@ -189,7 +190,7 @@ mod tests {
         let mut dir = nix::dir::Dir::from_fd(fd.try_clone().os(|| "dup")?).os(|| "opendir")?;
         let mut begun = dir.iter();
         assert!(begun.next().is_some());
-        let position = lseek(&fd, 0, Whence::SeekCur).os(|| "seek")?;
+        let position = lseek64(&fd, 0, Whence::SeekCur).os(|| "seek")?;
         assert_ne!(position, 0);
         let rest = |fd: OwnedFd| -> Result<Vec<String>> {
             let mut dir = nix::dir::Dir::from_fd(fd).os(|| "opendir")?;
@@ -198,7 +199,7 @@ mod tests {
                 .collect()
         };
         let restored = trip.one(fd.try_clone().os(|| "dup")?)?;
-        assert_eq!(lseek(&*restored, 0, Whence::SeekCur).os(|| "seek")?, position);
+        assert_eq!(lseek64(&*restored, 0, Whence::SeekCur).os(|| "seek")?, position);
         let (wanted, found) = (rest(fd)?, rest(restored.try_clone().os(|| "dup")?)?);
         assert!(!wanted.is_empty() && wanted.len() < 2002);
         assert_eq!(found, wanted);
@@ -259,7 +260,7 @@ mod tests {
         for (fd, kind) in kinds {
             assert_eq!(Kind::of(&mine.description(fd)?.seen()).ok(), kind);
         }
-        let mut file = nix::sys::stat::stat("/").os(|| "stat")?;
+        let mut file = crate::sys::stat::stat("/").os(|| "stat")?;
         (file.st_mode, file.st_nlink) = (libc::S_IFREG | 0o600, 0);
         let seen = |target| Kind::of(&Seen { number: 3, flags: 0, stat: &file, target }).ok();
         assert_eq!(seen(b"/memfd:in the root directory (deleted)"), Some(Kind::Regular));

@@ -14,7 +14,6 @@ use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, AtFlags};
-use nix::sys::stat::{FileStat, fstatat};
 use nix::sys::statfs::fstatfs;
 use nix::unistd::linkat;
 
@@ -24,6 +23,7 @@ use super::{Description, validate};
 use crate::error::{Blame, Error, OsContext, Result};
 use crate::kernel::Pid;
 use crate::log;
+use crate::sys::stat::{FileStat, fstatat};
 
 /// include/uapi/linux/magic.h
 mod magic {
@@ -233,8 +233,8 @@ mod tests {
     use super::*;
     use crate::image::Kind;
     use crate::image::message::{RemapFilePathEntry, RemapType};
+    use crate::sys::stat::fstat;
     use nix::fcntl::OFlag;
-    use nix::sys::stat::fstat;
 
     #[test]
     fn names_with_a_meaning() {

@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use nix::fcntl::OFlag;
-use nix::sys::stat::fstat;
 
 use super::event::EventRestore;
 use super::fifo::FifoRestore;
@@ -26,6 +25,7 @@ use crate::kernel::Pid;
 use crate::options::{FileValidation, RestoreOptions};
 use crate::resource::socket::{SocketRestore, Tasks};
 use crate::sys::process::{pidfd_getfd, pidfd_open};
+use crate::sys::stat::fstat;
 
 /// CRIU before 1.6 marked ghosts by this bit of `remap_id`.
 const OLD_GHOST: u32 = 1 << 31;

@@ -6,7 +6,6 @@ use std::collections::HashSet;
 
 use nix::errno::Errno;
 use nix::fcntl::AT_FDCWD;
-use nix::sys::stat::fstatat;
 
 use super::remap::{self, Standing};
 use super::tty::{TaskTerminal, TtyDump};
@@ -16,6 +15,7 @@ use crate::kernel::ProcDir;
 use crate::kernel::smaps::Vma;
 use crate::options::DumpOptions;
 use crate::sys::process::pidfd_open;
+use crate::sys::stat::fstatat;
 
 /// The files of a tree so far.
 #[derive(Debug)]

@@ -101,7 +101,7 @@ impl Tables {
             comm: "crio",
             proc: &proc,
             number,
-            stat: nix::sys::stat::fstat(&fd).os(|| format!("fstat fd {number}"))?,
+            stat: crate::sys::stat::fstat(&fd).os(|| format!("fstat fd {number}"))?,
             target: fdinfo::target(&proc, number)?,
             info: fdinfo::read(&proc, number)?,
             fd: fd.try_clone().os(|| "duplicate a descriptor in flight")?,
@@ -141,7 +141,7 @@ pub(super) fn describe<'a>(
 ) -> Result<Description<'a>> {
     let pid = proc.pid();
     let fd = pidfd_getfd(pidfd.as_fd(), number).os(|| format!("pidfd_getfd {number} of {pid}"))?;
-    let stat = nix::sys::stat::fstat(&fd).os(|| format!("fstat fd {number} of {pid}"))?;
+    let stat = crate::sys::stat::fstat(&fd).os(|| format!("fstat fd {number} of {pid}"))?;
     let (target, info) = (fdinfo::target(proc, number)?, fdinfo::read(proc, number)?);
     Ok(Description { pid, comm, proc, number, fd, target, info, stat })
 }

@@ -27,7 +27,7 @@ impl Mine {
             number,
             target: fdinfo::target(&self.proc, number)?,
             info: fdinfo::read(&self.proc, number)?,
-            stat: nix::sys::stat::fstat(&fd).os(|| "fstat")?,
+            stat: crate::sys::stat::fstat(&fd).os(|| "fstat")?,
             fd,
         })
     }

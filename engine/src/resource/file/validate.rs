@@ -8,7 +8,6 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 
 use nix::fcntl::OFlag;
-use nix::sys::stat::FileStat;
 
 use super::made::Anchor;
 use crate::error::{Blame, Error, Result};
@@ -16,6 +15,7 @@ use crate::image::message::RegFileEntry;
 use crate::kernel::elf;
 use crate::log;
 use crate::options::{FileValidation, RestoreOptions};
+use crate::sys::stat::FileStat;
 
 /// Linkers put the notes into the first page.
 const FIRST_READ: usize = 4096;
@@ -164,7 +164,7 @@ fn hex(words: &[u32]) -> String {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use nix::sys::stat::fstat;
+    use crate::sys::stat::fstat;
     use std::path::Path;
 
     fn recorded(path: &Path) -> (Anchor, FileStat, RegFileEntry) {

@@ -35,7 +35,6 @@ const FEWEST_BYTES: u64 = 2 * WINDOW;
 const MOST_BYTES: u64 = 1 << 30;
 /// Bytes that pass through memory of ours at once.
 const CHUNK: u64 = 128 << 10;
-const WORD_64: bool = size_of::<usize>() == 8;
 
 /// Brings `wanted` into the task. In the ranges `kept` it may share pages with its parent.
 pub(super) fn fill(
@@ -56,7 +55,8 @@ pub(super) fn fill(
         for start in range.clone().step_by(MOST_BYTES as usize) {
             push_part(&mut parts, segment, start..range.end.min(start + MOST_BYTES));
         }
-        if vma.prot & libc::PROT_WRITE as u32 == 0 {
+        // Code goes by /proc/PID/mem, too, which keeps the instruction cache coherent (copy_to_user_page).
+        if vma.prot & (libc::PROT_WRITE | libc::PROT_EXEC) as u32 != libc::PROT_WRITE as u32 {
             parts.iter().try_for_each(|part| write_part(loan, part))?;
             continue;
         }
@@ -172,14 +172,15 @@ fn collapse(loan: &mut Loan, window: &Range<u64>, parts: &[Segment], lend: Lend<
     let Some(Segment { source: Source::File(file, _), .. }) = parts.first() else { return Ok(()) };
     let Some(block) = huge_page::size() else { return Ok(()) };
     let mut batch = loan.batch();
-    let number = lend(&mut batch, &[file.as_raw_fd()])?.first().copied().unwrap_or(-1) as u64;
+    let number = lend(&mut batch, &[file.as_raw_fd()])?.first().copied().unwrap_or(-1);
     let blocks = (window.start..window.end).step_by(block as usize);
     let (iov, count) = (vectors(blocks.clone().map(|at| (at, 1))), blocks.count());
     let iov = batch.put(&iov);
-    batch.attempt("preadv of a byte of each block", libc::SYS_preadv, &[number, iov, count as u64, 0, 0]);
+    let (nr, args) = arch::syscall::preadv(number, iov, count as u64, 0);
+    batch.attempt("preadv of a byte of each block", nr as libc::c_long, &args);
     let args = [window.start, window.end - window.start, MADV_COLLAPSE];
     batch.attempt("madvise MADV_COLLAPSE", libc::SYS_madvise, &args);
-    batch.call("close", libc::SYS_close, &[number]);
+    batch.call("close", libc::SYS_close, &[number as u64]);
     loan.run(&mut batch)?;
     batch.expect_all()
 }
@@ -223,9 +224,8 @@ fn read_parts(loan: &mut Loan, parts: &[Segment], lend: Lend<'_>) -> Result<()> 
                 batch.attempt("madvise MADV_POPULATE_WRITE", libc::SYS_madvise, &args);
             }
             let iov = batch.put(&vectors(vector.iter().map(|part| (part.vaddr, part.len))));
-            let args = [number as u64, iov, count as u64, offset, offset >> 32];
-            let args = if WORD_64 { [args[0], args[1], args[2], offset, 0] } else { args };
-            expected.push((batch.call("preadv of pages", libc::SYS_preadv, &args), len));
+            let call = arch::syscall::preadv(number, iov, count as u64, offset);
+            expected.push((batch.call_raw("preadv of pages", call), len));
         }
         batch.call("close", libc::SYS_close, &[number as u64]);
         loan.run(&mut batch)?;

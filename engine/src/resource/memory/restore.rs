@@ -168,13 +168,14 @@ fn set_fields(loan: &mut Loan, mm: &MmEntry, same_exe: bool, with: &mut Supplies
         mm.mm_arg_end,
         mm.mm_env_start,
         mm.mm_env_end,
-        auxv_at,
     ]
     .iter()
     .flat_map(|word| word.to_ne_bytes())
     .collect();
+    map.extend((auxv_at as usize).to_ne_bytes());
     map.extend((auxv.len() as u32).to_ne_bytes());
     map.extend(number.to_ne_bytes());
+    map.resize(map.len().next_multiple_of(8), 0);
     let map_at = batch.put(&map);
     let args = [libc::PR_SET_MM as u64, PR_SET_MM_MAP, map_at, map.len() as u64];
     batch.call("prctl PR_SET_MM_MAP", libc::SYS_prctl, &args);

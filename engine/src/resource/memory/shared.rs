@@ -11,7 +11,7 @@ use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::os::unix::fs::FileExt;
 
 use nix::fcntl::OFlag;
-use nix::unistd::{Whence, lseek};
+use nix::unistd::{Whence, lseek64};
 
 use crate::error::{Error, OsContext, Result};
 use crate::image::message::{VmaEntry, pe, status};
@@ -80,7 +80,7 @@ fn write_object(images: &ImageDir, kind: Kind, pages_id: u32, file: &File) -> Re
 
 /// The next range that is no hole, at or after `from`.
 fn next_data(file: &File, from: u64) -> Result<Option<(u64, u64)>> {
-    let seek = |at: u64, whence| match lseek(file.as_fd(), at as i64, whence) {
+    let seek = |at: u64, whence| match lseek64(file.as_fd(), at as i64, whence) {
         Ok(found) => Ok(Some(found as u64)),
         Err(nix::errno::Errno::ENXIO) => Ok(None),
         Err(e) => Err(e).os(|| "lseek in shared memory"),

@@ -5,6 +5,8 @@
 //! the kernel's is moved to its address. Where it has not (another kernel), the kernel's stays out of the way and the
 //! image's becomes ordinary memory in which each function jumps to its namesake.
 //!
+//! On 32-bit ARM the code by which signal handlers return has a page of its own, `[sigpage]`, which goes along.
+//!
 //! Until then it is parked where no task of the tree has a mapping, because our stub lives in its tail.
 
 use std::ops::Range;
@@ -17,103 +19,185 @@ use crate::kernel::elf;
 use crate::kernel::smaps::{Backing, Vma};
 use crate::tracee::Loan;
 
-/// The kernel's vdso with its data, as mapped in the tasks under construction.
+/// The kernel's own mappings in a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    /// `[vdso]`
+    Vdso,
+    /// `[vvar]` and the like: the data that it reads.
+    Data,
+    /// `[sigpage]`: the code by which signal handlers return, on machines that do not have it in the vdso.
+    Sigpage,
+}
+
+/// The kernel's vdso with what belongs to it, as mapped in the tasks under construction.
 #[derive(Debug, Clone)]
 pub struct Runtime {
-    /// The parts, ascending and adjacent; the vdso is one of them.
-    parts: Vec<Range<u64>>,
+    /// Ascending and adjacent; the vdso is one of them.
+    parts: Vec<(Part, Range<u64>)>,
     vdso: Range<u64>,
     image: Vec<u8>,
     layout: elf::Vdso,
+    /// The content of `[sigpage]`; empty without one.
+    sigpage: Vec<u8>,
 }
 
 /// What becomes of an image's vdso.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fit {
-    /// The kernel's has the same layout and goes there: the vdso's address.
-    Same(u64),
+    /// The kernel's has the same layout and goes there.
+    Same {
+        /// The vdso's address.
+        vdso: u64,
+        /// What `[sigpage]` is to hold, if the image has one; it goes along.
+        sigpage: Option<Vec<u8>>,
+    },
     /// It becomes ordinary memory with this content.
     Proxy(Vec<u8>),
     /// There is none.
     Absent,
 }
 
-fn is_part(vma: &Vma) -> bool {
-    matches!(vma.backing, Backing::Vdso | Backing::Vvar | Backing::VvarVclock)
+fn part(vma: &Vma) -> Option<(Part, Range<u64>)> {
+    let part = match vma.backing {
+        Backing::Vdso => Part::Vdso,
+        Backing::Vvar | Backing::VvarVclock => Part::Data,
+        Backing::Sigpage => Part::Sigpage,
+        _ => return None,
+    };
+    Some((part, vma.range()))
+}
+
+fn part_of_image(vma: &VmaEntry) -> Option<(Part, Range<u64>)> {
+    let part = match (vma.status & status::VDSO, vma.status & status::VVAR, vma.sigpage) {
+        (0, 0, Some(true)) => Part::Sigpage,
+        (0, 0, _) => return None,
+        (0, ..) => Part::Data,
+        _ => Part::Vdso,
+    };
+    Some((part, vma.start..vma.end))
+}
+
+/// Where each part stands as seen from the vdso, and how long it is; data in one piece, as images have it.
+fn outline(parts: &[(Part, Range<u64>)], vdso: u64) -> Vec<(Part, u64, u64)> {
+    let mut outline: Vec<(Part, u64, u64)> = Vec::new();
+    for (part, range) in parts {
+        let (from, len) = (range.start.wrapping_sub(vdso), range.end - range.start);
+        match outline.last_mut() {
+            Some((Part::Data, start, so_far))
+                if *part == Part::Data && start.wrapping_add(*so_far) == from =>
+            {
+                *so_far += len;
+            }
+            _ => outline.push((*part, from, len)),
+        }
+    }
+    outline
+}
+
+/// The kernel puts the code by which handlers return at a place of the page that is random since boot, between equal words
+/// (arch/arm/kernel/signal.c, get_signal_page). Handlers that were running return to the place of `then`, others will to
+/// that of `now`: the page is to have both.
+fn both_returns(now: &[u8], then: &[u8]) -> Vec<u8> {
+    let filler = then.first_chunk::<4>();
+    let words = now.as_chunks::<4>().0.iter().zip(then.as_chunks::<4>().0);
+    words.flat_map(|(now, then)| if Some(then) == filler { *now } else { *then }).collect()
 }
 
 impl Runtime {
     /// Finds the parts in the mappings of a child of ours.
     pub fn find(vmas: &[Vma], mem: &std::fs::File) -> Result<Self> {
-        let parts: Vec<Range<u64>> = vmas.iter().filter(|vma| is_part(vma)).map(Vma::range).collect();
-        let vdso = vmas.iter().find(|vma| vma.backing == Backing::Vdso).map(Vma::range);
-        let vdso = vdso.ok_or_else(|| Error::bug("a child of ours has no vdso"))?;
-        let mut image = vec![0; (vdso.end - vdso.start) as usize];
-        mem.read_exact_at(&mut image, vdso.start).os(|| "read our vdso")?;
+        let parts: Vec<(Part, Range<u64>)> = vmas.iter().filter_map(part).collect();
+        let content = |wanted: Part| {
+            let range =
+                parts.iter().find(|(part, _)| *part == wanted).map_or(0..0, |(_, range)| range.clone());
+            let mut content = vec![0; (range.end - range.start) as usize];
+            mem.read_exact_at(&mut content, range.start).os(|| "read our vdso")?;
+            Ok((range, content))
+        };
+        let (vdso, image) = content(Part::Vdso)?;
+        if vdso.is_empty() {
+            return Err(Error::bug("a child of ours has no vdso"));
+        }
         let layout = elf::vdso(&image)?;
-        Ok(Runtime { parts, vdso, image, layout })
+        let (_, sigpage) = content(Part::Sigpage)?;
+        Ok(Runtime { parts, vdso, image, layout, sigpage })
     }
 
     /// From the first part to the last.
     pub fn range(&self) -> Range<u64> {
-        let start = self.parts.first().map_or(0, |part| part.start);
-        start..self.parts.last().map_or(start, |part| part.end)
+        let start = self.parts.first().map_or(0, |(_, part)| part.start);
+        start..self.parts.last().map_or(start, |(_, part)| part.end)
     }
 
     /// Moves all parts, in the task on loan, so that the first begins at `to`.
     pub fn relocate(&mut self, loan: &mut Loan, to: u64) -> Result<()> {
-        let delta = to.wrapping_sub(self.range().start);
+        self.shift(loan, to.wrapping_sub(self.range().start))
+    }
+
+    fn shift(&mut self, loan: &mut Loan, delta: u64) -> Result<()> {
         if delta == 0 {
             return Ok(());
         }
-        for part in &mut self.parts {
-            let target = part.start.wrapping_add(delta);
-            let len = part.end - part.start;
-            if *part == self.vdso {
-                loan.move_stub(part.start, len, target)?;
+        for (part, range) in &mut self.parts {
+            let target = range.start.wrapping_add(delta);
+            let len = range.end - range.start;
+            if *part == Part::Vdso {
+                loan.move_stub(range.start, len, target)?;
             } else {
                 let flags = (libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED) as u64;
                 let moved =
-                    loan.run_one(libc::SYS_mremap as u64, [part.start, len, len, flags, target, 0])?;
+                    loan.run_one(libc::SYS_mremap as u64, [range.start, len, len, flags, target, 0])?;
                 if moved != target as i64 {
                     let errno = std::io::Error::from_raw_os_error(-moved as i32);
-                    return Err(Error::os(format!("mremap the vvar to {target:x}"), errno));
+                    return Err(Error::os(format!("mremap what belongs to the vdso to {target:x}"), errno));
                 }
             }
-            *part = target..target + len;
+            *range = target..target + len;
         }
         self.vdso = self.vdso.start.wrapping_add(delta)..self.vdso.end.wrapping_add(delta);
         Ok(())
     }
 
-    /// Moves the parts so that the vdso begins at `vdso`.
-    pub fn place(&self, loan: &mut Loan, vdso: u64) -> Result<()> {
-        let ahead = self.vdso.start - self.range().start;
-        self.clone().relocate(loan, vdso - ahead)
+    /// Moves the parts so that the vdso begins at `vdso`. `[sigpage]` comes along where the image has one.
+    pub fn place(&self, loan: &mut Loan, vdso: u64, sigpage: Option<&[u8]>) -> Result<()> {
+        let mut placed = self.clone();
+        if sigpage.is_none() {
+            placed.parts.retain(|(part, _)| *part != Part::Sigpage);
+        }
+        placed.shift(loan, vdso.wrapping_sub(self.vdso.start))?;
+        let page = placed.parts.iter().find(|(part, _)| *part == Part::Sigpage);
+        match (page, sigpage) {
+            (Some((_, range)), Some(content)) if content != self.sigpage => {
+                loan.memory().write_all_at(content, range.start).os(|| "write the page of signal returns")
+            }
+            _ => Ok(()),
+        }
     }
 
     /// How the image's vdso and the kernel's go together.
     pub fn fit(&self, mm: &MmEntry, pages: Option<&PageReader>) -> Result<Fit> {
-        let find = |bit: u32| mm.vmas.iter().find(|vma| vma.status & bit != 0);
-        let (Some(vdso), Some(pages)) = (find(status::VDSO), pages) else { return Ok(Fit::Absent) };
-        let mut image = vec![0; (vdso.end - vdso.start) as usize];
-        pages.read(vdso.start, &mut image)?;
+        let theirs: Vec<(Part, Range<u64>)> = mm.vmas.iter().filter_map(part_of_image).collect();
+        let find = |wanted: Part| theirs.iter().find(|(part, _)| *part == wanted).map(|(_, range)| range);
+        let (Some(vdso), Some(pages)) = (find(Part::Vdso), pages) else { return Ok(Fit::Absent) };
+        let read = |range: &Range<u64>| {
+            let mut content = vec![0; (range.end - range.start) as usize];
+            pages.read(range.start, &mut content).map(|()| content)
+        };
+        let mut image = read(vdso)?;
         let used = self.layout.tail.start as usize;
         let identical = image.len() == self.image.len() && image.get(..used) == self.image.get(..used);
-        let ahead = self.vdso.start - self.range().start;
-        let behind = self.range().end - self.vdso.end;
-        let data_fits = match find(status::VVAR) {
-            Some(vvar) => {
-                vvar.end - vvar.start == ahead + behind && (vvar.end == vdso.start || vvar.start == vdso.end)
-            }
-            None => false,
-        };
-        if identical && data_fits {
-            return Ok(Fit::Same(vdso.start));
+        let sigpage = find(Part::Sigpage).map(read).transpose()?;
+        let mut ours = self.parts.clone();
+        ours.retain(|(part, _)| *part != Part::Sigpage || sigpage.is_some());
+        let fits = outline(&theirs, vdso.start) == outline(&ours, self.vdso.start);
+        let sigpage = sigpage.map(|then| both_returns(&self.sigpage, &then));
+        if identical && fits {
+            return Ok(Fit::Same { vdso: vdso.start, sigpage });
         }
         let (old, new) = (elf::vdso(&image)?, &self.layout);
-        if old.symbols == new.symbols && image.len() == self.image.len() && data_fits {
-            return Ok(Fit::Same(vdso.start));
+        if old.symbols == new.symbols && image.len() == self.image.len() && fits {
+            return Ok(Fit::Same { vdso: vdso.start, sigpage });
         }
         for (name, offset) in &old.symbols {
             let target = new.symbol(name).map(|found| self.vdso.start + found);
@@ -129,8 +213,30 @@ impl Runtime {
 
 /// Whether a mapping of the image is not to be made, because the kernel's own takes its place.
 pub fn is_kernels(vma: &VmaEntry, fit: &Fit) -> bool {
-    match fit {
-        Fit::Proxy(_) => vma.status & status::VVAR != 0,
-        _ => vma.status & (status::VVAR | status::VDSO) != 0,
+    match (part_of_image(vma), fit) {
+        (None, _) | (Some((Part::Vdso, _)), Fit::Proxy(_)) => false,
+        (Some((Part::Sigpage, _)), _) => matches!(fit, Fit::Same { .. }),
+        (Some(_), _) => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_outline_does_not_depend_on_place_or_division() {
+        let one = [(Part::Data, 0x1000..0x3000), (Part::Data, 0x3000..0x5000), (Part::Vdso, 0x5000..0x7000)];
+        let other = [(Part::Data, 0x8000..0xc000), (Part::Vdso, 0xc000..0xe000)];
+        assert_eq!(outline(&one, 0x5000), outline(&other, 0xc000));
+        let apart = [(Part::Data, 0x1000..0x5000), (Part::Vdso, 0x6000..0x8000)];
+        assert_ne!(outline(&one, 0x5000), outline(&apart, 0x6000));
+    }
+
+    #[test]
+    fn returns_of_both_boots_are_there() {
+        let now = [9, 9, 9, 9, 9, 9, 9, 9, 1, 1, 1, 1];
+        let then = [9, 9, 9, 9, 2, 2, 2, 2, 9, 9, 9, 9];
+        assert_eq!(both_returns(&now, &then), [9, 9, 9, 9, 2, 2, 2, 2, 1, 1, 1, 1]);
     }
 }

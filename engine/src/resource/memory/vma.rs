@@ -96,6 +96,7 @@ impl Mapping {
             fdflags: None,
             anon_name: anon_name(vma),
             lock_on_fault: has(VmFlags::LOCK_ON_FAULT).then_some(true),
+            sigpage: (vma.backing == Backing::Sigpage).then_some(true),
         };
         Ok(Mapping { entry, content, shared: usage.shared != 0 })
     }
@@ -106,9 +107,11 @@ impl Mapping {
             && self.entry.flags as i32 & MAP_DROPPABLE == 0
     }
 
-    /// Whether the page map tells which those are; the vdso and the rings of AIO contexts are stored as a whole.
+    /// Whether the page map tells which those are; the vdso and its kin, and the rings of AIO contexts are stored as a whole.
     pub fn is_searched(&self) -> bool {
-        self.has_private_pages() && self.entry.status & (status::VDSO | status::AIORING) == 0
+        let whole =
+            self.entry.status & (status::VDSO | status::AIORING) != 0 || self.entry.sigpage == Some(true);
+        self.has_private_pages() && !whole
     }
 
     /// Its length in pages of `page` bytes.
@@ -144,6 +147,7 @@ fn classify(vma: &Vma, usage: &Usage) -> Result<(u32, Content)> {
     let anonymous = status::REGULAR | status::ANON_PRIVATE;
     match &vma.backing {
         Backing::Vdso => return Ok((anonymous | status::VDSO, Content::Private)),
+        Backing::Sigpage => return Ok((anonymous, Content::Private)),
         Backing::Vvar | Backing::VvarVclock => return Ok((anonymous | status::VVAR, Content::Kernel)),
         Backing::Vsyscall => return Ok((status::VSYSCALL, Content::Kernel)),
         Backing::Uprobes => {

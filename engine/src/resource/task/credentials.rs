@@ -5,6 +5,8 @@
 //!
 //! Not kept: LSM labels and keyrings.
 
+use arch::syscall;
+
 use crate::error::{Error, Result};
 use crate::image::message::CredsEntry;
 use crate::kernel::status::Status;
@@ -58,13 +60,13 @@ pub fn dump(status: &Status, securebits: u32) -> CredsEntry {
 pub fn restore(batch: &mut Batch, creds: &CredsEntry, last_cap: u32) {
     let groups: Vec<u8> = creds.groups.iter().flat_map(|group| group.to_ne_bytes()).collect();
     let list = batch.put(&groups);
-    batch.call("setgroups", libc::SYS_setgroups, &[creds.groups.len() as u64, list]);
+    batch.call("setgroups", syscall::SETGROUPS, &[creds.groups.len() as u64, list]);
     set_securebits(batch, SECBIT_NO_SETUID_FIXUP | SECBIT_KEEP_CAPS);
     let id = u64::from;
-    batch.call("setresgid", libc::SYS_setresgid, &[id(creds.gid), id(creds.egid), id(creds.sgid)]);
-    batch.call("setfsgid", libc::SYS_setfsgid, &[id(creds.fsgid)]);
-    batch.call("setresuid", libc::SYS_setresuid, &[id(creds.uid), id(creds.euid), id(creds.suid)]);
-    batch.call("setfsuid", libc::SYS_setfsuid, &[id(creds.fsuid)]);
+    batch.call("setresgid", syscall::SETRESGID, &[id(creds.gid), id(creds.egid), id(creds.sgid)]);
+    batch.call("setfsgid", syscall::SETFSGID, &[id(creds.fsgid)]);
+    batch.call("setresuid", syscall::SETRESUID, &[id(creds.uid), id(creds.euid), id(creds.suid)]);
+    batch.call("setfsuid", syscall::SETFSUID, &[id(creds.fsuid)]);
     let bounding = whole(&creds.cap_bnd);
     for cap in (0..=last_cap).filter(|cap| bounding & (1 << cap) == 0) {
         let args = [libc::PR_CAPBSET_DROP as u64, cap.into()];

@@ -6,6 +6,8 @@
 //! A timer's id is a name that the program keeps. Since Linux 6.15 prctl(PR_TIMER_CREATE_RESTORE_IDS) lets timer_create
 //! take the wanted id; before, ids count up from 0 in each process, so that creating and deleting reaches it.
 
+use arch::syscall;
+
 use crate::error::{Blame, Error, Result};
 use crate::image::message::{ItimerEntry, PosixTimerEntry, TaskTimersEntry};
 use crate::kernel::timers::{Notify, Timer};
@@ -28,8 +30,14 @@ fn word_at(batch: &Batch, at: u64) -> u64 {
     if WORD == 8 { batch.u64_at(at) } else { batch.u32_at(at).into() }
 }
 
-fn four_words(words: [u64; 4]) -> Vec<u8> {
+/// `struct itimerval`: words of the machine.
+fn itimerval(words: [u64; 4]) -> Vec<u8> {
     words.iter().flat_map(|word| (*word as usize).to_ne_bytes()).collect()
+}
+
+/// `struct __kernel_itimerspec`: 64 bits each, on all machines.
+fn itimerspec(words: [u64; 4]) -> Vec<u8> {
+    words.iter().flat_map(|word| word.to_ne_bytes()).collect()
 }
 
 impl TimersQuestion {
@@ -42,9 +50,9 @@ impl TimersQuestion {
         let posix = posix
             .into_iter()
             .map(|timer| {
-                let room = batch.reserve(4 * WORD as usize);
+                let room = batch.reserve(4 * 8);
                 let id = timer.id as u64;
-                batch.call(format!("timer_gettime {id}"), libc::SYS_timer_gettime, &[id, room]);
+                batch.call(format!("timer_gettime {id}"), syscall::TIMER_GETTIME, &[id, room]);
                 let overrun = batch.call(format!("timer_getoverrun {id}"), libc::SYS_timer_getoverrun, &[id]);
                 (timer, room, overrun)
             })
@@ -62,7 +70,7 @@ impl TimersQuestion {
         let mut entry =
             TaskTimersEntry { real: itimer(0), virt: itimer(1), prof: itimer(2), posix: Vec::new() };
         for (timer, at, overrun) in &self.posix {
-            let [isec, insec, vsec, vnsec] = [0, 1, 2, 3].map(|i| word_at(batch, at + i * WORD));
+            let [isec, insec, vsec, vnsec] = [0, 8, 16, 24].map(|offset| batch.u64_at(at + offset));
             entry.posix.push(PosixTimerEntry {
                 it_id: timer.id as u32,
                 clock_id: timer.clock as u32,
@@ -152,15 +160,15 @@ fn interval_timer(t: &ItimerEntry) -> Option<[u64; 4]> {
 pub fn arm(batch: &mut Batch, timers: &TaskTimersEntry) {
     for ((kind, name), t) in KINDS.into_iter().zip([&timers.real, &timers.virt, &timers.prof]) {
         if let Some(words) = interval_timer(t) {
-            let value = batch.put(&four_words(words));
+            let value = batch.put(&itimerval(words));
             batch.call(format!("setitimer {name}"), libc::SYS_setitimer, &[kind, value, 0]);
         }
     }
     for t in &timers.posix {
         if t.vsec != 0 || t.vnsec != 0 {
-            let value = batch.put(&four_words([t.isec, t.insec, t.vsec, t.vnsec]));
+            let value = batch.put(&itimerspec([t.isec, t.insec, t.vsec, t.vnsec]));
             let args = [t.it_id.into(), 0, value, 0];
-            batch.call(format!("timer_settime {}", t.it_id), libc::SYS_timer_settime, &args);
+            batch.call(format!("timer_settime {}", t.it_id), syscall::TIMER_SETTIME, &args);
         }
     }
 }

@@ -12,7 +12,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use nix::fcntl::{OFlag, open};
-use nix::sys::stat::{Mode, fstat};
+use nix::sys::stat::Mode;
 
 use crate::error::{Blame, Error, Result};
 use crate::image::message::FhEntry;
@@ -21,6 +21,7 @@ use crate::kernel::event::WatchedInode;
 use crate::kernel::mountinfo::{self, Mount};
 use crate::resource::file::made::{Anchor, link_of};
 use crate::sys::notify::open_by_handle;
+use crate::sys::stat::fstat;
 
 /// Where programs look for changes most: what CRIU searches, too.
 const HINTS: [&str; 4] = ["/etc", "/var/spool", "/lib/udev", "/run"];

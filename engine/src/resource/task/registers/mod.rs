@@ -5,6 +5,7 @@
 //! each. The registers recorded are those that restart an interrupted system call (`Regs::restarted`).
 
 mod aarch64;
+mod arm;
 mod mips;
 mod x86;
 
@@ -54,6 +55,7 @@ pub fn dump(loan: &Loan, clear_tid_addr: u64, core: &mut CoreEntry) -> Result<()
     match machine() {
         Machine::X86_64 => x86::to_image(&registers, clear_tid_addr, core),
         Machine::Aarch64 => aarch64::to_image(&registers, clear_tid_addr, core),
+        Machine::Arm => arm::to_image(&registers, clear_tid_addr, core),
         Machine::Mips => mips::to_image(&registers, clear_tid_addr, core),
         other => return Err(Error::bug(format!("no image of registers of {other:?}"))),
     }
@@ -65,6 +67,7 @@ fn from_image(core: &CoreEntry) -> Option<Registers> {
     match machine() {
         Machine::X86_64 => x86::from_image(core),
         Machine::Aarch64 => aarch64::from_image(core),
+        Machine::Arm => arm::from_image(core),
         Machine::Mips => mips::from_image(core),
         _ => None,
     }

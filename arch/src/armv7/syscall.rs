@@ -1,0 +1,106 @@
+//! System calls whose numbers or argument layouts are not the same on all machines.
+//!
+//! A word has 32 bits. What has 64 is passed in two: for preadv(2) low before high, in any two registers. Calls that have
+//! kept their first number take ids of 16 bits and times of 32; those here are their successors.
+
+/// One past the highest address that a task can map, for each border that a kernel can be built with, 16 MiB below it
+/// (CONFIG_VMSPLIT_*; arch/arm/include/asm/memory.h). Descending.
+pub const TASK_SIZES: &[u64] = &[0xbf00_0000, 0xaf00_0000, 0x7f00_0000, 0x3f00_0000];
+
+/// `fcntl` for locks of 64-bit offsets.
+pub const FCNTL64: libc::c_long = libc::SYS_fcntl64;
+
+/// Its command to take a POSIX lock, with a `struct flock64`.
+pub const F_SETLK64: i32 = 13;
+
+/// How many signals there are, and so the highest number: `_NSIG`.
+pub const SIGNALS: i32 = 64;
+
+/// Unit of the offset of mmap2(2), whatever the page size is.
+const MMAP2_UNIT: u64 = 4096;
+
+/// `mmap`: the arguments of the C prototype, the offset in bytes.
+pub fn mmap(addr: u64, len: u64, prot: u64, flags: u64, fd: i32, offset: u64) -> (u64, [u64; 6]) {
+    (libc::SYS_mmap2 as u64, [addr, len, prot, flags, fd as i64 as u64, offset / MMAP2_UNIT])
+}
+
+/// `preadv`: the arguments of the C prototype, the offset in bytes.
+pub fn preadv(fd: i32, iov: u64, count: u64, offset: u64) -> (u64, [u64; 6]) {
+    (libc::SYS_preadv as u64, [fd as i64 as u64, iov, count, offset & 0xffff_ffff, offset >> 32, 0])
+}
+
+/// `setgroups`, with ids of 32 bits.
+pub const SETGROUPS: libc::c_long = libc::SYS_setgroups32;
+/// `setresuid`, with ids of 32 bits.
+pub const SETRESUID: libc::c_long = libc::SYS_setresuid32;
+/// `setresgid`, with ids of 32 bits.
+pub const SETRESGID: libc::c_long = libc::SYS_setresgid32;
+/// `setfsuid`, with ids of 32 bits.
+pub const SETFSUID: libc::c_long = libc::SYS_setfsuid32;
+/// `setfsgid`, with ids of 32 bits.
+pub const SETFSGID: libc::c_long = libc::SYS_setfsgid32;
+/// `timer_gettime`, with seconds of 64 bits: `timer_gettime64`.
+pub const TIMER_GETTIME: libc::c_long = 408;
+/// `timer_settime`, with seconds of 64 bits: `timer_settime64`.
+pub const TIMER_SETTIME: libc::c_long = 409;
+/// `utimensat`, with seconds of 64 bits: `utimensat_time64`.
+pub const UTIMENSAT: libc::c_long = 412;
+
+/// A signal action as the kernel keeps it (`struct sigaction` of include/linux/signal_types.h), in neutral words.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SigAction {
+    /// Handler, or SIG_DFL 0, SIG_IGN 1.
+    pub handler: u64,
+    /// `SA_*`.
+    pub flags: u64,
+    /// Where the handler returns to.
+    pub restorer: u64,
+    /// Signals blocked meanwhile: bit n-1 for signal n.
+    pub mask: u128,
+}
+
+/// Bytes of [`SigAction`] in this machine's layout.
+pub const SIGACTION_LEN: usize = 20;
+
+impl SigAction {
+    /// From this machine's layout: handler, flags, restorer, a word each, then the mask.
+    pub fn from_bytes(bytes: &[u8; SIGACTION_LEN]) -> Self {
+        let word =
+            |i: usize| bytes.as_chunks::<4>().0.get(i).map_or(0, |w| u64::from(u32::from_ne_bytes(*w)));
+        SigAction {
+            handler: word(0),
+            flags: word(1),
+            restorer: word(2),
+            mask: (word(3) | word(4) << 32).into(),
+        }
+    }
+
+    /// In this machine's layout.
+    pub fn to_bytes(&self) -> [u8; SIGACTION_LEN] {
+        let mut bytes = [0; SIGACTION_LEN];
+        let words = [self.handler, self.flags, self.restorer, self.mask as u64, (self.mask >> 32) as u64];
+        for (slot, word) in bytes.as_chunks_mut::<4>().0.iter_mut().zip(words) {
+            *slot = (word as u32).to_ne_bytes();
+        }
+        bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_action_survives_and_its_mask_is_last() {
+        let action = SigAction { handler: 1, flags: 2, restorer: 3, mask: 0x8000_0000_0000_0004 };
+        let bytes = action.to_bytes();
+        assert_eq!((bytes[12], bytes[19]), (4, 0x80));
+        assert_eq!(SigAction::from_bytes(&bytes), action);
+    }
+
+    #[test]
+    fn offsets_are_split() {
+        assert_eq!(preadv(3, 4, 5, 0x1_0000_2000).1, [3, 4, 5, 0x2000, 1, 0]);
+        assert_eq!(mmap(0, 1, 2, 3, 4, 0x1_0000_2000).1[5], 0x10_0002);
+    }
+}
