@@ -102,7 +102,7 @@ mod tests {
     use std::os::fd::AsFd;
 
     fn inode(fd: &impl AsFd) -> Result<u32> {
-        Ok(nix::sys::stat::fstat(fd).os(|| "fstat")?.st_ino as u32)
+        Ok(crate::sys::stat::fstat(fd).os(|| "fstat")?.st_ino as u32)
     }
 
     #[test]

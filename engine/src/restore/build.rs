@@ -25,6 +25,7 @@ use crate::resource::memory::vdso::{Fit, Runtime};
 use crate::resource::task::{attributes, credentials, registers, scheduling, signals, timers};
 use crate::sys::process;
 use crate::sys::ptrace::{self, Stop};
+use crate::sys::tty;
 use crate::tracee::{Batch, Loan};
 
 const THREAD_FLAGS: i32 = libc::CLONE_VM
@@ -243,7 +244,7 @@ pub(super) fn lock(built: &mut Built, entry: &FileLockEntry) -> Result<()> {
 pub(super) fn claim_terminal(built: &mut Built, terminal: &OwnedFd, transport: &Transport) -> Result<()> {
     let mut batch = built.loan.batch();
     let number = transport.lend(&mut batch, &[terminal.as_raw_fd()])?.first().copied().unwrap_or(-1) as u64;
-    batch.call("ioctl TIOCSCTTY", libc::SYS_ioctl, &[number, libc::TIOCSCTTY as u64, 1]);
+    batch.call("ioctl TIOCSCTTY", libc::SYS_ioctl, &[number, tty::number(libc::TIOCSCTTY), 1]);
     batch.call("close", libc::SYS_close, &[number]);
     built.loan.run(&mut batch)?;
     batch.expect_all()
@@ -279,7 +280,7 @@ pub(super) fn set_foreground(
     let mut batch = built.loan.batch();
     let number = transport.lend(&mut batch, &[terminal.as_raw_fd()])?.first().copied().unwrap_or(-1) as u64;
     let pgrp = batch.put(&pgrp.to_ne_bytes());
-    batch.attempt("ioctl TIOCSPGRP", libc::SYS_ioctl, &[number, libc::TIOCSPGRP as u64, pgrp]);
+    batch.attempt("ioctl TIOCSPGRP", libc::SYS_ioctl, &[number, tty::number(libc::TIOCSPGRP), pgrp]);
     batch.call("close", libc::SYS_close, &[number]);
     built.loan.run(&mut batch)?;
     batch.expect_all()

@@ -97,8 +97,8 @@ mod tests {
         let theirs = nix::sys::stat::stat("/dev/null")?;
         let ours = stat("/dev/null")?;
         assert_eq!(
-            (ours.st_dev, ours.st_rdev, ours.st_mode, u64::from(theirs.st_ino)),
-            (theirs.st_dev, theirs.st_rdev, theirs.st_mode, ours.st_ino)
+            (ours.st_dev, ours.st_rdev, ours.st_mode, theirs.st_ino.to_string()),
+            (theirs.st_dev, theirs.st_rdev, theirs.st_mode, ours.st_ino.to_string())
         );
         let file = tempfile::NamedTempFile::new().map_err(|_| Errno::EIO)?;
         set_times(file.path(), (5, 7), (1 << 32, 9), AtFlags::empty())?;

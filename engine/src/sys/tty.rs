@@ -61,6 +61,12 @@ pub fn window(fd: BorrowedFd<'_>) -> io::Result<[u16; 4]> {
     ioctl_read(fd, libc::TIOCGWINSZ)
 }
 
+/// A request as a system call takes it: the C library's type for it has a word on some machines and 32 bits on others.
+#[allow(clippy::unnecessary_cast, reason = "it is the same type on some")]
+pub fn number(request: libc::Ioctl) -> u64 {
+    request as u64
+}
+
 /// TIOCSWINSZ: sends SIGWINCH to the foreground if it changes anything.
 pub fn set_window(fd: BorrowedFd<'_>, window: [u16; 4]) -> io::Result<()> {
     ioctl_write(fd, libc::TIOCSWINSZ, &window)

@@ -12,13 +12,13 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use nix::sched::{CloneFlags, unshare};
-use nix::sys::stat::fstat;
 use nix::unistd::{chdir, chroot};
 
 use crate::error::{Blame, Error, OsContext, Result};
 use crate::image::message::{FilePermsEntry, UnixSkEntry};
 use crate::kernel::sock_diag::unix_sockets;
 use crate::sys::socket::{self, unix_file};
+use crate::sys::stat::{FileStat, fstat};
 
 const DELETED: &[u8] = b" (deleted)";
 const MODE: u32 = 0o7777;
@@ -60,7 +60,7 @@ pub(super) fn locate(fd: BorrowedFd<'_>, entry: &mut UnixSkEntry) -> Result<()> 
 }
 
 /// Whether an absolute name, perhaps over a symbolic link, is that file for us, too.
-fn leads_to(name: &[u8], stat: &libc::stat) -> bool {
+fn leads_to(name: &[u8], stat: &FileStat) -> bool {
     let found = std::fs::metadata(OsStr::from_bytes(name));
     name.starts_with(b"/") && found.is_ok_and(|at| (at.dev(), at.ino()) == (stat.st_dev, stat.st_ino))
 }
