@@ -46,6 +46,8 @@ pub(super) fn fork_root(pid: Pid, flags: u64) -> Result<()> {
         Ok(()) => match process::fork_idle(pid, flags) {
             // 5.3 and 5.4 have the call with fewer arguments.
             Err(e) if matches!(e.raw_os_error(), Some(libc::ENOSYS | libc::E2BIG)) => true,
+            // The next attempt waits for it.
+            Err(e) if e.raw_os_error() == Some(libc::EEXIST) => false,
             made => return made.os(|| format!("clone3 with pid {pid}")),
         },
     };
@@ -56,7 +58,9 @@ pub(super) fn fork_root(pid: Pid, flags: u64) -> Result<()> {
 /// Makes a child, or with CLONE_PARENT a sibling, of ours that waits for its tracer.
 pub(super) fn fork_idle(pid: Pid, flags: u64) -> Result<()> {
     if !by_last_pid() {
-        return process::fork_idle(pid, flags).os(|| format!("clone3 with pid {pid}"));
+        return while_id_is_leaving(|| {
+            process::fork_idle(pid, flags).os(|| format!("clone3 with pid {pid}"))
+        });
     }
     with_next_id(pid, || match process::fork_idle_next(flags).os(|| "clone")? {
         born if born == pid => Ok(true),
@@ -123,18 +127,36 @@ fn adopt(parent: &Loan, pid: Pid) -> Result<Built> {
 
 /// Has the task on loan call clone3 for each of the wanted ids.
 fn bear_at_once(parent: &mut Loan, ids: &[Pid], flags: u64, exit_signal: u64) -> Result<()> {
-    let mut batch = parent.batch();
-    for id in ids {
-        let wanted = batch.put(&id.to_ne_bytes());
-        let args = CloneArgs { flags, exit_signal, set_tid: wanted, set_tid_size: 1, ..CloneArgs::default() };
-        let (args, len) = (batch.put(&args.to_bytes()), size_of::<CloneArgs>() as u64);
-        batch.call(format!("clone3 with id {id}"), libc::SYS_clone3, &[args, len]);
+    let mut missing = ids.to_vec();
+    while_id_is_leaving(|| {
+        let mut batch = parent.batch();
+        let mut calls = Vec::with_capacity(missing.len());
+        for id in &missing {
+            let wanted = batch.put(&id.to_ne_bytes());
+            let args =
+                CloneArgs { flags, exit_signal, set_tid: wanted, set_tid_size: 1, ..CloneArgs::default() };
+            let (args, len) = (batch.put(&args.to_bytes()), size_of::<CloneArgs>() as u64);
+            calls.push((*id, batch.call(format!("clone3 with id {id}"), libc::SYS_clone3, &[args, len])));
+        }
+        parent.run(&mut batch)?;
+        for tid in parent.take_born() {
+            await_newborn(tid)?;
+        }
+        missing = calls.into_iter().filter(|(_, call)| batch.ret(*call).is_err()).map(|(id, _)| id).collect();
+        batch.expect_all()
+    })
+}
+
+/// Tries again while the id is taken: the plan has seen that no task has it, but the kernel takes a task out of /proc
+/// before it gives the id back (release_task() in kernel/exit.c, free_pids() at its end).
+fn while_id_is_leaving(mut attempt: impl FnMut() -> Result<()>) -> Result<()> {
+    let since = Instant::now();
+    loop {
+        match attempt() {
+            Err(e) if e.errno() == Some(libc::EEXIST) && since.elapsed() < PATIENCE => sleep(PATIENCE / 5000),
+            done => return done,
+        }
     }
-    parent.run(&mut batch)?;
-    for tid in parent.take_born() {
-        await_newborn(tid)?;
-    }
-    batch.expect_all()
 }
 
 /// Has the task on loan call clone(2), whose lowest byte of flags is the exit signal; returns the id.
@@ -178,4 +200,26 @@ fn with_next_id(id: Pid, mut attempt: impl FnMut() -> Result<bool>) -> Result<()
         sleep(PATIENCE / 5000);
     }
     Err(Error::os(format!("clone with id {id}"), io::Error::from_raw_os_error(libc::EEXIST)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_that_is_leaving_is_waited_for_and_nothing_else_is() {
+        let failing = |errno| Err(Error::os("clone3", io::Error::from_raw_os_error(errno)));
+        let mut left = 3;
+        let waited = while_id_is_leaving(|| {
+            left -= 1;
+            if left > 0 { failing(libc::EEXIST) } else { Ok(()) }
+        });
+        assert!(waited.is_ok() && left == 0);
+        let mut attempts = 0;
+        let refused = while_id_is_leaving(|| {
+            attempts += 1;
+            failing(libc::EAGAIN)
+        });
+        assert_eq!((refused.map_err(|e| e.errno()), attempts), (Err(Some(libc::EAGAIN)), 1));
+    }
 }
