@@ -6,7 +6,7 @@
 //!
 //! | file | what a backend defines there |
 //! |---|---|
-//! | `inject` | the stub that runs in a borrowed thread: [`stub`], [`told`], [`enter`], and the [`frame`] it rescues from |
+//! | `inject` | the code of the [`stub`] that runs in a borrowed thread, how to [`enter`] it, and the [`frame`] it rescues from |
 //! | `regs` | general registers as ptrace shows them ([`Regs`], [`REGS_ACCESS`]), and what a restarted system call needs |
 //! | `fpu` | the other register sets: [`FPU_REGSETS`], and those that a system call changes: [`CALL_CLOBBERS`] |
 //! | `syscall` | numbers and argument layouts that are not the same everywhere |
@@ -61,10 +61,8 @@ pub use machine::MACHINE;
 pub use machine::fpu::{
     CALL_CLOBBERS, FPU_CAPACITY, FPU_REGSETS, arrange, component as fpu_component, refusal,
 };
-pub use machine::inject::{
-    FRAME_LEN, enter, enter_one, frame, from_frame, result_of_one, stub, stub_len, told,
-};
+pub use machine::inject::{FRAME_LEN, enter, enter_one, frame, from_frame, result_of_one};
 pub use machine::regs::{CALL_NUMBER, REGS_ACCESS, REGS_LEN, Regs, SIGMASK_LEN, THREAD_AREA};
 pub use machine::syscall;
 pub use machine::vdso::{VDSO_JUMP_LEN, VDSO_SYMBOLS, vdso_jump};
-pub use stub::{Call, SAVED_LEN, Saved};
+pub use stub::{Call, SAVED_LEN, Saved, stub, stub_len, told};

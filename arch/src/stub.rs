@@ -1,8 +1,43 @@
-//! What a tracer leaves in memory for the stub: the system calls to make, and what the thread had before.
+//! What is the same of all machines' stubs: where their parts are, and what a tracer leaves in memory for them, the system
+//! calls to make and what the thread had before.
 //!
-//! The same on all machines, but for the frame from which a machine's rescue code loads the registers.
+//! A machine's `inject` has the code, with these labels, and the frame from which its rescue loads the registers.
+
+#![allow(unsafe_code, reason = "the addresses of assembly labels are only reachable as extern statics")]
 
 use crate::{FRAME_LEN, RegSet, Regs, frame, from_frame};
+
+unsafe extern "C" {
+    static crio_stub: u8;
+    static crio_stub_one: u8;
+    static crio_stub_told: u8;
+    static crio_stub_saved: u8;
+}
+
+/// The stub's code; [`Saved`] follows it.
+pub fn stub() -> &'static [u8] {
+    // SAFETY: the first and the last label delimit one read-only section.
+    unsafe { core::slice::from_raw_parts(&raw const crio_stub, offset(&raw const crio_stub_saved) as usize) }
+}
+
+/// Offset of the instruction that makes a single call, whose number and arguments are in registers.
+pub(crate) fn one() -> u64 {
+    offset(&raw const crio_stub_one)
+}
+
+/// Offset of the instruction before which a thread stops when the stub has told the tracer.
+pub fn told() -> u64 {
+    offset(&raw const crio_stub_told)
+}
+
+/// Bytes of the stub with its [`Saved`] behind it.
+pub fn stub_len() -> usize {
+    stub().len() + SAVED_LEN
+}
+
+fn offset(label: *const u8) -> u64 {
+    label.addr() as u64 - (&raw const crio_stub).addr() as u64
+}
 
 /// One system call of a batch, as the stub reads and answers it. All words have 64 bits, so that one type serves every
 /// machine; a 32-bit stub reads the low halves and extends the sign of the result.

@@ -15,11 +15,11 @@
 //! have it (arch/arm64/kernel/signal.c, struct rt_sigframe). What SVE adds to the vectors does not fit there: a thread that
 //! was interrupted between SVE instructions, and whose tracer was killed, has only the lower 128 bits of each.
 
-#![allow(unsafe_code, reason = "the addresses of assembly labels are only reachable as extern statics")]
+#![allow(unsafe_code, reason = "nobody but the assembler checks global_asm!")]
 
 use super::regs::Regs;
 use crate::RegSet;
-use crate::stub::{SAVED_LEN, at};
+use crate::stub::{at, one};
 
 core::arch::global_asm!(
     ".pushsection .rodata.crio_stub,\"a\",@progbits",
@@ -64,13 +64,6 @@ core::arch::global_asm!(
     area_len = const at::AREA_LEN,
 );
 
-unsafe extern "C" {
-    static crio_stub: u8;
-    static crio_stub_one: u8;
-    static crio_stub_told: u8;
-    static crio_stub_saved: u8;
-}
-
 /// Offsets in `struct rt_sigframe`: 128 bytes of siginfo, then `struct ucontext` with flags, link, stack_t, sigset_t and
 /// room, then `struct sigcontext` with the fault address, the registers and records.
 const STACK_FLAGS: usize = 152;
@@ -114,26 +107,6 @@ pub fn from_frame(frame: &[u8]) -> Option<Regs> {
     Regs::from_bytes(frame.get(REGISTERS..REGISTERS + crate::REGS_LEN)?)
 }
 
-/// The stub's code; [`Saved`](crate::Saved) follows it.
-pub fn stub() -> &'static [u8] {
-    // SAFETY: the first and the last label delimit one read-only section.
-    unsafe { core::slice::from_raw_parts(&raw const crio_stub, offset(&raw const crio_stub_saved) as usize) }
-}
-
-/// Offset of the instruction before which a thread stops when the stub has told the tracer.
-pub fn told() -> u64 {
-    offset(&raw const crio_stub_told)
-}
-
-/// Bytes of the stub with its [`Saved`](crate::Saved) behind it.
-pub fn stub_len() -> usize {
-    stub().len() + SAVED_LEN
-}
-
-fn offset(label: *const u8) -> u64 {
-    label.addr() as u64 - (&raw const crio_stub).addr() as u64
-}
-
 /// The registers with which a thread, now at `victim`, executes the calls in `[first, end)` by the stub at `stub`.
 pub fn enter(victim: &Regs, stub: u64, first: u64, end: u64) -> Regs {
     victim.detached(stub).with([(19, first), (20, end)])
@@ -141,7 +114,7 @@ pub fn enter(victim: &Regs, stub: u64, first: u64, end: u64) -> Regs {
 
 /// The registers with which a thread executes the single call `nr(args)`, which needs no memory.
 pub fn enter_one(victim: &Regs, stub: u64, nr: u64, args: [u64; 6]) -> Regs {
-    let regs = victim.detached(stub + offset(&raw const crio_stub_one));
+    let regs = victim.detached(stub + one());
     regs.with([(8, nr)]).with(args.into_iter().enumerate())
 }
 
@@ -153,10 +126,11 @@ pub fn result_of_one(regs: &Regs) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{stub, stub_len, told};
 
     #[test]
     fn labels_are_in_order_and_the_frame_is_aligned() {
-        let (one, told) = (offset(&raw const crio_stub_one), offset(&raw const crio_stub_told));
+        let (one, told) = (one(), told());
         assert!(0 < one && one < told && told < stub().len() as u64);
         assert_eq!((stub().len() % 16, FRAME_LEN % 16), (0, 0));
         assert!(stub_len() < 1400, "must fit the vdso's tail: {}", stub_len());

@@ -16,11 +16,11 @@
 //! Code finds [`Saved`](crate::Saved) by a `bal` at the very end, whose return address it is; `$s0` to `$s2` and `$ra` survive system
 //! calls, `$at`, `$t0` and the like do not.
 
-#![allow(unsafe_code, reason = "the addresses of assembly labels are only reachable as extern statics")]
+#![allow(unsafe_code, reason = "nobody but the assembler checks global_asm!")]
 
 use super::regs::Regs;
 use crate::RegSet;
-use crate::stub::{SAVED_LEN, at};
+use crate::stub::{at, one};
 
 core::arch::global_asm!(
     ".pushsection .rodata.crio_stub,\"a\",@progbits",
@@ -125,12 +125,6 @@ core::arch::global_asm!(
     hi = const Regs::HI * 8,
     epc = const Regs::EPC * 8,
 );
-unsafe extern "C" {
-    static crio_stub: u8;
-    static crio_stub_one: u8;
-    static crio_stub_told: u8;
-    static crio_stub_saved: u8;
-}
 
 /// Bytes of [`frame`].
 pub const FRAME_LEN: usize = crate::REGS_LEN;
@@ -145,26 +139,6 @@ pub fn from_frame(frame: &[u8]) -> Option<Regs> {
     Regs::from_bytes(frame)
 }
 
-/// The stub's code; [`Saved`](crate::Saved) follows it.
-pub fn stub() -> &'static [u8] {
-    // SAFETY: the first and the last label delimit one read-only section.
-    unsafe { core::slice::from_raw_parts(&raw const crio_stub, offset(&raw const crio_stub_saved) as usize) }
-}
-
-/// Offset of the instruction before which a thread stops when the stub has told the tracer.
-pub fn told() -> u64 {
-    offset(&raw const crio_stub_told)
-}
-
-/// Bytes of the stub with its [`Saved`](crate::Saved) behind it.
-pub fn stub_len() -> usize {
-    stub().len() + SAVED_LEN
-}
-
-fn offset(label: *const u8) -> u64 {
-    label.addr() as u64 - (&raw const crio_stub).addr() as u64
-}
-
 /// The registers with which a thread, now at `victim`, executes the calls in `[first, end)` by the stub at `stub`.
 pub fn enter(victim: &Regs, stub: u64, first: u64, end: u64) -> Regs {
     let mut regs = victim.detached(stub);
@@ -175,7 +149,7 @@ pub fn enter(victim: &Regs, stub: u64, first: u64, end: u64) -> Regs {
 
 /// The registers with which a thread executes the single call `nr(args)`, which needs no memory.
 pub fn enter_one(victim: &Regs, stub: u64, nr: u64, args: [u64; 6]) -> Regs {
-    let mut regs = victim.detached(stub + offset(&raw const crio_stub_one));
+    let mut regs = victim.detached(stub + one());
     regs.0[Regs::V0] = nr;
     regs.0[Regs::A0..Regs::A0 + 6].copy_from_slice(&args);
     regs
@@ -189,10 +163,11 @@ pub fn result_of_one(regs: &Regs) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{stub, stub_len, told};
 
     #[test]
     fn labels_are_in_order_and_saved_is_aligned() {
-        let (one, told) = (offset(&raw const crio_stub_one), offset(&raw const crio_stub_told));
+        let (one, told) = (one(), told());
         assert!(0 < one && one < told && told < stub().len() as u64);
         assert_eq!(stub().len() % 8, 0);
         assert!(stub_len() < 700, "two must fit behind the vdso: {}", stub_len());

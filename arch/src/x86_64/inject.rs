@@ -11,11 +11,11 @@
 //! stack and no vector register, so the thread's own ones need no saving, and a signal handler may run at any of its
 //! instructions. Flags are put back by `sahf` and friends because `popf` would need a stack.
 
-#![allow(unsafe_code, reason = "the addresses of assembly labels are only reachable as extern statics")]
+#![allow(unsafe_code, reason = "nobody but the assembler checks global_asm!")]
 
 use super::regs::Regs;
 use crate::RegSet;
-use crate::stub::{SAVED_LEN, at};
+use crate::stub::{at, one};
 
 core::arch::global_asm!(
     ".pushsection .rodata.crio_stub,\"a\",@progbits",
@@ -98,13 +98,6 @@ core::arch::global_asm!(
     ip = const Regs::IP * 8,
 );
 
-unsafe extern "C" {
-    static crio_stub: u8;
-    static crio_stub_one: u8;
-    static crio_stub_told: u8;
-    static crio_stub_saved: u8;
-}
-
 /// Bytes of [`frame`].
 pub const FRAME_LEN: usize = crate::REGS_LEN;
 
@@ -118,26 +111,6 @@ pub fn from_frame(frame: &[u8]) -> Option<Regs> {
     Regs::from_bytes(frame)
 }
 
-/// The stub's code; [`Saved`](crate::Saved) follows it.
-pub fn stub() -> &'static [u8] {
-    // SAFETY: the first and the last label delimit one read-only section.
-    unsafe { core::slice::from_raw_parts(&raw const crio_stub, offset(&raw const crio_stub_saved) as usize) }
-}
-
-/// Offset of the instruction before which a thread stops when the stub has told the tracer.
-pub fn told() -> u64 {
-    offset(&raw const crio_stub_told)
-}
-
-/// Bytes of the stub with its [`Saved`](crate::Saved) behind it.
-pub fn stub_len() -> usize {
-    stub().len() + SAVED_LEN
-}
-
-fn offset(label: *const u8) -> u64 {
-    label.addr() as u64 - (&raw const crio_stub).addr() as u64
-}
-
 /// The registers with which a thread, now at `victim`, executes the calls in `[first, end)` by the stub at `stub`.
 pub fn enter(victim: &Regs, stub: u64, first: u64, end: u64) -> Regs {
     let mut regs = victim.detached(stub);
@@ -148,7 +121,7 @@ pub fn enter(victim: &Regs, stub: u64, first: u64, end: u64) -> Regs {
 
 /// The registers with which a thread executes the single call `nr(args)`, which needs no memory.
 pub fn enter_one(victim: &Regs, stub: u64, nr: u64, args: [u64; 6]) -> Regs {
-    let mut regs = victim.detached(stub + offset(&raw const crio_stub_one));
+    let mut regs = victim.detached(stub + one());
     regs.0[Regs::AX] = nr;
     for (slot, value) in [Regs::DI, Regs::SI, Regs::DX, Regs::R10, Regs::R8, Regs::R9].into_iter().zip(args) {
         regs.0[slot] = value;
@@ -164,10 +137,11 @@ pub fn result_of_one(regs: &Regs) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{stub, stub_len, told};
 
     #[test]
     fn labels_are_in_order_and_saved_is_aligned() {
-        let (one, told) = (offset(&raw const crio_stub_one), offset(&raw const crio_stub_told));
+        let (one, told) = (one(), told());
         assert!(0 < one && one < told && told < stub().len() as u64);
         assert_eq!(stub().len() % 8, 0);
         assert!(stub_len() < 640, "must fit the vdso's tail: {}", stub_len());
