@@ -1,5 +1,6 @@
 //! The plan: all images, read and checked, before any process exists.
 
+use std::borrow::Cow;
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ops::Range;
@@ -73,9 +74,9 @@ impl TaskPlan {
         self.threads.first().map(|(_, core)| core)
     }
 
-    /// What belongs to the process.
-    pub(super) fn process(&self) -> TaskCoreEntry {
-        self.core().and_then(|core| core.tc.clone()).unwrap_or_default()
+    /// What belongs to the process; nothing in an image that lacks it.
+    pub(super) fn process(&self) -> Cow<'_, TaskCoreEntry> {
+        self.core().and_then(|core| core.tc.as_ref()).map(Cow::Borrowed).unwrap_or_default()
     }
 
     /// What belongs to a thread.
