@@ -154,6 +154,7 @@ fn classify(vma: &Vma, usage: &Usage) -> Result<(u32, Content)> {
             return Err(refuse("E-VMA-UPROBES", "holds probes that the kernel has set")
                 .help("remove the uprobes from the program"));
         }
+        Backing::File(path) => refuse_object(path)?,
         _ => {}
     }
     let refused = [
@@ -179,15 +180,20 @@ fn classify(vma: &Vma, usage: &Usage) -> Result<(u32, Content)> {
     }
 }
 
-fn classify_file(vma: &Vma, path: &[u8]) -> Result<(u32, Content)> {
+/// Refuses memory of a kernel object, by the name that stands where a file has its path: it tells more than the flags.
+fn refuse_object(path: &[u8]) -> Result<()> {
     let refused: [(&[u8], &str, &str); 3] = [
         (b"/SYSV", "E-VMA-SYSVIPC", "is a System V shared memory segment, which is not kept yet"),
         (b"socket:", "E-VMA-SOCKET", "is the ring of a packet socket, which is not kept yet"),
         (b"anon_inode:", "E-VMA-ANON-INODE", "is memory of a kernel object that is not kept"),
     ];
-    if let Some((_, code, reason)) = refused.into_iter().find(|(prefix, ..)| path.starts_with(prefix)) {
-        return Err(refuse(code, reason));
+    match refused.into_iter().find(|(prefix, ..)| path.starts_with(prefix)) {
+        Some((_, code, reason)) => Err(refuse(code, reason)),
+        None => Ok(()),
     }
+}
+
+fn classify_file(vma: &Vma, path: &[u8]) -> Result<(u32, Content)> {
     if path.starts_with(b"/[aio]") {
         return Ok((status::AIORING, Content::AioRing));
     }
@@ -261,6 +267,10 @@ mod tests {
             device.err().map(|e| (e.code(), e.headline())),
             Some(("E-VMA-DEVICE", "vma 1000-2000 (/dev/dri/card0): maps the memory of a device".into()))
         );
+        // What is mapped of a perf event has no pages either.
+        let perf =
+            judge("1000-2000 r--s 00000000 00:10 9    anon_inode:[perf_event]\nVmFlags: rd sh mr ms pf\n");
+        assert_eq!(perf.err().map(|e| e.code()), Some("E-VMA-ANON-INODE"));
         let tagged = judge("1000-2000 rw-p 00000000 00:00 0 \nVmFlags: rd wr mr mw me mt\n");
         assert_eq!(tagged.err().map(|e| e.code()), Some("E-VMA-MTE"));
         let sysv = judge("1000-2000 rw-s 00000000 00:01 0    /SYSV00000000 (deleted)\nVmFlags: rd wr sh\n");
