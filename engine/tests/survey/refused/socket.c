@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: Apache-2.0 OR MIT */
+/* Sockets of other families, and unix sockets that have to do with somebody outside. */
+#include "lib.h"
+
+#include <linux/bpf.h>
+#include <stddef.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+static int ends[2];
+
+static void pair(int type)
+{
+	need(socketpair(AF_UNIX, type, 0, ends) == 0);
+}
+
+static void inet(void)
+{
+	need(socket(AF_INET, SOCK_STREAM, 0) >= 0);
+}
+
+static void keep_second_end(void)
+{
+	need(close(ends[0]) == 0);
+}
+
+static void peer_outside(void)
+{
+	pair(SOCK_STREAM);
+	outside(keep_second_end);
+	need(close(ends[1]) == 0);
+}
+
+static void connect_to_path(void)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
+	need(fd >= 0 && connect(fd, (struct sockaddr *)&address, sizeof(address)) == 0);
+}
+
+static void pending_from_outside(void)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
+	need(fd >= 0 && bind(fd, (struct sockaddr *)&address, sizeof(address)) == 0 && listen(fd, 1) == 0);
+	outside(connect_to_path);
+}
+
+static void urgent(void)
+{
+	pair(SOCK_STREAM);
+	need(send(ends[0], "x", 1, MSG_OOB) == 1);
+}
+
+static void bpf_filter(void)
+{
+	/* return 1 */
+	struct bpf_insn code[] = {
+		{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0, .imm = 1 },
+		{ .code = BPF_JMP | BPF_EXIT },
+	};
+	union bpf_attr program = {
+		.prog_type = BPF_PROG_TYPE_SOCKET_FILTER, .insn_cnt = 2,
+		.insns = (unsigned long)code, .license = (unsigned long)"GPL",
+	};
+	int fd = syscall(SYS_bpf, BPF_PROG_LOAD, &program, sizeof(program));
+
+	need(fd >= 0);
+	pair(SOCK_DGRAM);
+	need(setsockopt(ends[0], SOL_SOCKET, SO_ATTACH_BPF, &fd, sizeof(fd)) == 0 && close(fd) == 0);
+}
+
+const struct thing socket_things[] = {
+	{ "inet socket", inet, 0 },
+	{ "peer outside", peer_outside, 0 },
+	{ "pending from outside", pending_from_outside, 0 },
+	{ "urgent data", urgent, 0 },
+	{ "BPF filter", bpf_filter, 0 },
+	{ NULL, NULL, 0 },
+};
