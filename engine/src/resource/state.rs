@@ -206,6 +206,7 @@ const MEMORY: &[State] = &[
     kept("write-or-execute (PR_SET_MDWE)", "task/attributes.rs", "mdwe"),
     kept("names of areas", "memory/vma.rs", "anonymous_names"),
     kept("vdso", "memory/vdso.rs", "vdso_works"),
+    kept("a vdso that was moved", "memory/vdso.rs", "vdso_moved"),
     kept("arguments and environment", "memory/mod.rs", "cmdline_moved"),
     kept("auxiliary vector", "memory/mod.rs", "auxv"),
     refused("huge pages of hugetlbfs", "E-VMA-HUGETLB"),
