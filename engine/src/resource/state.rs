@@ -152,6 +152,7 @@ const THREADS: &[State] = &[
     kept("no_new_privs", "task/credentials.rs", "no_new_privs"),
     kept("scheduling policy and nice", "task/scheduling.rs", "nice_and_policy"),
     kept("real-time priority", "task/scheduling.rs", "real_time_policy"),
+    kept("runtime and deadline of SCHED_DEADLINE", "task/scheduling.rs", "deadline_policy"),
     kept("CPU affinity", "task/scheduling.rs", "affinity"),
     kept("I/O priority", "task/scheduling.rs", "ioprio"),
     kept("timer slack", "task/scheduling.rs", "timerslack"),
