@@ -220,3 +220,38 @@ fn an_inherited_descriptor_replaces_a_file() {
     wait_until("output elsewhere", || length(&new) > 0);
     assert_eq!(length(&old), before);
 }
+
+/// Two dumps of a program that has not done anything are the same; what it does between them shows.
+#[test]
+fn images_are_compared_as_diff_does() {
+    let mut sleeper = Sleeper::start();
+    let (first, second, third) = (TempDir::new().unwrap(), TempDir::new().unwrap(), TempDir::new().unwrap());
+    let pid = sleeper.running.0;
+    let dump = |images: &TempDir| crio_succeeds(&format!("dump -R -D {} -t {pid}", images.path().display()));
+    let diff = |right: &Path, options: &str| {
+        let output = crio(&format!("image diff {} {} {options}", first.path().display(), right.display()));
+        (output.status.code(), String::from_utf8(output.stdout).unwrap())
+    };
+    dump(&first);
+    dump(&second);
+    assert_eq!(diff(second.path(), ""), (Some(0), String::new()));
+    let adjustment = format!("/proc/{pid}/oom_score_adj");
+    let before: i64 = std::fs::read_to_string(&adjustment).unwrap().trim().parse().unwrap();
+    std::fs::write(&adjustment, (before + 17).to_string()).unwrap();
+    dump(&third);
+    let (status, text) = diff(third.path(), "");
+    assert_eq!((status, text), (Some(1), format!("core-{pid}.img: tc.oom_score_adj: {before} -> {}\n", before + 17)));
+    let (status, text) = diff(third.path(), "--json");
+    let json: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!((status, json["same"].as_bool()), (Some(1), Some(false)));
+    let expected = serde_json::json!({
+        "image": format!("core-{pid}.img"), "place": "tc.oom_score_adj", "change": "value",
+        "left": before, "right": before + 17,
+    });
+    assert_eq!(json["differences"], serde_json::json!([expected]));
+    for trouble in ["/nonexistent", "/proc", "--no-such-option"] {
+        assert_eq!(diff(Path::new(trouble), "").0, Some(2), "{trouble}");
+    }
+    sleeper.running.signal(Signal::SIGKILL);
+    sleeper.child.wait().unwrap();
+}
