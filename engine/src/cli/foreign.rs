@@ -270,9 +270,8 @@ mod tests {
                 Some("!") => NothingOrNo,
                 _ => Nothing,
             };
-            let is = |arg: &&clap::Arg| {
-                arg.get_long_and_visible_aliases().is_some_and(|all| all.contains(&name))
-            };
+            let is =
+                |arg: &&clap::Arg| arg.get_long_and_visible_aliases().is_some_and(|all| all.contains(&name));
             let arg = command.get_arguments().find(is).unwrap_or_else(|| panic!("--{name} is not known"));
             // The short form belongs to the first name.
             let expected = if name == "daemon" { Some('d') } else { short };

@@ -103,6 +103,39 @@ fn a_changed_file_is_refused_with_the_reason() {
     program.verify();
 }
 
+/// Somebody else who listens under the name by then is not pushed aside.
+#[test]
+fn a_name_that_a_living_socket_has_is_refused() {
+    let script = "
+import os, signal, socket, sys
+listening = socket.socket(socket.AF_UNIX)
+listening.bind(sys.argv[2])
+listening.listen()
+with open(sys.argv[1], 'a') as result:
+    print('READY', os.getpid(), file=result)
+signal.sigwait([signal.SIGTERM])
+with open(sys.argv[1], 'a') as result:
+    print('PASS' if os.path.exists(sys.argv[2]) else 'its name is gone', file=result)
+";
+    let place = TempDir::new().unwrap();
+    let path = place.path().join("socket");
+    let file = place.path().join("program.py");
+    fs::write(&file, script).unwrap();
+    let program = Program::start(&["python3", file.to_str().unwrap()], &[path.to_str().unwrap()]);
+    let images = program.dump("");
+    fs::remove_file(&path).unwrap();
+    let other = std::os::unix::net::UnixListener::bind(&path).unwrap();
+    let output = crio(&format!("restore -D {} -d -S", images.path().display()));
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(text.contains("error[E-SOCKET-NAME-TAKEN]") && text.contains(path.to_str().unwrap()), "{text}");
+    assert!(!output.status.success() && program.root.state() == '-', "{text}");
+    std::os::unix::net::UnixStream::connect(&path).unwrap();
+    drop(other);
+    fs::remove_file(&path).unwrap();
+    program.restore(&images, "");
+    program.verify();
+}
+
 /// A library of the same size is what was asked for, whoever asks: the one who dumps or the one who restores.
 #[test]
 fn the_size_alone_is_compared_if_asked_for() {

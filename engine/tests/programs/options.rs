@@ -240,7 +240,10 @@ fn images_are_compared_as_diff_does() {
     std::fs::write(&adjustment, (before + 17).to_string()).unwrap();
     dump(&third);
     let (status, text) = diff(third.path(), "");
-    assert_eq!((status, text), (Some(1), format!("core-{pid}.img: tc.oom_score_adj: {before} -> {}\n", before + 17)));
+    assert_eq!(
+        (status, text),
+        (Some(1), format!("core-{pid}.img: tc.oom_score_adj: {before} -> {}\n", before + 17))
+    );
     let (status, text) = diff(third.path(), "--json");
     let json: serde_json::Value = serde_json::from_str(&text).unwrap();
     assert_eq!((status, json["same"].as_bool()), (Some(1), Some(false)));

@@ -22,7 +22,7 @@ enum By {
 use By::{Dump, Survey};
 
 /// What the programs in `refused` prepare, the code of the refusal, and who finds it.
-const REFUSED: [(&str, &str, By); 41] = [
+const REFUSED: [(&str, &str, By); 42] = [
     ("shared memory", "E-SHARED-MEMORY", Survey),
     ("pending vfork", "E-SHARED-MEMORY", Survey),
     ("siblings' table", "E-SHARED-TABLE", Survey),
@@ -41,6 +41,7 @@ const REFUSED: [(&str, &str, By); 41] = [
     ("perf", "E-VMA-ANON-INODE", Survey),
     ("uprobe", "E-VMA-UPROBES", Survey),
     ("copy of shared memory", "E-VMA-SHARED-COPY", Survey),
+    ("vdso without code", "E-VDSO", Survey),
     ("namespace file", "E-FILE-UNSUPPORTED", Survey),
     ("other device", "E-FILE-UNSUPPORTED", Survey),
     ("block device", "E-FILE-UNSUPPORTED", Survey),

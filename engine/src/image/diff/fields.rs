@@ -22,10 +22,11 @@ pub(super) fn compare(left: &Value, right: &Value, report: &mut impl FnMut(Strin
 /// Two lists: their elements by a field that identifies them, else by their place.
 fn lists(path: &str, left: &[Value], right: &[Value], report: &mut impl FnMut(String, Change)) {
     let key = KEYS.into_iter().find(|key| identifies(key, left) && identifies(key, right));
-    let name = |list: &[Value], index: usize| match key.and_then(|key| Some((key, list.get(index)?.get(key)?))) {
-        Some((key, value)) => format!("{key} {value}"),
-        None => index.to_string(),
-    };
+    let name =
+        |list: &[Value], index: usize| match key.and_then(|key| Some((key, list.get(index)?.get(key)?))) {
+            Some((key, value)) => format!("{key} {value}"),
+            None => index.to_string(),
+        };
     let names = |list: &[Value]| (0..list.len()).map(|index| name(list, index)).collect::<Vec<_>>();
     let (ours, theirs) = (names(left), names(right));
     let place = |name: &str| if path.is_empty() { format!("{name}:") } else { format!("{path}[{name}]") };

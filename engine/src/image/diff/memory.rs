@@ -84,7 +84,8 @@ fn contents(
     let mut start = range.start;
     while start < range.end {
         let end = range.end.min(start + CHUNK);
-        let sides = [(ours, our_offset + (start - left.vaddr)), (theirs, their_offset + (start - right.vaddr))];
+        let sides =
+            [(ours, our_offset + (start - left.vaddr)), (theirs, their_offset + (start - right.vaddr))];
         for (buffer, (file, offset)) in buffers.iter_mut().zip(sides) {
             buffer.resize((end - start) as usize, 0);
             file.read_exact_at(buffer, offset)?;

@@ -99,6 +99,21 @@ static void copy_of_shared(void)
 	need(fd >= 0 && mmap(NULL, 4096, PROT_READ, MAP_PRIVATE, fd, 0) != MAP_FAILED && close(fd) == 0);
 }
 
+/* What is left of the vdso is its data. */
+static void vdso_without_code(void)
+{
+	FILE *maps = fopen("/proc/self/maps", "r");
+	unsigned long start, end;
+	char line[512];
+
+	need(maps);
+	while (fgets(line, sizeof(line), maps))
+		if (strstr(line, "[vdso]") && sscanf(line, "%lx-%lx", &start, &end) == 2)
+			break;
+	fclose(maps);
+	need(munmap((void *)start, end - start) == 0);
+}
+
 const struct thing memory_things[] = {
 	{ "System V segment", sysv_segment, 0 },
 	{ "userfaultfd range", userfaultfd_range, 0 },
@@ -107,5 +122,6 @@ const struct thing memory_things[] = {
 	{ "perf", perf, 0 },
 	{ "uprobe", uprobe, 0 },
 	{ "copy of shared memory", copy_of_shared, 0 },
+	{ "vdso without code", vdso_without_code, 0 },
 	{ NULL, NULL, 0 },
 };
