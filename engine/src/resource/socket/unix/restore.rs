@@ -140,11 +140,7 @@ impl UnixRestore {
         if self.made.contains_key(&entry.ino) {
             return Ok(());
         }
-        let peer = self.entries.get(&entry.peer).filter(|peer| {
-            let to_us = peer.peer == entry.ino || peer.name.is_empty();
-            peer.ino != entry.ino && peer.uflags & EXTERN == 0 && to_us && !self.made.contains_key(&peer.ino)
-        });
-        let peer = peer.cloned();
+        let peer = self.other_half(entry).cloned();
         let lone = entry.peer == 0 && (entry.peer_closed == Some(true) || self.is_unreachable(entry));
         if peer.is_none() && !lone {
             return self.make_bound(entry).map(drop);
@@ -156,14 +152,40 @@ impl UnixRestore {
         match peer {
             Some(peer) => {
                 self.bind(other.as_fd(), &peer)?;
-                self.keep(&peer, other)
+                self.keep(&peer, other)?;
+                self.part(entry, &peer)?;
+                self.part(&peer, entry)
             }
             None => {
+                if entry.peer_closed != Some(true) {
+                    disconnect(self.fd(entry.ino)?.as_fd(), entry)?;
+                }
                 options::make_room(other.as_fd())?;
                 self.closed.insert(entry.ino, other);
                 Ok(())
             }
         }
+    }
+
+    /// The socket that can only be connected by making both as a pair.
+    fn other_half(&self, entry: &UnixSkEntry) -> Option<&UnixSkEntry> {
+        let is_free = |other: &&UnixSkEntry| {
+            other.ino != entry.ino && other.uflags & EXTERN == 0 && !self.made.contains_key(&other.ino)
+        };
+        if entry.peer == 0 && entry.name.is_empty() {
+            return self.entries.values().filter(is_free).find(|other| other.peer == entry.ino);
+        }
+        let peer = self.entries.get(&entry.peer).filter(is_free);
+        peer.filter(|peer| peer.peer == entry.ino || peer.name.is_empty())
+    }
+
+    /// Has a half leave a pair, if it did so. Now, while nothing waits: what a socket has to read would be gone with its peer
+    /// (net/unix/af_unix.c, unix_dgram_disconnected).
+    fn part(&self, entry: &UnixSkEntry, from: &UnixSkEntry) -> Result<()> {
+        if entry.peer == from.ino {
+            return Ok(());
+        }
+        disconnect(self.fd(entry.ino)?.as_fd(), entry)
     }
 
     /// Has something in its queue, but no name by which it could be sent there.
@@ -387,12 +409,7 @@ impl UnixRestore {
     }
 
     fn connect_datagram(&self, entry: &UnixSkEntry, fd: BorrowedFd<'_>) -> Result<()> {
-        let Some(peer) = self.entries.get(&entry.peer) else {
-            // One half of a pair whose other half was connected elsewhere.
-            let paired = self.entries.values().any(|other| other.peer == entry.ino && entry.name.is_empty());
-            let alone = entry.peer_closed != Some(true) && (paired || self.closed.contains_key(&entry.ino));
-            return if alone { disconnect(fd, entry) } else { Ok(()) };
-        };
+        let Some(peer) = self.entries.get(&entry.peer) else { return Ok(()) };
         if peer.uflags & EXTERN != 0 {
             return connect_outside(fd, entry, peer);
         }
