@@ -208,7 +208,7 @@ const MEMORY: &[State] = &[
     kept("vdso", "memory/vdso.rs", "vdso_works"),
     kept("arguments and environment", "memory/mod.rs", "cmdline_moved"),
     kept("auxiliary vector", "memory/mod.rs", "auxv"),
-    refused("huge pages of hugetlbfs", "E-VMA-HUGETLB"),
+    kept("huge pages of hugetlbfs, private and shared", "memory/vma.rs", "hugetlb_private"),
     refused("memory of devices", "E-VMA-DEVICE"),
     refused("tagged memory (PROT_MTE)", "E-VMA-MTE"),
     refused("userfaultfd", "E-VMA-USERFAULTFD"),

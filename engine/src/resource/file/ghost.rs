@@ -204,7 +204,7 @@ fn make_node(dir: BorrowedFd<'_>, name: &OsStr, entry: &GhostFileEntry) -> nix::
 }
 
 fn fill(anchor: &Anchor, entry: &GhostFileEntry, reader: &mut EntryReader) -> Result<()> {
-    let file = File::from(anchor.open(OFlag::O_WRONLY).os(|| "open a ghost file for writing")?);
+    let file = File::from(anchor.open(OFlag::O_RDWR).os(|| "open a ghost file for writing")?);
     let written = || "write a ghost file";
     if entry.chunks != Some(true) {
         let (offset, len) = reader.payload_range()?;
