@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use std::rc::Rc;
 
 use super::super::options;
-use super::super::place::{self, reach, shown};
+use super::super::place::{self, Way, reach, shown};
 use super::super::queue::{self, Packet, Queues};
 use super::{Call, ESTABLISHED, EXTERN, LISTEN, Tasks};
 use crate::error::{Blame, Error, OsContext, Result};
@@ -264,8 +264,8 @@ impl UnixRestore {
         if let Some(client) = client {
             self.bind(fd.as_fd(), client)?;
         }
-        let (address, _file) = reach(listener.as_fd(), &server.name)?;
-        call(tasks, connects, fd.as_fd(), Call::Connect(&address))?;
+        let way = reach(listener.as_fd(), &server.name)?;
+        call(tasks, connects, fd.as_fd(), Call::Connect(&way))?;
         Ok((socket::accept(listener.as_fd()).os(|| "accept")?, fd))
     }
 
@@ -296,9 +296,9 @@ impl UnixRestore {
         let fd = self.make_bound(entry)?;
         let listener = self.fd(entry.peer)?;
         let name = self.entries.get(&entry.peer).map(|listener| listener.name.clone()).unwrap_or_default();
-        let (address, _file) = reach(listener.as_fd(), &name)?;
+        let way = reach(listener.as_fd(), &name)?;
         let owner = tasks.owner(entry.id);
-        call(tasks, owner, fd.as_fd(), Call::Connect(&address))
+        call(tasks, owner, fd.as_fd(), Call::Connect(&way))
     }
 
     fn connect_outside(&mut self, entry: &UnixSkEntry, outside: &UnixSkEntry) -> Result<()> {
@@ -329,10 +329,11 @@ impl UnixRestore {
         let to = self.fd(entry.ino)?;
         let mut along = Along { rights: &rights, credentials: packet.credentials(), ..Along::default() };
         let sender = self.sender(entry, packet.entry.addr.as_deref())?;
-        let (address, _file) = match &sender {
-            Sender::Peer(_) => (Vec::new(), None),
-            Sender::Other(_) => reach(to.as_fd(), &entry.name)?,
+        let way = match &sender {
+            Sender::Peer(_) => None,
+            Sender::Other(_) => Some(reach(to.as_fd(), &entry.name)?),
         };
+        let address = way.as_ref().map(Way::ours).unwrap_or_default();
         along.address = &address;
         match sender {
             Sender::Peer(fd) => queue::send(fd.as_fd(), &bytes, &along),
@@ -416,8 +417,8 @@ impl UnixRestore {
         if peer.name.is_empty() {
             return Ok(());
         }
-        let (address, _file) = reach(self.fd(peer.ino)?.as_fd(), &peer.name)?;
-        socket::connect(fd, &address).os(|| format!("connect to {}", shown(peer)))
+        let way = reach(self.fd(peer.ino)?.as_fd(), &peer.name)?;
+        socket::connect(fd, &way.ours()).os(|| format!("connect to {}", shown(peer)))
     }
 
     /// The restore has succeeded: the files of sockets stay.
@@ -471,7 +472,7 @@ fn call(tasks: &mut dyn Tasks, who: Option<Credentials>, fd: BorrowedFd<'_>, cal
     }
     match call {
         Call::Listen(backlog) => socket::listen(fd, backlog as i32).os(|| format!("listen {backlog}")),
-        Call::Connect(address) => socket::connect(fd, address).os(|| "connect"),
+        Call::Connect(way) => socket::connect(fd, &way.ours()).os(|| "connect"),
     }
 }
 
