@@ -15,13 +15,13 @@ use std::ops::Range;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::restore::{Blueprint, Lend, Supplies, intersect, is_mapped, push_part};
 use crate::error::{Error, OsContext, Result};
 use crate::image::message::{VmaEntry, status};
 use crate::image::pages::{Segment, Source};
-use crate::kernel::{huge_page, pagemap};
+use crate::kernel::{ProcDir, huge_page, pagemap, schedstat};
 use crate::tracee::Loan;
 
 const MADV_COLLAPSE: u64 = 25;
@@ -82,14 +82,17 @@ pub(super) fn fill(
     if by_default {
         forbid_huge(loan, false)?;
     }
-    let mut pace = Pace::default();
+    if windows.is_empty() {
+        return Ok(());
+    }
+    let (mut pace, task) = (Pace::default(), ProcDir::open(loan.tid())?);
     for (window, parts) in windows.iter().zip(&wide) {
-        let (huge, before) = (pace.prefers_huge(), cpu_time(loan));
+        let (huge, before) = (pace.prefers_huge(), Spent::so_far(&task));
         if huge {
             collapse(loan, window, parts, with.lend)?;
         }
         read_parts(loan, parts, with.lend)?;
-        pace.took(huge, (cpu_time(loan) - before) / (window.end - window.start) as f64);
+        pace.took(huge, before.since(&Spent::so_far(&task)) / (window.end - window.start) as f64);
     }
     Ok(())
 }
@@ -142,11 +145,24 @@ impl Pace {
     }
 }
 
-/// Nanoseconds that the task has had a CPU: other load on the machine does not count.
-fn cpu_time(loan: &Loan) -> f64 {
-    let clock = nix::time::clock_getcpuclockid(nix::unistd::Pid::from_raw(loan.tid()));
-    let time = clock.and_then(nix::time::clock_gettime);
-    time.map_or(0.0, |time| Duration::from(time).as_secs_f64() * 1e9)
+/// What time has gone by for a task.
+struct Spent {
+    now: Instant,
+    /// How long it has been ready to run while others ran.
+    queued: Duration,
+}
+
+impl Spent {
+    fn so_far(task: &ProcDir) -> Self {
+        Spent { now: Instant::now(), queued: schedstat::queued(task).ok().flatten().unwrap_or_default() }
+    }
+
+    /// Nanoseconds until `later` in which the task ran or slept. MADV_COLLAPSE sleeps until all CPUs have answered, which
+    /// is part of its price; other load on the machine is not.
+    fn since(&self, later: &Spent) -> f64 {
+        let queued = later.queued.saturating_sub(self.queued);
+        later.now.saturating_duration_since(self.now).saturating_sub(queued).as_secs_f64() * 1e9
+    }
 }
 
 /// Cuts the parts of ranges that consist of whole huge pages into windows, which ascend; smaller ranges are left out.
