@@ -219,6 +219,11 @@ features! {
         purpose: "reads which membarrier(2) commands a program registered for",
         fallback: "", consequence: "a restored program's membarrier(2) may fail",
     }
+    /// PR_SET_MDWE.
+    Mdwe = "mdwe", Extra, "6.3" {
+        purpose: "forbids a restored program what it has forbidden itself: writable memory that becomes executable",
+        fallback: "", consequence: "no program of this kernel has it, and those of an image that do are not restored",
+    }
     /// userfaultfd(2).
     Userfaultfd = "uffd", Extra, "4.3, CONFIG_USERFAULTFD" {
         purpose: "serves pages after the restore",

@@ -12,6 +12,7 @@
 //! | [`pagemap`] | `pagemap`: which pages hold content |
 //! | [`huge_page`] [`huge_pool`] | transparent huge pages, those of hugetlbfs: `/sys/kernel/mm` |
 //! | [`fdinfo`] [`event`] | `fd/`, `fdinfo/` |
+//! | [`schedstat`] | `schedstat`: time without a CPU |
 //! | [`tasks`] [`children`] | `task/`, `task/TID/children` |
 //! | [`timers`] [`limits`] [`auxv`] [`cgroup`] [`mountinfo`] [`ns`] | the files of these names |
 //! | [`attr`] | files that hold one value |
@@ -39,6 +40,7 @@ pub mod mountinfo;
 pub mod netlink;
 pub mod ns;
 pub mod pagemap;
+pub mod schedstat;
 pub mod smaps;
 pub mod sock_diag;
 pub mod stat;
