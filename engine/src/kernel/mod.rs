@@ -10,8 +10,9 @@
 //! | [`stat`] [`status`] | `stat`, `status`: identity, state, signals, credentials |
 //! | [`smaps`] | `maps`, `smaps`: the memory layout |
 //! | [`pagemap`] | `pagemap`: which pages hold content |
-//! | [`huge_page`] | transparent huge pages, `/sys/kernel/mm` |
+//! | [`huge_page`] [`huge_pool`] | transparent huge pages, those of hugetlbfs: `/sys/kernel/mm` |
 //! | [`fdinfo`] [`event`] | `fd/`, `fdinfo/` |
+//! | [`schedstat`] | `schedstat`: time without a CPU |
 //! | [`tasks`] [`children`] | `task/`, `task/TID/children` |
 //! | [`timers`] [`limits`] [`auxv`] [`cgroup`] [`mountinfo`] [`ns`] | the files of these names |
 //! | [`attr`] | files that hold one value |
@@ -32,12 +33,14 @@ pub mod elf;
 pub mod event;
 pub mod fdinfo;
 pub mod huge_page;
+pub mod huge_pool;
 pub mod kcmp;
 pub mod limits;
 pub mod mountinfo;
 pub mod netlink;
 pub mod ns;
 pub mod pagemap;
+pub mod schedstat;
 pub mod smaps;
 pub mod sock_diag;
 pub mod stat;

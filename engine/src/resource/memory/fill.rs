@@ -6,19 +6,22 @@
 //! the program, and let memory grow that is touched here and there. That is two to three times as fast, but several
 //! times as slow where the kernel first has to make room for huge pages, or a hypervisor to give memory back. Nothing
 //! tells beforehand, so the two ways are measured on the first windows, and the dearer one is not taken again ([`Pace`]).
+//!
+//! Where huge pages are the rule, the first byte of a block would bring one, over what the image leaves out: such blocks
+//! are filled while PR_SET_THP_DISABLE holds, which leaves no mark.
 
 use std::fs::File;
 use std::ops::Range;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::restore::{Blueprint, Lend, Supplies, intersect, is_mapped, push_part};
 use crate::error::{Error, OsContext, Result};
 use crate::image::message::{VmaEntry, status};
 use crate::image::pages::{Segment, Source};
-use crate::kernel::{huge_page, pagemap};
+use crate::kernel::{ProcDir, huge_page, pagemap, schedstat};
 use crate::tracee::Loan;
 
 const MADV_COLLAPSE: u64 = 25;
@@ -45,6 +48,10 @@ pub(super) fn fill(
     with: &mut Supplies<'_>,
 ) -> Result<()> {
     let page = pagemap::page_size()?;
+    let by_default = huge_page::by_default();
+    if by_default {
+        forbid_huge(loan, true)?;
+    }
     let (mut own, mut alone): (Vec<Segment>, Vec<Range<u64>>) = (Vec::new(), Vec::new());
     for (segment, vma) in
         wanted.iter().flat_map(|segment| targets(segment, new).map(move |vma| (segment, vma)))
@@ -68,19 +75,35 @@ pub(super) fn fill(
             }
         }
     }
-    let windows = windows(&alone);
+    let windows = windows(&alone, if by_default { 0 } else { FEWEST_BYTES });
     let (plain, wide) = sort_into(&windows, &own);
     read_parts(loan, &plain, with.lend)?;
-    let mut pace = Pace::default();
+    // Nobody has forbidden them yet: the task's own wish is restored later.
+    if by_default {
+        forbid_huge(loan, false)?;
+    }
+    if windows.is_empty() {
+        return Ok(());
+    }
+    let (mut pace, task) = (Pace::default(), ProcDir::open(loan.tid())?);
     for (window, parts) in windows.iter().zip(&wide) {
-        let (huge, before) = (pace.prefers_huge(), cpu_time(loan));
+        let (huge, before) = (pace.prefers_huge(), Spent::so_far(&task));
         if huge {
             collapse(loan, window, parts, with.lend)?;
         }
         read_parts(loan, parts, with.lend)?;
-        pace.took(huge, (cpu_time(loan) - before) / (window.end - window.start) as f64);
+        pace.took(huge, before.since(&Spent::so_far(&task)) / (window.end - window.start) as f64);
     }
     Ok(())
+}
+
+/// Forbids huge pages in the whole address space, or allows them again.
+fn forbid_huge(loan: &mut Loan, forbidden: bool) -> Result<()> {
+    let mut batch = loan.batch();
+    let args = [libc::PR_SET_THP_DISABLE as u64, forbidden.into(), 0, 0, 0];
+    batch.call("prctl PR_SET_THP_DISABLE", libc::SYS_prctl, &args);
+    loan.run(&mut batch)?;
+    batch.expect_all()
 }
 
 /// The mappings that a segment covers, those of the kernel left out.
@@ -97,6 +120,7 @@ fn targets<'a>(segment: &Segment, new: &Blueprint<'a>) -> impl Iterator<Item = &
 /// Whether the program has nothing against huge pages in a mapping.
 fn may_be_huge(vma: &VmaEntry, new: &Blueprint<'_>) -> bool {
     vma.status & status::ANON_PRIVATE != 0
+        && vma.flags as i32 & libc::MAP_HUGETLB == 0
         && vma.madv.unwrap_or(0) & (1 << libc::MADV_NOHUGEPAGE) == 0
         && new.mm.thp_disabled != Some(true)
 }
@@ -122,16 +146,29 @@ impl Pace {
     }
 }
 
-/// Nanoseconds that the task has had a CPU: other load on the machine does not count.
-fn cpu_time(loan: &Loan) -> f64 {
-    let clock = nix::time::clock_getcpuclockid(nix::unistd::Pid::from_raw(loan.tid()));
-    let time = clock.and_then(nix::time::clock_gettime);
-    time.map_or(0.0, |time| Duration::from(time).as_secs_f64() * 1e9)
+/// What time has gone by for a task.
+struct Spent {
+    now: Instant,
+    /// How long it has been ready to run while others ran.
+    queued: Duration,
 }
 
-/// Cuts the parts of ranges that consist of whole huge pages into windows, which ascend.
-fn windows(ranges: &[Range<u64>]) -> Vec<Range<u64>> {
-    let wide = |range: &Range<u64>| range.end - range.start >= FEWEST_BYTES;
+impl Spent {
+    fn so_far(task: &ProcDir) -> Self {
+        Spent { now: Instant::now(), queued: schedstat::queued(task).ok().flatten().unwrap_or_default() }
+    }
+
+    /// Nanoseconds until `later` in which the task ran or slept. MADV_COLLAPSE sleeps until all CPUs have answered, which
+    /// is part of its price; other load on the machine is not.
+    fn since(&self, later: &Spent) -> f64 {
+        let queued = later.queued.saturating_sub(self.queued);
+        later.now.saturating_duration_since(self.now).saturating_sub(queued).as_secs_f64() * 1e9
+    }
+}
+
+/// Cuts the parts of ranges that consist of whole huge pages into windows, which ascend; smaller ranges are left out.
+fn windows(ranges: &[Range<u64>], fewest: u64) -> Vec<Range<u64>> {
+    let wide = |range: &Range<u64>| range.end - range.start >= fewest;
     let Some(block) = ranges.iter().any(wide).then(huge_page::size).flatten() else { return Vec::new() };
     let most = WINDOW.max(block);
     let mut windows = Vec::new();
