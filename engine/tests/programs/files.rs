@@ -46,6 +46,10 @@ impl Files {
         fs::write(self.path(name), text).unwrap();
     }
 
+    fn remove_all(&self) {
+        ["program", "library", "data"].iter().for_each(|name| fs::remove_file(self.path(name)).unwrap());
+    }
+
     fn grow(&self, name: &str) {
         let file = fs::OpenOptions::new().write(true).open(self.path(name)).unwrap();
         file.set_len(file.metadata().unwrap().len() + 1).unwrap();
@@ -125,7 +129,7 @@ with open(sys.argv[1], 'a') as result:
     let images = program.dump("");
     fs::remove_file(&path).unwrap();
     let other = std::os::unix::net::UnixListener::bind(&path).unwrap();
-    let output = crio(&format!("restore -D {} -d -S", images.path().display()));
+    let output = crio(&format!("restore -D {} -d", images.path().display()));
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(text.contains("error[E-SOCKET-NAME-TAKEN]") && text.contains(path.to_str().unwrap()), "{text}");
     assert!(!output.status.success() && program.root.state() == '-', "{text}");
@@ -156,10 +160,7 @@ fn embedded_files_come_along() {
         files.compile("library", 2);
         files.write("data", "otherwise");
     };
-    let remove = |files: &Files| {
-        ["program", "library", "data"].map(|name| fs::remove_file(files.path(name)).unwrap());
-    };
-    for change in [&|_: &Files| {}, &replace as &dyn Fn(&Files), &remove] {
+    for change in [&|_: &Files| {}, &replace as &dyn Fn(&Files), &Files::remove_all] {
         let files = Files::new();
         let program = files.start();
         let images = program.dump("--embed-files");
@@ -182,7 +183,7 @@ fn embedded_files_come_along_twice() {
     let files = Files::new();
     let program = files.start();
     let images = program.dump("--embed-files");
-    ["program", "library", "data"].map(|name| fs::remove_file(files.path(name)).unwrap());
+    files.remove_all();
     program.restore(&images, "");
     let again = program.dump("--embed-files");
     drop(images);

@@ -224,9 +224,15 @@ fn an_inherited_descriptor_replaces_a_file() {
 /// Two dumps of a program that has not done anything are the same; what it does between them shows.
 #[test]
 fn images_are_compared_as_diff_does() {
-    let mut sleeper = Sleeper::start();
-    let (first, second, third) = (TempDir::new().unwrap(), TempDir::new().unwrap(), TempDir::new().unwrap());
-    let pid = sleeper.running.0;
+    let [first, second, third] = [(); 3].map(|()| TempDir::new().unwrap());
+    let mut cat = Command::new("setsid");
+    let mut cat =
+        cat.arg("cat").stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let running = Running(cat.id() as i32);
+    let pid = running.0;
+    let waits =
+        || std::fs::read_to_string(format!("/proc/{pid}/wchan")).is_ok_and(|w| w.contains("pipe_read"));
+    wait_until("cat", waits);
     let dump = |images: &TempDir| crio_succeeds(&format!("dump -R -D {} -t {pid}", images.path().display()));
     let diff = |right: &Path, options: &str| {
         let output = crio(&format!("image diff {} {} {options}", first.path().display(), right.display()));
@@ -239,11 +245,8 @@ fn images_are_compared_as_diff_does() {
     let before: i64 = std::fs::read_to_string(&adjustment).unwrap().trim().parse().unwrap();
     std::fs::write(&adjustment, (before + 17).to_string()).unwrap();
     dump(&third);
-    let (status, text) = diff(third.path(), "");
-    assert_eq!(
-        (status, text),
-        (Some(1), format!("core-{pid}.img: tc.oom_score_adj: {before} -> {}\n", before + 17))
-    );
+    let expected = format!("core-{pid}.img: tc.oom_score_adj: {before} -> {}\n", before + 17);
+    assert_eq!(diff(third.path(), ""), (Some(1), expected));
     let (status, text) = diff(third.path(), "--json");
     let json: serde_json::Value = serde_json::from_str(&text).unwrap();
     assert_eq!((status, json["same"].as_bool()), (Some(1), Some(false)));
@@ -255,6 +258,6 @@ fn images_are_compared_as_diff_does() {
     for trouble in ["/nonexistent", "/proc", "--no-such-option"] {
         assert_eq!(diff(Path::new(trouble), "").0, Some(2), "{trouble}");
     }
-    sleeper.running.signal(Signal::SIGKILL);
-    sleeper.child.wait().unwrap();
+    drop(running);
+    cat.wait().unwrap();
 }
