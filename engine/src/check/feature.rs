@@ -211,8 +211,8 @@ features! {
     }
     /// memfd_create(2) with MFD_HUGETLB.
     MemfdHugetlb = "memfd_hugetlb", Extra, "4.14, CONFIG_HUGETLBFS" {
-        purpose: "restores memory files of huge pages",
-        fallback: "", consequence: "programs with such files cannot be restored",
+        purpose: "restores memory and files of hugetlbfs",
+        fallback: "", consequence: "there are no such pages on this kernel, and programs with them cannot be restored",
     }
     /// MEMBARRIER_CMD_GET_REGISTRATIONS.
     MembarrierRegistrations = "membarrier_registrations", Extra, "6.3, CONFIG_MEMBARRIER" {

@@ -118,10 +118,6 @@ static void prepare(void)
 		if (close(fd) || (fd = open(path, O_RDONLY)) < 0 || fcntl(fd, F_SETLEASE, F_RDLCK))
 			err(1, "lease");
 		stay();
-	} else if (is("huge memfd")) {
-		if (memfd_create("huge", MFD_HUGETLB) < 0)
-			err(1, "memfd_create");
-		stay();
 	} else {
 		errx(1, "unknown: %s", what);
 	}

@@ -13,7 +13,7 @@
 //! | [`survey`] | all sockets of a running tree, and which cannot be kept |
 
 mod options;
-mod place;
+pub mod place;
 mod queue;
 pub mod survey;
 pub mod unix;
