@@ -112,6 +112,7 @@ fn a_changed_file_is_refused_with_the_reason() {
 fn a_name_that_a_living_socket_has_is_refused() {
     let script = "
 import os, signal, socket, sys
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
 listening = socket.socket(socket.AF_UNIX)
 listening.bind(sys.argv[2])
 listening.listen()

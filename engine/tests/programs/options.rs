@@ -6,10 +6,15 @@ use std::process::{Child, Command, Output, Stdio};
 
 use engine::image::message::StatsEntry;
 use engine::image::{ImageDir, Kind};
+use nix::sched::{CpuSet, sched_getaffinity, sched_getcpu, sched_setaffinity};
 use nix::sys::signal::Signal;
+use nix::unistd::Pid;
 use tempfile::TempDir;
 
 use crate::running::{CRIO, Running, command, crio, crio_succeeds, wait_until};
+
+/// The calling thread.
+const OURSELVES: Pid = Pid::from_raw(0);
 
 /// A sleeping session leader and a directory for its image.
 struct Sleeper {
@@ -175,7 +180,7 @@ fn a_sibling_is_a_child_of_the_caller() {
     sleeper.restore("-S -d");
     assert_eq!(sleeper.running.parent(), i64::from(std::process::id()));
     sleeper.running.signal(Signal::SIGKILL);
-    nix::sys::wait::waitpid(nix::unistd::Pid::from_raw(sleeper.running.0), None).unwrap();
+    nix::sys::wait::waitpid(Pid::from_raw(sleeper.running.0), None).unwrap();
 }
 
 #[test]
@@ -221,13 +226,19 @@ fn an_inherited_descriptor_replaces_a_file() {
     assert_eq!(length(&old), before);
 }
 
-/// Two dumps of a program that has not done anything are the same; what it does between them shows.
+/// Two dumps of a program that has not done anything are the same; what it does between them shows. It stays on one CPU,
+/// whose number rseq(2) writes into its memory.
 #[test]
 fn images_are_compared_as_diff_does() {
     let [first, second, third] = [(); 3].map(|()| TempDir::new().unwrap());
     let mut cat = Command::new("setsid");
-    let mut cat =
-        cat.arg("cat").stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    cat.arg("cat").stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+    let home = sched_getaffinity(OURSELVES).unwrap();
+    let mut only = CpuSet::new();
+    only.set(sched_getcpu().unwrap()).unwrap();
+    sched_setaffinity(OURSELVES, &only).unwrap();
+    let mut cat = cat.spawn().unwrap();
+    sched_setaffinity(OURSELVES, &home).unwrap();
     let running = Running(cat.id() as i32);
     let pid = running.0;
     let waits =
