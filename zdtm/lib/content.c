@@ -6,6 +6,8 @@
 #include <fcntl.h>
 #include <inttypes.h>
 
+#define HUGE_OVERCOMMIT "/proc/sys/vm/nr_overcommit_hugepages"
+
 /* A multiplicative hash of offset and seed (Knuth's constant); the top byte is the one that varies best. */
 static uint8_t pattern_byte(size_t offset, uint32_t seed)
 {
@@ -195,4 +197,35 @@ bool vma_has(const struct vma *vma, const char *flag)
 
 	snprintf(wanted, sizeof(wanted), " %s ", flag);
 	return strstr(vma->flags, wanted) != NULL;
+}
+
+/* What huge_pages() has to give back. */
+static char overcommit_before[32];
+static pid_t overcommit_owner;
+
+static void give_back(void)
+{
+	if (getpid() == overcommit_owner)
+		write_text(HUGE_OVERCOMMIT, overcommit_before);
+}
+
+size_t huge_pages(size_t count)
+{
+	char value[32];
+
+	check(read_text(HUGE_OVERCOMMIT, overcommit_before, sizeof(overcommit_before)) > 0, HUGE_OVERCOMMIT);
+	overcommit_owner = getpid();
+	check(atexit(give_back) == 0, "atexit");
+	snprintf(value, sizeof(value), "%zu", strtoul(overcommit_before, NULL, 10) + count);
+	check(write_text(HUGE_OVERCOMMIT, value) == 0, HUGE_OVERCOMMIT);
+	proc_field("meminfo", "Hugepagesize", value, sizeof(value));
+	return strtoul(value, NULL, 10) << 10;
+}
+
+size_t huge_resident(void)
+{
+	char value[32];
+
+	proc_field("self/status", "HugetlbPages", value, sizeof(value));
+	return strtoul(value, NULL, 10) << 10;
 }

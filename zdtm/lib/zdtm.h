@@ -131,6 +131,12 @@ size_t page_size(void);
 /* Anonymous private read-write memory, in whole pages; fails the test when there is none. */
 void *map_pages(size_t pages);
 
+/* Allows the kernel to make that many more huge pages of hugetlbfs on demand, until this process exits; returns their
+ * size in bytes. The limit is the whole machine's: such tests run one at a time. */
+size_t huge_pages(size_t count);
+/* Bytes of huge pages that this process has in memory. */
+size_t huge_resident(void);
+
 /* ---- what /proc shows ------------------------------------------------------------------------------------------ */
 
 /* Reads a whole small file (at most size - 1 bytes) and ends it with NUL; returns the length, or -1 and errno. */

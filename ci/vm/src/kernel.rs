@@ -98,12 +98,6 @@ fn unpacked(folder: &Path, modules: &[String]) -> Result<Unpacked> {
 
 /// Copies the kernel and the wanted modules from the unpacked packages in `root`.
 fn keep(root: &Path, kept: &Path, wanted: &[String]) -> Result<()> {
-    let boot = files_in(&root.join("boot"))?;
-    let name = |path: &PathBuf| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let Some(image) = boot.iter().find(|path| name(path).starts_with("vmlinu")) else {
-        bail!("the package has no kernel in /boot");
-    };
-    fs::copy(image, kept.join("vmlinuz"))?;
     // Newer suites have /lib as a link to /usr/lib, which is not part of any package.
     if !root.join("lib/modules").is_dir() {
         fs::create_dir_all(root.join("lib"))?;
@@ -111,8 +105,10 @@ fn keep(root: &Path, kept: &Path, wanted: &[String]) -> Result<()> {
     }
     let versions = files_in(&root.join("lib/modules"))?;
     let Some(version) = versions.first() else { bail!("the package has no modules") };
+    fs::copy(image_in(&[&root.join("boot"), version])?, kept.join("vmlinuz"))?;
     let mut depmod = Command::new("/sbin/depmod");
-    depmod.arg("-b").arg(root).arg(name(version)).stdin(Stdio::null()).stderr(Stdio::null());
+    depmod.arg("-b").arg(root).arg(version.file_name().unwrap_or_default());
+    depmod.stdin(Stdio::null()).stderr(Stdio::null());
     if !depmod.status().context("cannot start depmod")?.success() {
         bail!("depmod finds no order of the modules");
     }
@@ -132,6 +128,20 @@ fn keep(root: &Path, kept: &Path, wanted: &[String]) -> Result<()> {
         fs::write(kept.join("modules").join(format!("{at:03}-{plain}")), bytes)?;
     }
     Ok(())
+}
+
+/// What QEMU starts. Packages had it in /boot, until Linux 7.2 of Debian moved it to its modules.
+fn image_in(folders: &[&Path]) -> Result<PathBuf> {
+    for folder in folders.iter().filter(|folder| folder.is_dir()) {
+        let is_image = |path: &PathBuf| {
+            path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("vmlinu"))
+        };
+        if let Some(image) = files_in(folder)?.into_iter().find(is_image) {
+            return Ok(image);
+        }
+    }
+    let folders: Vec<_> = folders.iter().map(|folder| folder.display().to_string()).collect();
+    bail!("the package has no kernel in {}", folders.join(" or "))
 }
 
 /// The module itself: guests of kernels without MODULE_DECOMPRESS cannot unpack it.
@@ -155,4 +165,24 @@ fn files_in(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut files: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
     files.sort();
     Ok(files)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kernel_is_found_in_boot_and_beside_its_modules() -> Result<()> {
+        let root = tempfile::tempdir()?;
+        let (boot, modules) = (root.path().join("boot"), root.path().join("lib/modules/7.2"));
+        fs::create_dir_all(&modules)?;
+        assert!(image_in(&[&boot, &modules]).is_err());
+        fs::write(modules.join("vmlinuz"), "")?;
+        assert_eq!(image_in(&[&boot, &modules])?, modules.join("vmlinuz"));
+        fs::create_dir(&boot)?;
+        fs::write(boot.join("System.map-6.1"), "")?;
+        fs::write(boot.join("vmlinux-6.1"), "")?;
+        assert_eq!(image_in(&[&boot, &modules])?, boot.join("vmlinux-6.1"));
+        Ok(())
+    }
 }

@@ -63,9 +63,10 @@ impl Pool {
             guest.order(&Order::Execute { words })?;
             guest.next(LIMIT)?;
         }
-        guest.order(&Order::Test(Box::new(test.clone())))?;
+        let crowding = crowding();
+        guest.order(&Order::Test { test: Box::new(test.clone()), crowding })?;
         let iterations = self.terms.iterations.max(1);
-        match guest.next(LIMIT * iterations)? {
+        match guest.next((LIMIT * iterations).mul_f64(crowding))? {
             Report::Verdict { outcome, message } => {
                 self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(guest);
                 Ok((outcome, message))
@@ -88,10 +89,25 @@ impl Pool {
         if let Some(guest) = idle {
             return Ok(guest);
         }
-        let number = self.booted.fetch_add(1, Ordering::Relaxed) + 1;
-        let name = format!("guest-{number}");
-        let mut guest = Guest::boot(&self.launcher, &self.machine, BOOT, &self.folder, &name)?;
+        let mut guest = self.boot().or_else(|error| {
+            eprintln!("vm: a guest did not boot, another one is tried: {error:#}");
+            self.boot()
+        })?;
         guest.order(&Order::Terms(self.terms.clone())).context("the guest does not take orders")?;
         Ok(guest)
     }
+
+    fn boot(&self) -> Result<Guest> {
+        let number = self.booted.fetch_add(1, Ordering::Relaxed) + 1;
+        let limit = BOOT.mul_f64(crowding());
+        Guest::boot(&self.launcher, &self.machine, limit, &self.folder, &format!("guest-{number}"))
+    }
+}
+
+/// How many tasks want each processor of this host, on average over the last minute (proc(5)); at least 1.
+fn crowding() -> f64 {
+    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let load = load.split_whitespace().next().and_then(|number| number.parse().ok());
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    (load.unwrap_or(0.0) / processors as f64).max(1.0)
 }

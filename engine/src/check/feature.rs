@@ -211,13 +211,18 @@ features! {
     }
     /// memfd_create(2) with MFD_HUGETLB.
     MemfdHugetlb = "memfd_hugetlb", Extra, "4.14, CONFIG_HUGETLBFS" {
-        purpose: "restores memory files of huge pages",
-        fallback: "", consequence: "programs with such files cannot be restored",
+        purpose: "restores memory and files of hugetlbfs",
+        fallback: "", consequence: "there are no such pages on this kernel, and programs with them cannot be restored",
     }
     /// MEMBARRIER_CMD_GET_REGISTRATIONS.
     MembarrierRegistrations = "membarrier_registrations", Extra, "6.3, CONFIG_MEMBARRIER" {
         purpose: "reads which membarrier(2) commands a program registered for",
         fallback: "", consequence: "a restored program's membarrier(2) may fail",
+    }
+    /// PR_SET_MDWE.
+    Mdwe = "mdwe", Extra, "6.3" {
+        purpose: "forbids a restored program what it has forbidden itself: writable memory that becomes executable",
+        fallback: "", consequence: "no program of this kernel has it, and those of an image that do are not restored",
     }
     /// userfaultfd(2).
     Userfaultfd = "uffd", Extra, "4.3, CONFIG_USERFAULTFD" {

@@ -49,6 +49,7 @@ pub(super) fn run(feature: Feature) -> io::Result<()> {
         Feature::AnonVmaName => probe::anon_vma_name(),
         Feature::MemfdHugetlb => probe::memfd_hugetlb(),
         Feature::MembarrierRegistrations => probe::membarrier_registrations(),
+        Feature::Mdwe => child::refuse_execution_gain(),
         Feature::Userfaultfd => probe::userfaultfd().map(drop),
         Feature::UserfaultfdNoncoop => userfaultfd_events(),
         Feature::Sve => Tracee::new()?.register_set(NT_ARM_SVE, 16),

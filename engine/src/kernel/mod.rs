@@ -10,7 +10,7 @@
 //! | [`stat`] [`status`] | `stat`, `status`: identity, state, signals, credentials |
 //! | [`smaps`] | `maps`, `smaps`: the memory layout |
 //! | [`pagemap`] | `pagemap`: which pages hold content |
-//! | [`huge_page`] | transparent huge pages, `/sys/kernel/mm` |
+//! | [`huge_page`] [`huge_pool`] | transparent huge pages, those of hugetlbfs: `/sys/kernel/mm` |
 //! | [`fdinfo`] [`event`] | `fd/`, `fdinfo/` |
 //! | [`schedstat`] | `schedstat`: time without a CPU |
 //! | [`tasks`] [`children`] | `task/`, `task/TID/children` |
@@ -34,6 +34,7 @@ pub mod elf;
 pub mod event;
 pub mod fdinfo;
 pub mod huge_page;
+pub mod huge_pool;
 pub mod igmp;
 pub mod kcmp;
 pub mod limits;

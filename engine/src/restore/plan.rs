@@ -18,6 +18,7 @@ use crate::kernel::{Pid, ProcDir, status};
 use crate::options::RestoreOptions;
 use crate::resource::file::tty::TtyClaim;
 use crate::resource::file::{FileRestore, lock};
+use crate::resource::memory::huge::HugeDemand;
 use crate::resource::memory::shared::SharedRestore;
 use crate::resource::task::lineage::{Kin, Lineage};
 use crate::resource::task::{credentials, registers};
@@ -65,6 +66,7 @@ pub(super) struct Plan {
     pub(super) files: FileRestore,
     pub(super) locks: Vec<FileLockEntry>,
     pub(super) shared: SharedRestore,
+    huge: HugeDemand,
 }
 
 impl TaskPlan {
@@ -118,12 +120,14 @@ impl Plan {
         join_callers_job(&mut tasks, options)?;
         let lineage = find_births(&tasks)?;
         let locks = lock::load(&images)?;
-        Ok(Plan { tasks, lineage, tables, files, locks, shared })
+        let huge = huge_pages(&images, &tasks, &files)?;
+        Ok(Plan { tasks, lineage, tables, files, locks, shared, huge })
     }
 
     /// Finds everything that stands in the way; one error that names them all.
     pub(super) fn check(&mut self) -> Result<()> {
         let mut problems = self.files.check();
+        problems.extend(self.huge.check());
         let own: BTreeSet<Pid> =
             self.tasks.iter().flat_map(|task| &task.threads).map(|(tid, _)| *tid).collect();
         let dead = self.files.dead_processes();
@@ -331,6 +335,19 @@ fn load_body(images: &ImageDir, pid: u32) -> Result<Body> {
         fs: images.require(Kind::Fs(pid))?,
         mm,
     })
+}
+
+fn huge_pages(images: &ImageDir, tasks: &[TaskPlan], files: &FileRestore) -> Result<HugeDemand> {
+    let mut demand = HugeDemand::default();
+    for task in tasks {
+        let parent = task.parent.and_then(|index| tasks.get(index)).and_then(|parent| parent.body.as_ref());
+        if let Some(body) = &task.body {
+            demand.add(&body.mm, parent.map(|parent| &parent.mm), body.pages.as_ref())?;
+        }
+    }
+    let vmas = tasks.iter().filter_map(|task| task.body.as_ref()).flat_map(|body| &body.mm.vmas);
+    demand.add_files(images, files.entries(), vmas)?;
+    Ok(demand)
 }
 
 fn load_tables(images: &ImageDir, tasks: &[TaskPlan]) -> Result<HashMap<u32, Vec<FdinfoEntry>>> {

@@ -49,6 +49,8 @@ fn run_as(built: &mut Built, who: Credentials, add: impl FnOnce(&mut Batch) -> R
         // The group first, and back last: without our user the task may not change it.
         batch.call("setresgid", arch::syscall::SETRESGID, &[KEEP, who.gid.into(), KEEP]);
         batch.call("setresuid", arch::syscall::SETRESUID, &[KEEP, who.uid.into(), KEEP]);
+        // Files stay open to us, whoever owns them: setfsuid(2) gives the capabilities for that back.
+        batch.call("setfsuid", libc::SYS_setfsuid, &[ours.0.into()]);
     }
     add(&mut batch)?;
     if other {
@@ -87,18 +89,26 @@ impl Tasks for Makers<'_> {
         let transport = self.transport;
         let Some(built) = self.task(who) else { return Ok(false) };
         run_as(built, who, |batch| {
-            let lent = transport.lend(batch, &[fd.as_raw_fd()])?;
+            let file = match call {
+                Call::Connect(way) => way.file(),
+                Call::Listen(_) => None,
+            };
+            let fds: Vec<i32> = std::iter::once(fd).chain(file).map(|fd| fd.as_raw_fd()).collect();
+            let lent = transport.lend(batch, &fds)?;
             let number = lent.first().copied().unwrap_or(-1) as u64;
             match call {
                 Call::Listen(backlog) => {
                     batch.call("listen", libc::SYS_listen, &[number, backlog.into()]);
                 }
-                Call::Connect(address) => {
-                    let (address, len) = (batch.put(address), address.len() as u64);
+                Call::Connect(way) => {
+                    let address = way.address(lent.get(1).copied().unwrap_or(-1));
+                    let (address, len) = (batch.put(&address), address.len() as u64);
                     batch.call("connect", libc::SYS_connect, &[number, address, len]);
                 }
             }
-            batch.call("close", libc::SYS_close, &[number]);
+            for number in lent {
+                batch.call("close", libc::SYS_close, &[number as u64]);
+            }
             Ok(())
         })?;
         Ok(true)

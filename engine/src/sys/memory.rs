@@ -3,20 +3,21 @@
 #![allow(unsafe_code, reason = "mmap")]
 
 use std::io;
-use std::os::fd::OwnedFd;
+use std::ops::Range;
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::OnceLock;
 
 use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode;
 
 /// A new object of shared anonymous memory, `len` bytes of zeroes, as mmap(MAP_SHARED | MAP_ANONYMOUS) makes it; open for
-/// reading and writing. Needs CAP_CHECKPOINT_RESTORE, for /proc/self/map_files.
-pub fn shared_memory(len: u64) -> io::Result<OwnedFd> {
+/// reading and writing. `page` is the size of its pages and `huge` the flags that ask for them, 0 for ordinary ones.
+/// Needs CAP_CHECKPOINT_RESTORE, for /proc/self/map_files.
+pub fn shared_memory(len: u64, page: u64, huge: i32) -> io::Result<OwnedFd> {
     let len = usize::try_from(len).map_err(io::Error::other)?;
-    // SAFETY: no memory is passed.
-    let page = usize::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).map_err(io::Error::other)?;
-    let (prot, flags) =
-        (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE);
+    let page = usize::try_from(page).map_err(io::Error::other)?;
+    let prot = libc::PROT_READ | libc::PROT_WRITE;
+    let flags = libc::MAP_SHARED | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | huge;
     // SAFETY: a new mapping at an address of the kernel's choice, unmapped below and never read or written.
     let address = unsafe { libc::mmap(std::ptr::null_mut(), len, prot, flags, -1, 0) };
     if address == libc::MAP_FAILED {
@@ -29,6 +30,49 @@ pub fn shared_memory(len: u64) -> io::Result<OwnedFd> {
     // SAFETY: the mapping made above.
     unsafe { libc::munmap(address, len) };
     file.map_err(io::Error::from)
+}
+
+/// Reads `len` bytes at `from_offset` of one file into the pages of another that cannot be written to: one of hugetlbfs. `to`
+/// is the part of it to be mapped, whole pages, and `skip` where in that part the bytes go. The pages should be there: for
+/// what is short of them the kernel answers EFAULT.
+pub fn read_into_pages(
+    (from, from_offset): (BorrowedFd<'_>, u64),
+    (to, pages): (BorrowedFd<'_>, Range<u64>),
+    skip: usize,
+    len: usize,
+) -> io::Result<()> {
+    let size = usize::try_from(pages.end - pages.start).map_err(io::Error::other)?;
+    if skip.checked_add(len).is_none_or(|end| end > size) {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    let offset = libc::off64_t::try_from(pages.start).map_err(io::Error::other)?;
+    let (prot, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED | libc::MAP_NORESERVE);
+    // SAFETY: a new mapping at an address of the kernel's choice, which nobody else learns of.
+    let address = unsafe { libc::mmap64(std::ptr::null_mut(), size, prot, flags, to.as_raw_fd(), offset) };
+    if address == libc::MAP_FAILED {
+        return Err(io::Error::last_os_error());
+    }
+    let mut done = 0;
+    let result = loop {
+        if done == len {
+            break Ok(());
+        }
+        let at = (from_offset + done as u64) as libc::off64_t;
+        // SAFETY: the mapping has `size` bytes from `address` on, and `skip + len` is not more than that. Only the kernel
+        // writes to it.
+        let got = unsafe { libc::pread64(from.as_raw_fd(), address.byte_add(skip + done), len - done, at) };
+        match usize::try_from(got) {
+            Ok(0) => break Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(got) => done += got,
+            Err(_) => match io::Error::last_os_error() {
+                e if e.kind() == io::ErrorKind::Interrupted => {}
+                e => break Err(e),
+            },
+        }
+    };
+    // SAFETY: the mapping made above.
+    unsafe { libc::munmap(address, size) };
+    result
 }
 
 /// One past the highest address that a task can map on this kernel, of those that the machine knows.

@@ -14,3 +14,4 @@ pub mod ptrace;
 pub mod socket;
 pub mod stat;
 pub mod tty;
+pub mod xattr;

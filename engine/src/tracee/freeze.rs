@@ -151,8 +151,10 @@ impl Frozen {
         let Some(task) = self.tasks.get_mut(index).filter(|task| !task.zombie) else { return Ok(false) };
         let mut any = false;
         loop {
-            let new: Vec<Pid> =
+            let mut new: Vec<Pid> =
                 tasks::read(&task.proc)?.into_iter().filter(|tid| !task.threads.contains(tid)).collect();
+            // Ids start again from below when they are used up: the lowest need not be the leader's.
+            new.sort_by_key(|tid| *tid != task.pid);
             if new.is_empty() {
                 return Ok(any);
             }

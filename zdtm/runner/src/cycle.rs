@@ -8,7 +8,7 @@ use std::fs::{self, File, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
 
@@ -145,17 +145,16 @@ impl Case<'_> {
     /// Looks at /proc until it shows what it did before: a task that was in the middle of a system call needs a
     /// moment to get there again.
     fn compare(&self, root: i32, before: &Picture) -> Result<()> {
-        let mut patience = 50;
+        let deadline = Instant::now() + Duration::from_secs(1).mul_f64(task::time_scale());
         loop {
             let after = Picture::take(root).context("step look again")?;
             let differences = before.differences(&after, &self.test.entry.changes);
             if differences.is_empty() {
                 return Ok(());
             }
-            if patience == 0 {
+            if Instant::now() > deadline {
                 bail!("step compare: /proc shows other state than before\n{differences}");
             }
-            patience -= 1;
             std::thread::sleep(Duration::from_millis(20));
         }
     }

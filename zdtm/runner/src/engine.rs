@@ -8,6 +8,8 @@ use std::sync::Mutex;
 
 use anyhow::{Context, Result, bail};
 
+use crate::task;
+
 /// An engine, and what it said about the features of this kernel.
 #[derive(Debug)]
 pub(crate) struct Engine {
@@ -47,6 +49,11 @@ impl Engine {
     pub(crate) fn dump(&self, images: &Path, root: i32, leave_running: bool, options: &[String]) -> Command {
         let mut command = self.action("dump", images);
         command.arg("-t").arg(root.to_string());
+        // It gives up a tree that does not stand still within 10 seconds.
+        let timeout = (10.0 * task::time_scale()).ceil();
+        if timeout > 10.0 {
+            command.args(["--timeout", &timeout.to_string()]);
+        }
         if leave_running {
             command.arg("--leave-running");
         }

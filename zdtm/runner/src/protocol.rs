@@ -28,7 +28,12 @@ pub enum Order {
     /// Answered by nothing.
     Terms(Terms),
     /// Run one test; answered by [`Report::Verdict`].
-    Test(Box<Test>),
+    Test {
+        /// The test.
+        test: Box<Test>,
+        /// For each processor of the host, how many tasks want it at the moment, at least 1: time limits grow by it.
+        crowding: f64,
+    },
     /// Run a program to its end; answered by [`Report::Output`]s and [`Report::Ended`].
     Execute {
         /// The program and its arguments.
@@ -118,9 +123,9 @@ mod tests {
     #[test]
     fn every_test_of_the_catalogue_survives_the_way() {
         for test in crate::catalogue::load(&crate::default_suite()).unwrap() {
-            let bytes = line(&Order::Test(Box::new(test.clone()))).unwrap();
-            let Order::Test(back) = serde_json::from_slice(&bytes).unwrap() else { panic!("another order") };
-            assert_eq!(format!("{back:?}"), format!("{:?}", Box::new(test)));
+            let order = Order::Test { test: Box::new(test), crowding: 1.5 };
+            let back: Order = serde_json::from_slice(&line(&order).unwrap()).unwrap();
+            assert_eq!(format!("{back:?}"), format!("{order:?}"));
         }
     }
 }

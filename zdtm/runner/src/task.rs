@@ -8,6 +8,7 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -23,10 +24,24 @@ pub(crate) const MARK: &str = "ZDTM_CASE";
 /// How often a condition is looked at.
 const PACE: Duration = Duration::from_millis(2);
 
-/// How long one step may take: 30 seconds, times `ZDTM_TIMEOUT_SCALE` (a number) on slow machines.
-pub(crate) fn time_limit() -> Duration {
+/// In percent; see [`set_crowding`].
+static CROWDING: AtomicU32 = AtomicU32::new(100);
+
+/// Says how many tasks share a processor with a guest of ours, which the guest itself cannot see.
+pub(crate) fn set_crowding(tasks: f64) {
+    CROWDING.store((tasks.clamp(1.0, 100.0) * 100.0) as u32, Ordering::Relaxed);
+}
+
+/// How many times as long as elsewhere everything may take: `ZDTM_TIMEOUT_SCALE` (a number), times the crowding.
+pub(crate) fn time_scale() -> f64 {
     let scale = std::env::var("ZDTM_TIMEOUT_SCALE").ok().and_then(|text| text.parse::<f64>().ok());
-    Duration::from_secs(30).mul_f64(scale.filter(|scale| (0.01..=1000.0).contains(scale)).unwrap_or(1.0))
+    let scale = scale.filter(|scale| (0.01..=1000.0).contains(scale)).unwrap_or(1.0);
+    scale * f64::from(CROWDING.load(Ordering::Relaxed)) / 100.0
+}
+
+/// How long one step may take: 30 seconds, scaled.
+pub(crate) fn time_limit() -> Duration {
+    Duration::from_secs(30).mul_f64(time_scale())
 }
 
 /// Runs a command to its end, killing it at the time limit.

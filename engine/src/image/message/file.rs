@@ -15,7 +15,7 @@ use super::network::TunfileEntry;
 use super::signal::Timeval;
 use super::socket::{InetSkEntry, NetlinkSkEntry, PacketSockEntry, UnixSkEntry};
 use super::tty::TtyFileEntry;
-use crate::image::style::{As, Hex, Named, NewDev, OldDev, OpenFlags, Text};
+use crate::image::style::{As, Base64, Hex, Named, NewDev, OldDev, OpenFlags, Text};
 
 /// What an open file is; the value selects the sub-message of [`FileEntry`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, prost::Enumeration, Serialize, Deserialize)]
@@ -319,6 +319,21 @@ pub struct GhostFileEntry {
     #[prost(bytes = "vec", optional, tag = "11")]
     #[serde(with = "As::<Text>")]
     pub symlnk_target: Option<Vec<u8>>,
+    /// Ours: its extended attributes, ACLs among them.
+    #[prost(message, repeated, tag = "10000")]
+    pub xattrs: Vec<XattrEntry>,
+}
+
+/// An extended attribute, xattr(7).
+#[derive(Clone, PartialEq, prost::Message, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct XattrEntry {
+    #[prost(bytes = "vec", required, tag = "1")]
+    #[serde(with = "As::<Text>")]
+    pub name: Vec<u8>,
+    #[prost(bytes = "vec", required, tag = "2")]
+    #[serde(with = "As::<Base64>")]
+    pub value: Vec<u8>,
 }
 
 /// A piece of a sparse ghost file: `len` bytes at offset `off` follow.

@@ -2,20 +2,30 @@
 //!
 //! Holes are found by lseek64(2) with SEEK_DATA, which all local file systems answer exactly; FIEMAP, which CRIU asks by
 //! default, does not see what is not yet on disk and needs a fsync for it.
+//!
+//! Files of hugetlbfs have no holes that anything shows, and cannot be written to, only mapped (fs/hugetlbfs/inode.c). There
+//! a page of zeros counts as a hole: reading one takes no page from the pool.
 
 use std::fs::File;
 use std::io;
+use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
 
 use nix::errno::Errno;
-use nix::fcntl::copy_file_range;
+use nix::fcntl::{FallocateFlags, copy_file_range, fallocate};
+use nix::sys::statfs::{HUGETLBFS_MAGIC, fstatfs};
 use nix::unistd::{Whence, lseek64};
+
+use crate::sys::memory::read_into_pages;
 
 /// Bytes moved or compared at a time.
 const BLOCK: usize = 1 << 20;
 
 /// The parts of the first `size` bytes of a file that hold data, as offset and length. Moves the file's position.
 pub(super) fn data_ranges(file: &File, size: u64) -> io::Result<Vec<(u64, u64)>> {
+    if let Some(page) = huge_page(file)? {
+        return used_pages(file, size, page);
+    }
     let mut ranges = Vec::new();
     let mut at = 0;
     while at < size {
@@ -47,8 +57,39 @@ fn seek(file: &File, at: u64, whence: Whence) -> nix::Result<u64> {
     lseek64(file, at, whence).map(|found| found as u64)
 }
 
+/// The size of the pages of a file of hugetlbfs, `None` for any other.
+pub(super) fn huge_page(file: impl AsFd) -> io::Result<Option<u64>> {
+    let fs = fstatfs(file)?;
+    Ok((fs.filesystem_type() == HUGETLBFS_MAGIC).then_some(fs.block_size() as u64))
+}
+
+/// The pages with anything but zeros.
+fn used_pages(file: &File, size: u64, page: u64) -> io::Result<Vec<(u64, u64)>> {
+    let mut ranges: Vec<(u64, u64)> = Vec::new();
+    let mut buffer = vec![0; block(page)];
+    for start in (0..size).step_by(usize::try_from(page).map_err(io::Error::other)?) {
+        let mut is_used = false;
+        for at in (start..start + page).step_by(buffer.len()) {
+            file.read_exact_at(&mut buffer, at)?;
+            is_used = buffer.iter().any(|byte| *byte != 0);
+            if is_used {
+                break;
+            }
+        }
+        match ranges.last_mut() {
+            Some(last) if is_used && last.0 + last.1 == start => last.1 += page,
+            _ if is_used => ranges.push((start, page)),
+            _ => {}
+        }
+    }
+    Ok(ranges)
+}
+
 /// Copies `len` bytes from one file to another, in the kernel if both file systems can. Positions stay.
 pub(super) fn copy(from: &File, from_offset: u64, to: &File, to_offset: u64, len: u64) -> io::Result<()> {
+    if let Some(page) = huge_page(to)? {
+        return copy_to_huge_pages((from, from_offset), (to, to_offset), len, page);
+    }
     let (mut read_at, mut write_at, mut left) = (signed(from_offset)?, signed(to_offset)?, len);
     while left > 0 {
         let step = usize::try_from(left).unwrap_or(usize::MAX).min(1 << 30);
@@ -61,6 +102,30 @@ pub(super) fn copy(from: &File, from_offset: u64, to: &File, to_offset: u64, len
             Err(Errno::EINTR) => {}
             Err(e) => return Err(e.into()),
         }
+    }
+    Ok(())
+}
+
+/// Page by page: space is made first, because a mapping says nothing of a pool that is empty.
+fn copy_to_huge_pages(
+    (from, from_offset): (&File, u64),
+    (to, to_offset): (&File, u64),
+    len: u64,
+    page: u64,
+) -> io::Result<()> {
+    let mut done = 0;
+    while done < len {
+        let (start, skip) = ((to_offset + done) / page * page, (to_offset + done) % page);
+        let part = (len - done).min(page - skip);
+        fallocate(to, FallocateFlags::FALLOC_FL_KEEP_SIZE, signed(start)?, signed(page)?)?;
+        let (skip, part_len) = (skip as usize, part as usize);
+        read_into_pages(
+            (from.as_fd(), from_offset + done),
+            (to.as_fd(), start..start + page),
+            skip,
+            part_len,
+        )?;
+        done += part;
     }
     Ok(())
 }

@@ -76,7 +76,7 @@ pub(super) fn copy(image: &File, path: &Path, reg: &RegFileEntry) -> Result<Anch
         openat(dir, name, flags, Mode::from_bits_truncate(0o600)).map(drop)
     };
     let anchor = nameless(path, &mut make, &|_, _| Ok(()))?;
-    let file = File::from(anchor.open(OFlag::O_WRONLY).os(|| "open an embedded copy for writing")?);
+    let file = File::from(anchor.open(OFlag::O_RDWR).os(|| "open an embedded copy for writing")?);
     fill(&file, image, path, reg)?;
     Ok(anchor)
 }
@@ -84,7 +84,7 @@ pub(super) fn copy(image: &File, path: &Path, reg: &RegFileEntry) -> Result<Anch
 /// The file itself, where there is none.
 pub(super) fn install(image: &File, path: &Path, reg: &RegFileEntry, made: &mut Made) -> Result<Anchor> {
     log::info!("Making {} from its embedded copy", path.display());
-    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path);
     let file = file.os(|| format!("create {}", path.display()))?;
     made.remove_on_failure(path.to_owned());
     fill(&file, image, path, reg)?;

@@ -7,8 +7,8 @@
 //!
 //! A file of O_TMPFILE is made by O_TMPFILE again, so that linkat(2) can still give it a name.
 //!
-//! Not kept: extended attributes and ACLs, nanoseconds of the times (the format has none), and that O_EXCL has forbidden
-//! to give a file of O_TMPFILE a name: the kernel does not show it.
+//! Not kept: nanoseconds of the times (the format has none), and that O_EXCL has forbidden to give a file of O_TMPFILE a
+//! name: the kernel does not show it.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -25,6 +25,7 @@ use nix::unistd::{Gid, Uid, fchownat, linkat, symlinkat};
 use super::content;
 use super::made::{Anchor, link_of, nameless};
 use super::validate::type_name;
+use super::xattr;
 use crate::error::{Error, OsContext, Result};
 use crate::image::message::{GhostChunkEntry, GhostFileEntry, Timeval};
 use crate::image::{EntryReader, ImageDir, Kind};
@@ -101,6 +102,7 @@ fn entry_of(fd: BorrowedFd<'_>, stat: &FileStat) -> Result<GhostFileEntry> {
         chunks: chunked.then_some(true),
         size: chunked.then_some(stat.st_size as u64),
         symlnk_target: target,
+        xattrs: xattr::read(&link_of(fd))?,
     })
 }
 
@@ -143,7 +145,7 @@ pub(super) fn recreate(images: &ImageDir, id: u32, paths: &[PathBuf]) -> Result<
     if entry.mode & libc::S_IFMT == libc::S_IFREG {
         fill(&anchor, &entry, &mut reader)?;
     }
-    give_times(&anchor, &entry)?;
+    finish(&anchor, &entry)?;
     log::debug!("Made ghost file {id:#x} for {}", first.display());
     let mut anchors = linked.into_inner();
     anchors.insert(first.clone(), anchor);
@@ -172,7 +174,7 @@ pub(super) fn recreate_unnamed(
     let anchor = Anchor::follow(&link_of(fd.as_fd())).os(|| "open an unnamed file")?;
     give_owner(&anchor, path, &entry)?;
     fill(&anchor, &entry, &mut reader)?;
-    give_times(&anchor, &entry)?;
+    finish(&anchor, &entry)?;
     Ok(Some((anchor, fd)))
 }
 
@@ -202,7 +204,7 @@ fn make_node(dir: BorrowedFd<'_>, name: &OsStr, entry: &GhostFileEntry) -> nix::
 }
 
 fn fill(anchor: &Anchor, entry: &GhostFileEntry, reader: &mut EntryReader) -> Result<()> {
-    let file = File::from(anchor.open(OFlag::O_WRONLY).os(|| "open a ghost file for writing")?);
+    let file = File::from(anchor.open(OFlag::O_RDWR).os(|| "open a ghost file for writing")?);
     let written = || "write a ghost file";
     if entry.chunks != Some(true) {
         let (offset, len) = reader.payload_range()?;
@@ -232,7 +234,9 @@ fn give_owner(anchor: &Anchor, path: &Path, entry: &GhostFileEntry) -> Result<()
         .os(|| format!("chmod {}", path.display()))
 }
 
-fn give_times(anchor: &Anchor, entry: &GhostFileEntry) -> Result<()> {
+/// What writing would change.
+fn finish(anchor: &Anchor, entry: &GhostFileEntry) -> Result<()> {
+    xattr::give(&anchor.path(), &entry.xattrs)?;
     if entry.mode & libc::S_IFMT == libc::S_IFLNK {
         return Ok(());
     }

@@ -7,6 +7,7 @@
 use nix::sys::stat::{major, minor};
 
 use super::event::EventKind;
+use super::memfd;
 use crate::error::{Blame, Error, Result};
 use crate::sys::stat::FileStat;
 
@@ -112,11 +113,11 @@ fn of_regular(seen: &Seen<'_>) -> Result<Kind> {
     }
 }
 
-/// The kernel shows a memfd as `/memfd:NAME (deleted)`. A deleted file of that name in the root directory looks the
-/// same, but it is on the root's device, where the hidden mount of shmem is never.
+/// The kernel shows a memfd as `/memfd:NAME (deleted)`, and shared memory of huge pages, which is kept in the same way,
+/// as `/anon_hugepage (deleted)`. A deleted file of that name in the root directory looks the same, but it is on the
+/// root's device, where the hidden mounts of shmem and hugetlbfs are never.
 pub(super) fn is_memfd(seen: &Seen<'_>) -> bool {
-    seen.target.starts_with(b"/memfd:")
-        && seen.target.ends_with(DELETED)
+    memfd::MemfdDump::is_memfd(seen.target)
         && seen.stat.st_nlink == 0
         && crate::sys::stat::stat("/").is_ok_and(|root| root.st_dev != seen.stat.st_dev)
 }

@@ -7,12 +7,14 @@
 //! Seals come last ([`MemfdRestore::seal`]): F_SEAL_WRITE does not go with a writable mapping, and
 //! F_SEAL_FUTURE_WRITE would forbid one that the image has.
 //!
-//! Not kept: times; memory that was reserved by fallocate(2) but never written. Refused: MFD_HUGETLB, whose pages are
-//! not those of the machine.
+//! Memory of huge pages (MFD_HUGETLB) is the same with pages of another file system, hugetlbfs. So is shared memory without a
+//! name, MAP_SHARED | MAP_ANONYMOUS | MAP_HUGETLB, which has the name that the kernel shows for it: CRIU's images have it
+//! here, too.
+//!
+//! Not kept: times; memory that was reserved by fallocate(2) but never written; huge pages of nothing but zeros.
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{Seek, SeekFrom};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 
@@ -22,12 +24,14 @@ use nix::sys::stat::{Mode, fchmod};
 use nix::unistd::{Gid, SysconfVar, Uid, Whence, fchown, lseek64, sysconf};
 
 use super::reopen::{SETTABLE, reopen, set_flags};
-use super::{Description, owner};
-use crate::error::{Blame, Error, OsContext, Result};
+use super::{Description, content, owner};
+use crate::error::{Error, OsContext, Result};
 use crate::image::message::{FdType, FileEntry, FownEntry, MemfdFileEntry, MemfdInodeEntry, pe};
 use crate::image::pages::{PageReader, PageWriter, Source};
 use crate::image::{EntryWriter, ImageDir, Kind};
+use crate::kernel::huge_pool;
 use crate::sys::fd::fcntl;
+use crate::sys::memory::shared_memory;
 
 /// linux/memfd.h, since 6.3: whether the file may ever be executable.
 const MFD_NOEXEC_SEAL: u32 = 8;
@@ -37,6 +41,10 @@ const F_SEAL_EXEC: u32 = 0x20;
 
 /// How its links in /proc start.
 const PREFIX: &[u8] = b"/memfd:";
+/// What follows a name that is none.
+const DELETED: &[u8] = b" (deleted)";
+/// The name that the kernel gives to huge pages without one (mm/hugetlb.c: hugetlb_file_setup).
+const HUGE_MEMORY: &[u8] = b"/anon_hugepage";
 
 /// Bytes that are copied at once.
 const CHUNK: u64 = 1 << 20;
@@ -63,7 +71,7 @@ impl MemfdDump {
 
     /// Whether the target of a link in /proc is a memory file's.
     pub fn is_memfd(target: &[u8]) -> bool {
-        target.starts_with(PREFIX) && target.ends_with(b" (deleted)")
+        target.strip_suffix(DELETED).is_some_and(|name| name.starts_with(PREFIX) || name == HUGE_MEMORY)
     }
 
     /// Dumps one description, and the object with its content the first time. `pages_id` gives the number of an
@@ -96,14 +104,18 @@ impl MemfdDump {
     }
 
     fn dump_inode(&mut self, inode_id: u32, file: &Description<'_>, pages_id: u32) -> Result<()> {
-        judge(file)?;
         // A description of our own: looking for holes moves the position.
         let own = File::from(reopen(&file.fd, libc::O_RDONLY as u32)?);
-        let seals = fcntl(own.as_fd(), libc::F_GET_SEALS, 0).os(|| "fcntl F_GET_SEALS")? as u32;
+        let huge_page = content::huge_page(&own).os(|| "fstatfs")?;
+        let seals = match fcntl(own.as_fd(), libc::F_GET_SEALS, 0) {
+            // Before 4.16 huge pages had no seals.
+            Err(e) if e.raw_os_error() == Some(libc::EINVAL) && huge_page.is_some() => libc::F_SEAL_SEAL,
+            seals => seals.os(|| "fcntl F_GET_SEALS")?,
+        } as u32;
         let (shmid, size) = (file.stat.st_ino as u32, file.stat.st_size as u64);
         self.pages += store(&self.images, own, size, shmid, pages_id)?;
         let name = file.target.strip_prefix(PREFIX).unwrap_or(&file.target);
-        let name = name.strip_suffix(b" (deleted)").unwrap_or(name).to_vec();
+        let name = name.strip_suffix(DELETED).unwrap_or(name).to_vec();
         self.inodes.push(&MemfdInodeEntry {
             name,
             uid: file.stat.st_uid,
@@ -112,7 +124,7 @@ impl MemfdDump {
             shmid,
             seals,
             inode_id: inode_id.into(),
-            hugetlb_flag: None,
+            hugetlb_flag: huge_page.map(|size| libc::MFD_HUGETLB | huge_pool::size_to_flags(size)),
             mode: Some(file.stat.st_mode),
         })
     }
@@ -129,20 +141,15 @@ fn page_size() -> Result<u64> {
     Ok(size.and_then(|size| u64::try_from(size).ok()).unwrap_or(4096))
 }
 
-fn is_hugetlb(file: &Description<'_>) -> Result<bool> {
-    let fs = nix::sys::statfs::fstatfs(&file.fd).os(|| "fstatfs")?;
-    Ok(fs.filesystem_type() == nix::sys::statfs::HUGETLBFS_MAGIC)
-}
-
 /// Writes the pages of a shared memory file that have data; returns their number.
-fn store(images: &ImageDir, mut file: File, size: u64, shmid: u32, pages_id: u32) -> Result<u64> {
+fn store(images: &ImageDir, file: File, size: u64, shmid: u32, pages_id: u32) -> Result<u64> {
     let page_size = page_size()?;
     let mut pages = PageWriter::create(images, Kind::PagemapShmem(shmid.into()), pages_id, page_size)?;
     let image = pages.file();
     let mut buffer = vec![0; CHUNK as usize];
-    let (mut at, mut count) = (0, 0);
-    while let Some((start, end)) = next_data(&mut file, at, size)? {
-        at = start;
+    let mut count = 0;
+    for (start, len) in content::data_ranges(&file, size).os(|| "find the data of the memory file")? {
+        let (mut at, end) = (start - start % page_size, start + len);
         while at < end {
             let len = CHUNK.min(end - at);
             // The last page is stored whole; behind the end of the file it is zero.
@@ -159,23 +166,9 @@ fn store(images: &ImageDir, mut file: File, size: u64, shmid: u32, pages_id: u32
             }
             at += len;
         }
-        at = end.next_multiple_of(page_size);
     }
     pages.finish()?;
     Ok(count)
-}
-
-/// The first range with data from `at` on.
-fn next_data(file: &mut File, at: u64, size: u64) -> Result<Option<(u64, u64)>> {
-    if at >= size {
-        return Ok(None);
-    }
-    let start = match lseek64(file.as_fd(), at as i64, Whence::SeekData) {
-        Err(Errno::ENXIO) => return Ok(None),
-        found => found.os(|| "lseek SEEK_DATA")? as u64,
-    };
-    let end = lseek64(file.as_fd(), start as i64, Whence::SeekHole).os(|| "lseek SEEK_HOLE")? as u64;
-    Ok((start < size).then_some((start, end.min(size))))
 }
 
 /// The memory files of a tree being restored.
@@ -252,25 +245,12 @@ impl MemfdRestore {
     }
 }
 
-/// Refuses memory of huge pages.
-pub(super) fn judge(file: &Description<'_>) -> Result<()> {
-    if file.stat.st_blksize as u64 > page_size()? && is_hugetlb(file)? {
-        let reason = "is memory of huge pages (MFD_HUGETLB)";
-        return Err(Error::new("E-MEMFD-HUGETLB", Blame::Program, reason)
-            .help("let the program use MADV_HUGEPAGE on a plain memfd"));
-    }
-    Ok(())
-}
-
 fn name_of(inode: &MemfdInodeEntry) -> String {
     format!("/memfd:{}", String::from_utf8_lossy(&inode.name))
 }
 
 /// Makes the object with its content, owner and mode.
 fn create(images: &ImageDir, inode: &MemfdInodeEntry) -> Result<OwnedFd> {
-    if inode.hugetlb_flag.is_some() {
-        return Err(Error::new("E-MEMFD-HUGETLB", Blame::Image, "is memory of huge pages (MFD_HUGETLB)"));
-    }
     let fd = create_empty(inode)?;
     let file = File::from(fd.try_clone().os(|| "dup")?);
     file.set_len(inode.size).os(|| format!("ftruncate {}", inode.size))?;
@@ -288,11 +268,16 @@ fn create(images: &ImageDir, inode: &MemfdInodeEntry) -> Result<OwnedFd> {
 
 /// The flags decide about seals that cannot be added or taken away later.
 fn create_empty(inode: &MemfdInodeEntry) -> Result<OwnedFd> {
+    let huge = inode.hugetlb_flag.unwrap_or(0);
+    if let Some(page) = huge_pool::size_of_flags(huge).filter(|_| inode.name == HUGE_MEMORY) {
+        let flags = libc::MAP_HUGETLB as u32 | huge_pool::size_to_flags(page);
+        return shared_memory(inode.size, page, flags as i32).os(|| "mmap MAP_HUGETLB");
+    }
     let sealing = if inode.seals == libc::F_SEAL_SEAL as u32 { 0 } else { libc::MFD_ALLOW_SEALING };
     let executable = inode.mode.is_none_or(|mode| mode & 0o111 != 0);
     let exec = if inode.seals & F_SEAL_EXEC != 0 && !executable { MFD_NOEXEC_SEAL } else { MFD_EXEC };
     let create = |flags| {
-        let flags = MFdFlags::from_bits_retain(flags | libc::MFD_CLOEXEC);
+        let flags = MFdFlags::from_bits_retain(flags | huge | libc::MFD_CLOEXEC);
         memfd_create(inode.name.as_slice(), flags)
     };
     match create(sealing | exec) {
@@ -304,22 +289,15 @@ fn create_empty(inode: &MemfdInodeEntry) -> Result<OwnedFd> {
 }
 
 fn fill(pages: &PageReader, file: &File, size: u64) -> Result<()> {
-    let mut buffer = vec![0; CHUNK as usize];
     for segment in pages.segments()? {
         let Source::File(source, offset) = segment.source else {
             return Err(Error::image("pagemap-shmem", "pages of a memory file cannot be lazy"));
         };
         let end = (segment.vaddr + segment.len).min(size);
-        let mut at = segment.vaddr;
-        while at < end {
-            let (chunk, _) = buffer.split_at_mut(CHUNK.min(end - at) as usize);
-            source.read_exact_at(chunk, offset + (at - segment.vaddr)).os(|| "read pages")?;
-            file.write_all_at(chunk, at).os(|| "write the memory file")?;
-            at += chunk.len() as u64;
-        }
+        let len = end.saturating_sub(segment.vaddr);
+        content::copy(&source, offset, file, segment.vaddr, len).os(|| "write the memory file")?;
     }
-    let mut file = file;
-    file.seek(SeekFrom::Start(0)).map(drop).os(|| "lseek")
+    Ok(())
 }
 
 #[cfg(test)]

@@ -50,6 +50,7 @@ pub mod table;
 mod testing;
 pub mod tty;
 mod validate;
+mod xattr;
 
 use std::os::fd::OwnedFd;
 

@@ -9,7 +9,7 @@ use nix::fcntl::AT_FDCWD;
 
 use super::remap::{self, Standing};
 use super::tty::{TaskTerminal, TtyDump};
-use super::{Description, Kind, Seen, dump, memfd, table};
+use super::{Description, Kind, Seen, dump, table};
 use crate::error::{OsContext, Result};
 use crate::kernel::ProcDir;
 use crate::kernel::smaps::Vma;
@@ -48,11 +48,10 @@ impl<'a> FileSurvey<'a> {
         let pidfd = pidfd_open(pid).os(|| format!("pidfd_open {pid}"))?;
         let d = table::describe(proc, comm, &pidfd, seen.number)?;
         let judged = match kind {
-            Kind::Memfd => memfd::judge(&d),
             Kind::Tty => self.add_terminal(&d),
             Kind::Regular | Kind::Directory | Kind::Path | Kind::MemoryDevice | Kind::Fifo => self.judge(&d),
             // Sockets are judged together, by `resource::socket::Sockets`.
-            Kind::Pipe | Kind::Event(_) | Kind::Socket => Ok(()),
+            Kind::Pipe | Kind::Event(_) | Kind::Socket | Kind::Memfd => Ok(()),
         };
         judged.map_err(|e| d.blame(e))
     }
@@ -76,7 +75,7 @@ impl<'a> FileSurvey<'a> {
             _ => {}
         }
         // Objects of the kernel that have only the look of a file's path.
-        let without_path: [&[u8]; 4] = [b"/memfd:", b"/dev/zero", b"/SYSV", b"/[aio]"];
+        let without_path: [&[u8]; 5] = [b"/memfd:", b"/anon_hugepage (", b"/dev/zero", b"/SYSV", b"/[aio]"];
         if without_path.iter().any(|prefix| path.starts_with(prefix)) {
             Ok(())
         } else {

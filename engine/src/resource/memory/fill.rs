@@ -6,6 +6,9 @@
 //! the program, and let memory grow that is touched here and there. That is two to three times as fast, but several
 //! times as slow where the kernel first has to make room for huge pages, or a hypervisor to give memory back. Nothing
 //! tells beforehand, so the two ways are measured on the first windows, and the dearer one is not taken again ([`Pace`]).
+//!
+//! Where huge pages are the rule, the first byte of a block would bring one, over what the image leaves out: such blocks
+//! are filled while PR_SET_THP_DISABLE holds, which leaves no mark.
 
 use std::fs::File;
 use std::ops::Range;
@@ -45,6 +48,10 @@ pub(super) fn fill(
     with: &mut Supplies<'_>,
 ) -> Result<()> {
     let page = pagemap::page_size()?;
+    let by_default = huge_page::by_default();
+    if by_default {
+        forbid_huge(loan, true)?;
+    }
     let (mut own, mut alone): (Vec<Segment>, Vec<Range<u64>>) = (Vec::new(), Vec::new());
     for (segment, vma) in
         wanted.iter().flat_map(|segment| targets(segment, new).map(move |vma| (segment, vma)))
@@ -68,9 +75,13 @@ pub(super) fn fill(
             }
         }
     }
-    let windows = windows(&alone);
+    let windows = windows(&alone, if by_default { 0 } else { FEWEST_BYTES });
     let (plain, wide) = sort_into(&windows, &own);
     read_parts(loan, &plain, with.lend)?;
+    // Nobody has forbidden them yet: the task's own wish is restored later.
+    if by_default {
+        forbid_huge(loan, false)?;
+    }
     if windows.is_empty() {
         return Ok(());
     }
@@ -84,6 +95,15 @@ pub(super) fn fill(
         pace.took(huge, before.since(&Spent::so_far(&task)) / (window.end - window.start) as f64);
     }
     Ok(())
+}
+
+/// Forbids huge pages in the whole address space, or allows them again.
+fn forbid_huge(loan: &mut Loan, forbidden: bool) -> Result<()> {
+    let mut batch = loan.batch();
+    let args = [libc::PR_SET_THP_DISABLE as u64, forbidden.into(), 0, 0, 0];
+    batch.call("prctl PR_SET_THP_DISABLE", libc::SYS_prctl, &args);
+    loan.run(&mut batch)?;
+    batch.expect_all()
 }
 
 /// The mappings that a segment covers, those of the kernel left out.
@@ -100,6 +120,7 @@ fn targets<'a>(segment: &Segment, new: &Blueprint<'a>) -> impl Iterator<Item = &
 /// Whether the program has nothing against huge pages in a mapping.
 fn may_be_huge(vma: &VmaEntry, new: &Blueprint<'_>) -> bool {
     vma.status & status::ANON_PRIVATE != 0
+        && vma.flags as i32 & libc::MAP_HUGETLB == 0
         && vma.madv.unwrap_or(0) & (1 << libc::MADV_NOHUGEPAGE) == 0
         && new.mm.thp_disabled != Some(true)
 }
@@ -145,9 +166,9 @@ impl Spent {
     }
 }
 
-/// Cuts the parts of ranges that consist of whole huge pages into windows, which ascend.
-fn windows(ranges: &[Range<u64>]) -> Vec<Range<u64>> {
-    let wide = |range: &Range<u64>| range.end - range.start >= FEWEST_BYTES;
+/// Cuts the parts of ranges that consist of whole huge pages into windows, which ascend; smaller ranges are left out.
+fn windows(ranges: &[Range<u64>], fewest: u64) -> Vec<Range<u64>> {
+    let wide = |range: &Range<u64>| range.end - range.start >= fewest;
     let Some(block) = ranges.iter().any(wide).then(huge_page::size).flatten() else { return Vec::new() };
     let most = WINDOW.max(block);
     let mut windows = Vec::new();

@@ -2,6 +2,7 @@
 
 pub mod aio;
 mod fill;
+pub mod huge;
 pub mod pages;
 pub mod restore;
 pub mod shared;

@@ -108,7 +108,7 @@ fn common(new: &Blueprint<'_>, parent: &Blueprint<'_>) -> Vec<Range<u64>> {
     new.mm.vmas.iter().filter(same).map(|vma| vma.start..vma.end).collect()
 }
 
-fn alike(one: &VmaEntry, other: &VmaEntry) -> bool {
+pub(super) fn alike(one: &VmaEntry, other: &VmaEntry) -> bool {
     let key = |vma: &VmaEntry| {
         (vma.start, vma.end, vma.pgoff, vma.shmid, vma.prot, vma.flags, vma.status, vma.fdflags)
     };
@@ -237,10 +237,13 @@ fn map_one(batch: &mut Batch, vma: &VmaEntry, fd: Option<i32>) {
     if fd.is_none() {
         flags |= libc::MAP_ANONYMOUS;
     }
+    // Huge pages take no write that the mapping forbids, not even through /proc/PID/mem (mm/gup.c, check_vma_flags): see
+    // `finish`.
+    let filled_first = if is_huge(vma) { vma.prot | libc::PROT_WRITE as u32 } else { vma.prot };
     let call = arch::syscall::mmap(
         vma.start,
         vma.end - vma.start,
-        vma.prot.into(),
+        filled_first.into(),
         flags as u64,
         fd.unwrap_or(-1),
         if fd.is_some() { vma.pgoff } else { 0 },
@@ -251,6 +254,12 @@ fn map_one(batch: &mut Batch, vma: &VmaEntry, fd: Option<i32>) {
         let args = [vma.start, vma.end - vma.start, libc::MADV_NOHUGEPAGE as u64];
         batch.call(format!("madvise no huge pages {:x}", vma.start), libc::SYS_madvise, &args);
     }
+}
+
+/// Private memory of hugetlbfs.
+fn is_huge(vma: &VmaEntry) -> bool {
+    let private = vma.status & (status::ANON_PRIVATE | status::FILE_PRIVATE) != 0;
+    private && vma.flags as i32 & libc::MAP_HUGETLB != 0
 }
 
 /// Compares the pages of both images in the mappings that they have alike. What only the parent has is given up, what is
@@ -389,6 +398,9 @@ pub fn finish(loan: &mut Loan, mm: &MmEntry, fit: &Fit, shared: &SharedRestore) 
                 libc::SYS_madvise,
                 &[start, len, MADV_GUARD_INSTALL],
             );
+        }
+        if is_huge(vma) && vma.prot & libc::PROT_WRITE as u32 == 0 {
+            batch.call(format!("mprotect {start:x}"), libc::SYS_mprotect, &[start, len, vma.prot.into()]);
         }
         for advice in (0..64).filter(|bit| vma.madv.unwrap_or(0) & (1 << bit) != 0) {
             batch.call(format!("madvise {advice} {start:x}"), libc::SYS_madvise, &[start, len, advice]);

@@ -143,8 +143,8 @@ impl SharedRestore {
 
 impl SharedObject {
     fn make(&self) -> Result<File> {
-        let file =
-            File::from(shared_memory(self.len).os(|| format!("map {} bytes of shared memory", self.len))?);
+        let memory = shared_memory(self.len, page_size()?, 0);
+        let file = File::from(memory.os(|| format!("map {} bytes of shared memory", self.len))?);
         let segments = self.pages.as_ref().map_or_else(|| Ok(Vec::new()), PageReader::segments)?;
         let mut buffer = vec![0; CHUNK];
         for segment in segments {

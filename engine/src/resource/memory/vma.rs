@@ -1,13 +1,19 @@
 //! Mappings: what kind each one is, and its entry in `mm-PID.img`. mmap(2), madvise(2), proc_pid_smaps(5).
 //!
-//! Refused by name: device memory, huge pages of hugetlbfs, shadow stacks, tagged memory, sealed mappings, userfaultfd ranges,
+//! Memory of hugetlbfs is private, or a file of memfd_create(2), as which CRIU takes shared memory without a name too. Its
+//! page size is in the flags; holes and content are counted in the machine's pages all the same.
+//!
+//! Refused by name: device memory, shadow stacks, tagged memory, sealed mappings, userfaultfd ranges,
 //! uprobes, System V segments (other issues' work), and what this table does not know.
 
 use crate::error::{Blame, Error, Result};
 use crate::image::message::{VmaEntry, status};
+use crate::kernel::huge_pool;
 use crate::kernel::smaps::{Backing, Usage, VmFlags, Vma};
 
 const MAP_DROPPABLE: i32 = 8;
+/// What the kernel shows for memory of MAP_ANONYMOUS | MAP_HUGETLB (mm/hugetlb.c: hugetlb_file_setup).
+const HUGE_MEMORY: &[u8] = b"/anon_hugepage (deleted)";
 /// aarch64: indirect branches may lead to marked instructions only.
 const PROT_BTI: i32 = 0x10;
 
@@ -70,6 +76,9 @@ impl Mapping {
             (VmFlags::NO_RESERVE, libc::MAP_NORESERVE),
         ];
         flags |= extra.iter().filter(|(flag, _)| has(*flag)).fold(0, |all, (_, bit)| all | bit);
+        if has(VmFlags::HUGETLB) {
+            flags |= libc::MAP_HUGETLB | huge_pool::size_to_flags(usage.page_size) as i32;
+        }
         let madv =
             ADVICE.iter().filter(|(flag, _)| has(*flag)).fold(0, |all, (_, advice)| all | 1u64 << advice);
         let protection = [
@@ -98,7 +107,10 @@ impl Mapping {
             lock_on_fault: has(VmFlags::LOCK_ON_FAULT).then_some(true),
             sigpage: (vma.backing == Backing::Sigpage).then_some(true),
         };
-        Ok(Mapping { entry, content, shared: usage.shared != 0 })
+        // What shows as shared does not count huge pages. Those that are must not be copied for a reader who pins them: if the
+        // pool is empty, the kernel takes them away from the child (mm/hugetlb.c, unmap_ref_private).
+        let shared = usage.shared != 0 || has(VmFlags::HUGETLB);
+        Ok(Mapping { entry, content, shared })
     }
 
     /// Whether private pages of this mapping are to be stored.
@@ -157,7 +169,6 @@ fn classify(vma: &Vma, usage: &Usage) -> Result<(u32, Content)> {
         _ => {}
     }
     let refused = [
-        (VmFlags::HUGETLB, "E-VMA-HUGETLB", "is made of huge pages of hugetlbfs, which are not kept yet"),
         (VmFlags::SHADOW_STACK, "E-VMA-SHADOW-STACK", "is a shadow stack, which is not kept yet"),
         (VmFlags::MTE, "E-VMA-MTE", "is tagged memory (PROT_MTE), whose tags are not kept yet"),
         (VmFlags::UFFD_MISSING, "E-VMA-USERFAULTFD", "is registered with a userfaultfd"),
@@ -191,8 +202,9 @@ fn classify_file(vma: &Vma, path: &[u8]) -> Result<(u32, Content)> {
     if path.starts_with(b"/[aio]") {
         return Ok((status::AIORING, Content::AioRing));
     }
-    let memfd = if path.starts_with(b"/memfd:") { status::MEMFD } else { 0 };
+    let memfd = if path.starts_with(b"/memfd:") || path == HUGE_MEMORY { status::MEMFD } else { 0 };
     Ok(match (vma.shared, path) {
+        (false, HUGE_MEMORY) => (status::REGULAR | status::ANON_PRIVATE, Content::Private),
         // Shared anonymous memory is an unlinked file of this name on the kernel's own tmpfs (mm/shmem.c).
         (true, b"/dev/zero (deleted)") => (status::REGULAR | status::ANON_SHARED, Content::SharedMemory),
         // Only /proc/PID/map_files leads to such a mapping. Restored as a file it would not follow the memory any more.
@@ -250,6 +262,26 @@ mod tests {
         let shared =
             judge("1000-2000 rw-s 00003000 00:01 5    /dev/zero (deleted)\nVmFlags: rd wr sh mr mw me ms\n")?;
         assert_eq!((shared.content, shared.entry.pgoff), (Content::SharedMemory, 0x3000));
+        Ok(())
+    }
+
+    #[test]
+    fn huge_pages_keep_their_size() -> Result<()> {
+        let huge = |perms: &str, path: &str| {
+            judge(&format!(
+                "40000000-40400000 {perms} 00000000 00:0f 9    {path} (deleted)\nKernelPageSize:     2048 kB\n\
+                 VmFlags: rd wr mr mw me de ht\n"
+            ))
+        };
+        let private = huge("rw-p", "/anon_hugepage")?;
+        assert_eq!(private.entry.status, status::REGULAR | status::ANON_PRIVATE);
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_HUGETLB | libc::MAP_HUGE_2MB;
+        assert_eq!((private.entry.flags as i32, private.content), (flags, Content::Private));
+        let shared = huge("rw-s", "/anon_hugepage")?;
+        assert_eq!(shared.entry.status, status::REGULAR | status::FILE_SHARED | status::MEMFD);
+        let flags = libc::MAP_SHARED | libc::MAP_HUGETLB | libc::MAP_HUGE_2MB;
+        assert_eq!((shared.entry.flags as i32, shared.content), (flags, Content::SharedFile));
+        assert_eq!(huge("rw-p", "/memfd:x")?.content, Content::PrivateFile);
         Ok(())
     }
 

@@ -15,7 +15,7 @@
 
 pub mod inet;
 mod options;
-mod place;
+pub mod place;
 mod queue;
 pub mod survey;
 pub mod unix;

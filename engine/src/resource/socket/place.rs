@@ -6,7 +6,7 @@
 //! over the dead one of before, or deleted. Nothing of others is ever in the way, and nobody can connect in between.
 
 use std::ffi::OsStr;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -181,14 +181,38 @@ fn in_root<T: Send>(root: &Path, work: impl FnOnce() -> Result<T> + Send) -> Res
     })
 }
 
-/// How a bound socket is reached, wherever its file is by now. The descriptor has to be kept until that is done.
-pub(super) fn reach(fd: BorrowedFd<'_>, name: &[u8]) -> Result<(Vec<u8>, Option<OwnedFd>)> {
-    if !is_path(name) {
-        return Ok((address(name), None));
+/// How a bound socket is reached, wherever its file is by now.
+#[derive(Debug)]
+pub struct Way {
+    name: Vec<u8>,
+    file: Option<OwnedFd>,
+}
+
+impl Way {
+    /// The file of a socket with a path: who connects needs a descriptor of it. It must be its own: those of others the
+    /// kernel shows to few (fs/proc/base.c, proc_fd_access_allowed).
+    pub fn file(&self) -> Option<BorrowedFd<'_>> {
+        self.file.as_ref().map(AsFd::as_fd)
     }
-    let file = unix_file(fd).os(|| "ioctl SIOCUNIXFILE")?;
-    let path = format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd());
-    Ok((address(path.as_bytes()), Some(file)))
+
+    /// The address for a process that has the file, if there is one, under this number.
+    pub fn address(&self, number: RawFd) -> Vec<u8> {
+        match &self.file {
+            Some(_) => address(format!("/proc/self/fd/{number}").as_bytes()),
+            None => address(&self.name),
+        }
+    }
+
+    /// The address for ourselves.
+    pub(super) fn ours(&self) -> Vec<u8> {
+        self.address(self.file.as_ref().map_or(-1, AsRawFd::as_raw_fd))
+    }
+}
+
+/// The way to a socket of ours that is bound to `name`.
+pub(super) fn reach(fd: BorrowedFd<'_>, name: &[u8]) -> Result<Way> {
+    let file = if is_path(name) { Some(unix_file(fd).os(|| "ioctl SIOCUNIXFILE")?) } else { None };
+    Ok(Way { name: name.to_vec(), file })
 }
 
 #[cfg(test)]
@@ -237,7 +261,7 @@ mod tests {
         assert_eq!(bind(socket.as_fd(), &entry).unwrap(), None);
         assert_eq!(socket::name(socket.as_fd()).unwrap(), address(b"/no/such/place\0"));
         socket::listen(socket.as_fd(), 1).unwrap();
-        let (address, _file) = reach(socket.as_fd(), &entry.name).unwrap();
-        socket::connect(stream().as_fd(), &address).unwrap();
+        let way = reach(socket.as_fd(), &entry.name).unwrap();
+        socket::connect(stream().as_fd(), &way.ours()).unwrap();
     }
 }

@@ -9,7 +9,7 @@ use std::fs::File;
 use std::io::{self, Read as _};
 use std::os::fd::{AsRawFd, OwnedFd};
 
-use libc::{c_int, c_long, c_uint, c_void, pid_t};
+use libc::{c_int, c_long, c_uint, c_ulong, c_void, pid_t};
 
 use super::{check, expect};
 
@@ -240,6 +240,20 @@ pub fn set_loginuid() -> io::Result<()> {
         }
     };
     // SAFETY: open(2) and pwrite(2) are async-signal-safe.
+    unsafe { ask(body) }
+}
+
+/// PR_SET_MDWE, which nothing takes back.
+pub fn refuse_execution_gain() -> io::Result<()> {
+    const PR_SET_MDWE: c_int = 65;
+    const REFUSE_EXEC_GAIN: c_ulong = 1;
+    const NONE: c_ulong = 0;
+    let body = || {
+        // SAFETY: only integers are passed.
+        let set = unsafe { libc::prctl(PR_SET_MDWE, REFUSE_EXEC_GAIN, NONE, NONE, NONE) };
+        if set == -1 { errno() } else { 0 }
+    };
+    // SAFETY: prctl(2) is a system call without a library's state.
     unsafe { ask(body) }
 }
 

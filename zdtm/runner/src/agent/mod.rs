@@ -19,7 +19,7 @@ use anyhow::{Context, Result};
 use crate::cycle::{self, Plan};
 use crate::engine::Engine;
 use crate::protocol::{About, NEEDS, Order, Outcome, Report, Terms};
-use crate::{Test, speed};
+use crate::{Test, speed, task};
 
 use self::channel::Channel;
 pub use self::channel::PORT;
@@ -65,7 +65,10 @@ fn serve(channel: &Arc<Channel>) -> Result<()> {
     loop {
         match channel.order()? {
             Order::Terms(terms) => plan = Some(agreed(&terms)),
-            Order::Test(test) => channel.send(&verdict(plan.as_ref(), &test))?,
+            Order::Test { test, crowding } => {
+                task::set_crowding(crowding);
+                channel.send(&verdict(plan.as_ref(), &test))?;
+            }
             Order::Execute { words } => execute(channel, &words)?,
         }
         system::reap();

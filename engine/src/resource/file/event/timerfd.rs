@@ -25,7 +25,11 @@ pub(super) fn dump(id: u32, d: &Description<'_>) -> Result<FileEntry> {
     sys::event::timerfd_count(d.fd.as_fd()).os(|| "timerfd_gettime")?;
     let shown = event::timerfd(&fdinfo::read(d.proc, d.number)?)?;
     let flags = d.info.flags & !(libc::O_CLOEXEC as u32);
-    let ((vsec, vnsec), (isec, insec)) = (shown.value, shown.interval);
+    let ((mut vsec, mut vnsec), (isec, insec)) = (shown.value, shown.interval);
+    if (vsec, vnsec) == (0, 0) && shown.ticks > 0 {
+        // A periodic timer that expires just now goes on: CRIU would leave it disarmed.
+        (vsec, vnsec) = shown.interval;
+    }
     let tfd = TimerfdEntry {
         id,
         flags,

@@ -18,6 +18,7 @@ pub mod restore;
 
 use std::os::fd::{BorrowedFd, OwnedFd};
 
+use super::place::Way;
 use crate::error::Result;
 use crate::sys::socket::Credentials;
 
@@ -33,8 +34,8 @@ pub(super) const EXTERN: u32 = 1;
 pub enum Call<'a> {
     /// listen(2) with this backlog.
     Listen(u32),
-    /// connect(2) to this address.
-    Connect(&'a [u8]),
+    /// connect(2) to this socket.
+    Connect(&'a Way),
 }
 
 /// The tasks under construction: what they do for us.

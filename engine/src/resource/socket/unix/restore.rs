@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use std::rc::Rc;
 
 use super::super::options;
-use super::super::place::{self, reach, shown};
+use super::super::place::{self, Way, reach, shown};
 use super::super::queue::{self, Packet, Queues};
 use super::{Call, ESTABLISHED, EXTERN, LISTEN, Tasks};
 use crate::error::{Blame, Error, OsContext, Result};
@@ -140,11 +140,7 @@ impl UnixRestore {
         if self.made.contains_key(&entry.ino) {
             return Ok(());
         }
-        let peer = self.entries.get(&entry.peer).filter(|peer| {
-            let to_us = peer.peer == entry.ino || peer.name.is_empty();
-            peer.ino != entry.ino && peer.uflags & EXTERN == 0 && to_us && !self.made.contains_key(&peer.ino)
-        });
-        let peer = peer.cloned();
+        let peer = self.other_half(entry).cloned();
         let lone = entry.peer == 0 && (entry.peer_closed == Some(true) || self.is_unreachable(entry));
         if peer.is_none() && !lone {
             return self.make_bound(entry).map(drop);
@@ -156,14 +152,40 @@ impl UnixRestore {
         match peer {
             Some(peer) => {
                 self.bind(other.as_fd(), &peer)?;
-                self.keep(&peer, other)
+                self.keep(&peer, other)?;
+                self.part(entry, &peer)?;
+                self.part(&peer, entry)
             }
             None => {
+                if entry.peer_closed != Some(true) {
+                    disconnect(self.fd(entry.ino)?.as_fd(), entry)?;
+                }
                 options::make_room(other.as_fd())?;
                 self.closed.insert(entry.ino, other);
                 Ok(())
             }
         }
+    }
+
+    /// The socket that can only be connected by making both as a pair.
+    fn other_half(&self, entry: &UnixSkEntry) -> Option<&UnixSkEntry> {
+        let is_free = |other: &&UnixSkEntry| {
+            other.ino != entry.ino && other.uflags & EXTERN == 0 && !self.made.contains_key(&other.ino)
+        };
+        if entry.peer == 0 && entry.name.is_empty() {
+            return self.entries.values().filter(is_free).find(|other| other.peer == entry.ino);
+        }
+        let peer = self.entries.get(&entry.peer).filter(is_free);
+        peer.filter(|peer| peer.peer == entry.ino || peer.name.is_empty())
+    }
+
+    /// Has a half leave a pair, if it did so. Now, while nothing waits: what a socket has to read would be gone with its peer
+    /// (net/unix/af_unix.c, unix_dgram_disconnected).
+    fn part(&self, entry: &UnixSkEntry, from: &UnixSkEntry) -> Result<()> {
+        if entry.peer == from.ino {
+            return Ok(());
+        }
+        disconnect(self.fd(entry.ino)?.as_fd(), entry)
     }
 
     /// Has something in its queue, but no name by which it could be sent there.
@@ -242,8 +264,8 @@ impl UnixRestore {
         if let Some(client) = client {
             self.bind(fd.as_fd(), client)?;
         }
-        let (address, _file) = reach(listener.as_fd(), &server.name)?;
-        call(tasks, connects, fd.as_fd(), Call::Connect(&address))?;
+        let way = reach(listener.as_fd(), &server.name)?;
+        call(tasks, connects, fd.as_fd(), Call::Connect(&way))?;
         Ok((socket::accept(listener.as_fd()).os(|| "accept")?, fd))
     }
 
@@ -274,9 +296,9 @@ impl UnixRestore {
         let fd = self.make_bound(entry)?;
         let listener = self.fd(entry.peer)?;
         let name = self.entries.get(&entry.peer).map(|listener| listener.name.clone()).unwrap_or_default();
-        let (address, _file) = reach(listener.as_fd(), &name)?;
+        let way = reach(listener.as_fd(), &name)?;
         let owner = tasks.owner(entry.id);
-        call(tasks, owner, fd.as_fd(), Call::Connect(&address))
+        call(tasks, owner, fd.as_fd(), Call::Connect(&way))
     }
 
     fn connect_outside(&mut self, entry: &UnixSkEntry, outside: &UnixSkEntry) -> Result<()> {
@@ -307,10 +329,11 @@ impl UnixRestore {
         let to = self.fd(entry.ino)?;
         let mut along = Along { rights: &rights, credentials: packet.credentials(), ..Along::default() };
         let sender = self.sender(entry, packet.entry.addr.as_deref())?;
-        let (address, _file) = match &sender {
-            Sender::Peer(_) => (Vec::new(), None),
-            Sender::Other(_) => reach(to.as_fd(), &entry.name)?,
+        let way = match &sender {
+            Sender::Peer(_) => None,
+            Sender::Other(_) => Some(reach(to.as_fd(), &entry.name)?),
         };
+        let address = way.as_ref().map(Way::ours).unwrap_or_default();
         along.address = &address;
         match sender {
             Sender::Peer(fd) => queue::send(fd.as_fd(), &bytes, &along),
@@ -387,20 +410,15 @@ impl UnixRestore {
     }
 
     fn connect_datagram(&self, entry: &UnixSkEntry, fd: BorrowedFd<'_>) -> Result<()> {
-        let Some(peer) = self.entries.get(&entry.peer) else {
-            // One half of a pair whose other half was connected elsewhere.
-            let paired = self.entries.values().any(|other| other.peer == entry.ino && entry.name.is_empty());
-            let alone = entry.peer_closed != Some(true) && (paired || self.closed.contains_key(&entry.ino));
-            return if alone { disconnect(fd, entry) } else { Ok(()) };
-        };
+        let Some(peer) = self.entries.get(&entry.peer) else { return Ok(()) };
         if peer.uflags & EXTERN != 0 {
             return connect_outside(fd, entry, peer);
         }
         if peer.name.is_empty() {
             return Ok(());
         }
-        let (address, _file) = reach(self.fd(peer.ino)?.as_fd(), &peer.name)?;
-        socket::connect(fd, &address).os(|| format!("connect to {}", shown(peer)))
+        let way = reach(self.fd(peer.ino)?.as_fd(), &peer.name)?;
+        socket::connect(fd, &way.ours()).os(|| format!("connect to {}", shown(peer)))
     }
 
     /// The restore has succeeded: the files of sockets stay.
@@ -454,7 +472,7 @@ fn call(tasks: &mut dyn Tasks, who: Option<Credentials>, fd: BorrowedFd<'_>, cal
     }
     match call {
         Call::Listen(backlog) => socket::listen(fd, backlog as i32).os(|| format!("listen {backlog}")),
-        Call::Connect(address) => socket::connect(fd, address).os(|| "connect"),
+        Call::Connect(way) => socket::connect(fd, &way.ours()).os(|| "connect"),
     }
 }
 
