@@ -22,7 +22,7 @@ enum By {
 use By::{Dump, Survey};
 
 /// What the programs in `refused` prepare, the code of the refusal, and who finds it.
-const REFUSED: [(&str, &str, By); 42] = [
+const REFUSED: [(&str, &str, By); 44] = [
     ("shared memory", "E-SHARED-MEMORY", Survey),
     ("pending vfork", "E-SHARED-MEMORY", Survey),
     ("siblings' table", "E-SHARED-TABLE", Survey),
@@ -60,7 +60,9 @@ const REFUSED: [(&str, &str, By); 42] = [
     ("lease", "E-FILE-LOCKED", Survey),
     ("lease being broken", "E-LEASE-BREAKING", Survey),
     ("hidden by mount", "E-FILE-HIDDEN", Survey),
-    ("inet socket", "E-FILE-UNSUPPORTED", Survey),
+    ("netlink socket", "E-FILE-UNSUPPORTED", Survey),
+    ("TCP connection", "E-SOCKET-CONNECTED", Survey),
+    ("TCP connection that waits", "E-SOCKET-PENDING", Survey),
     ("peer outside", "E-SOCKET-PEER", Survey),
     ("pending from outside", "E-SOCKET-PENDING", Survey),
     ("urgent data", "E-SOCKET-URGENT", Dump),

@@ -12,11 +12,11 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
 
 use nix::errno::Errno;
-use nix::fcntl::{FallocateFlags, copy_file_range, fallocate};
+use nix::fcntl::copy_file_range;
 use nix::sys::statfs::{HUGETLBFS_MAGIC, fstatfs};
 use nix::unistd::{Whence, lseek64};
 
-use crate::sys::memory::read_into_pages;
+use crate::sys::memory::{make_room, read_into_pages};
 
 /// Bytes moved or compared at a time.
 const BLOCK: usize = 1 << 20;
@@ -117,7 +117,7 @@ fn copy_to_huge_pages(
     while done < len {
         let (start, skip) = ((to_offset + done) / page * page, (to_offset + done) % page);
         let part = (len - done).min(page - skip);
-        fallocate(to, FallocateFlags::FALLOC_FL_KEEP_SIZE, signed(start)?, signed(page)?)?;
+        make_room(to.as_fd(), start, page)?;
         let (skip, part_len) = (skip as usize, part as usize);
         read_into_pages(
             (from.as_fd(), from_offset + done),

@@ -3,7 +3,7 @@
 #include "lib.h"
 
 #include <linux/bpf.h>
-#include <stddef.h>
+#include <netinet/in.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
@@ -14,9 +14,31 @@ static void pair(int type)
 	need(socketpair(AF_UNIX, type, 0, ends) == 0);
 }
 
-static void inet(void)
+static void netlink(void)
 {
-	need(socket(AF_INET, SOCK_STREAM, 0) >= 0);
+	need(socket(AF_NETLINK, SOCK_RAW, 0) >= 0);
+}
+
+/* A listening socket, with a connection that waits there. */
+static int connect_to_oneself(void)
+{
+	struct sockaddr_in name = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t len = sizeof(name);
+	int listener = socket(AF_INET, SOCK_STREAM, 0), client = socket(AF_INET, SOCK_STREAM, 0);
+
+	need(bind(listener, (void *)&name, len) == 0 && listen(listener, 5) == 0);
+	need(getsockname(listener, (void *)&name, &len) == 0 && connect(client, (void *)&name, len) == 0);
+	return listener;
+}
+
+static void tcp_connection(void)
+{
+	need(accept(connect_to_oneself(), NULL, NULL) >= 0);
+}
+
+static void tcp_pending(void)
+{
+	connect_to_oneself();
 }
 
 static void keep_second_end(void)
@@ -75,7 +97,9 @@ static void bpf_filter(void)
 }
 
 const struct thing socket_things[] = {
-	{ "inet socket", inet, 0 },
+	{ "netlink socket", netlink, 0 },
+	{ "TCP connection", tcp_connection, 0 },
+	{ "TCP connection that waits", tcp_pending, 0 },
 	{ "peer outside", peer_outside, 0 },
 	{ "pending from outside", pending_from_outside, 0 },
 	{ "urgent data", urgent, 0 },
