@@ -4,6 +4,7 @@
 
 #include <linux/bpf.h>
 #include <netinet/in.h>
+#include <netinet/udp.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
@@ -19,13 +20,16 @@ static void netlink(void)
 	need(socket(AF_NETLINK, SOCK_RAW, 0) >= 0);
 }
 
-/* A listening socket, with a connection that waits there. */
+/* A listening socket, with a connection of `client` that waits there. */
+static int client;
+
 static int connect_to_oneself(void)
 {
 	struct sockaddr_in name = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	socklen_t len = sizeof(name);
-	int listener = socket(AF_INET, SOCK_STREAM, 0), client = socket(AF_INET, SOCK_STREAM, 0);
+	int listener = socket(AF_INET, SOCK_STREAM, 0);
 
+	client = socket(AF_INET, SOCK_STREAM, 0);
 	need(bind(listener, (void *)&name, len) == 0 && listen(listener, 5) == 0);
 	need(getsockname(listener, (void *)&name, &len) == 0 && connect(client, (void *)&name, len) == 0);
 	return listener;
@@ -39,6 +43,25 @@ static void tcp_connection(void)
 static void tcp_pending(void)
 {
 	connect_to_oneself();
+}
+
+/* The other end has sent a byte, and then reset the connection. */
+static void tcp_unread(void)
+{
+	struct linger at_once = { .l_onoff = 1 };
+	int listener = connect_to_oneself();
+
+	need(accept(listener, NULL, NULL) >= 0 && close(listener) == 0 && send(client, "x", 1, 0) == 1);
+	need(setsockopt(client, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once)) == 0 && close(client) == 0);
+}
+
+static void udp_corked(void)
+{
+	struct sockaddr_in name = { .sin_family = AF_INET, .sin_port = htons(9), .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	int fd = socket(AF_INET, SOCK_DGRAM, 0), on = 1;
+
+	need(setsockopt(fd, IPPROTO_UDP, UDP_CORK, &on, sizeof(on)) == 0);
+	need(sendto(fd, "x", 1, 0, (void *)&name, sizeof(name)) == 1);
 }
 
 static void keep_second_end(void)
@@ -100,6 +123,8 @@ const struct thing socket_things[] = {
 	{ "netlink socket", netlink, 0 },
 	{ "TCP connection", tcp_connection, 0 },
 	{ "TCP connection that waits", tcp_pending, 0 },
+	{ "unread data of a connection", tcp_unread, 0 },
+	{ "half a datagram", udp_corked, 0 },
 	{ "peer outside", peer_outside, 0 },
 	{ "pending from outside", pending_from_outside, 0 },
 	{ "urgent data", urgent, 0 },
