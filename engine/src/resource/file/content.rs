@@ -12,7 +12,7 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
 
 use nix::errno::Errno;
-use nix::fcntl::{FallocateFlags, copy_file_range, fallocate};
+use nix::fcntl::copy_file_range;
 use nix::sys::statfs::{HUGETLBFS_MAGIC, fstatfs};
 use nix::unistd::{Whence, lseek64};
 
@@ -106,7 +106,7 @@ pub(super) fn copy(from: &File, from_offset: u64, to: &File, to_offset: u64, len
     Ok(())
 }
 
-/// Page by page: space is made first, because a mapping says nothing of a pool that is empty.
+/// Page by page, each through a mapping.
 fn copy_to_huge_pages(
     (from, from_offset): (&File, u64),
     (to, to_offset): (&File, u64),
@@ -117,7 +117,6 @@ fn copy_to_huge_pages(
     while done < len {
         let (start, skip) = ((to_offset + done) / page * page, (to_offset + done) % page);
         let part = (len - done).min(page - skip);
-        fallocate(to, FallocateFlags::FALLOC_FL_KEEP_SIZE, signed(start)?, signed(page)?)?;
         let (skip, part_len) = (skip as usize, part as usize);
         read_into_pages(
             (from.as_fd(), from_offset + done),
