@@ -179,13 +179,8 @@ impl Target {
     }
 }
 
-/// The targets of an instance, as a task with this table knows them; `None` if it does not. One that is in flight is in no
-/// table: its targets have files, which any task can be lent.
+/// The targets of an instance, as a task with this table knows them; `None` if it does not.
 pub fn targets(entry: &EventpollFileEntry, table: &[FdinfoEntry]) -> Option<Vec<Target>> {
-    let is_known = table.iter().any(|descriptor| descriptor.id == entry.id);
-    if !is_known && entry.tfd.iter().any(|target| target.file.is_none()) {
-        return None;
-    }
     let at = |number: u32| {
         let found = table.binary_search_by_key(&number, |descriptor| descriptor.fd).ok()?;
         table.get(found).map(|descriptor| descriptor.id)
