@@ -39,8 +39,9 @@ pub const CALL_CLOBBERS: &[u32] = &[NT_PRFPREG, NT_ARM_SVE, NT_ARM_SSVE];
 /// Bytes that are enough for each: ZA of the longest vectors there can be, 256 times 256 bytes, and its header.
 pub const FPU_CAPACITY: usize = (64 << 10) + 64;
 
-/// `struct user_sve_header` and `struct user_za_header`.
-const HEADER: usize = 16;
+/// `struct user_sve_header` and `struct user_za_header` begin with the size of what is in use, themselves included; the
+/// kernel copies as much as there could be.
+const HEADER: u32 = 16;
 /// `SVE_PT_REGS_SVE` in its flags, at byte 12: the registers are in this format, and so in this mode.
 const FLAGS_AT: usize = 12;
 const REGS_SVE: u8 = 1;
@@ -57,10 +58,10 @@ pub fn arrange(sets: &[RegSet]) -> Vec<&RegSet> {
 /// Why a thread with these sets cannot be borrowed or kept.
 pub fn refusal(sets: &[RegSet]) -> Option<(&'static str, &'static str)> {
     let find = |kind| RegSet::find(sets, kind);
-    let flags = |bytes: &[u8]| bytes.get(FLAGS_AT).copied().unwrap_or(0);
-    if find(NT_ARM_SSVE).is_some_and(|bytes| flags(bytes) & REGS_SVE != 0)
-        || find(NT_ARM_ZA).is_some_and(|bytes| bytes.len() > HEADER)
-    {
+    let in_use = |bytes: &&[u8]| bytes.first_chunk().is_some_and(|size| u32::from_ne_bytes(*size) > HEADER);
+    // In the other mode older kernels show the ordinary registers without this flag, newer ones no registers.
+    let streams = |bytes: &[u8]| bytes.get(FLAGS_AT).is_some_and(|flags| flags & REGS_SVE != 0);
+    if find(NT_ARM_SSVE).filter(in_use).is_some_and(streams) || find(NT_ARM_ZA).filter(in_use).is_some() {
         return Some(("E-CPU-SME", "uses matrix registers (SME), which are not kept yet"));
     }
     // struct user_gcs: features_enabled, features_locked, gcspr_el0.
@@ -92,11 +93,18 @@ mod tests {
 
     #[test]
     fn units_in_use_are_refused() {
-        assert_eq!(refusal(&[set(NT_ARM_SSVE, &[0; 16]), set(NT_ARM_ZA, &[0; 16])]), None);
-        let mut streaming = [0; 32];
-        streaming[FLAGS_AT] = REGS_SVE;
-        assert_eq!(refusal(&[set(NT_ARM_SSVE, &streaming)]).map(|r| r.0), Some("E-CPU-SME"));
-        assert_eq!(refusal(&[set(NT_ARM_SVE, &streaming)]), None);
-        assert_eq!(refusal(&[set(NT_ARM_GCS, &[1, 0, 0, 0, 0, 0, 0, 0])]).map(|r| r.0), Some("E-CPU-GCS"));
+        let header = |size: u8, flags| {
+            let mut bytes = [0; 64];
+            (bytes[0], bytes[FLAGS_AT]) = (size, flags);
+            bytes
+        };
+        let code = |kind, bytes: &[u8]| refusal(&[set(kind, bytes)]).map(|refused| refused.0);
+        let idle = [header(16, 0), header(16, REGS_SVE), header(64, 0)];
+        assert_eq!(idle.map(|bytes| code(NT_ARM_SSVE, &bytes)), [None; 3]);
+        assert_eq!(code(NT_ARM_ZA, &header(16, 0)), None);
+        assert_eq!(code(NT_ARM_SVE, &header(64, REGS_SVE)), None);
+        assert_eq!(code(NT_ARM_SSVE, &header(64, REGS_SVE)), Some("E-CPU-SME"));
+        assert_eq!(code(NT_ARM_ZA, &header(64, 0)), Some("E-CPU-SME"));
+        assert_eq!(code(NT_ARM_GCS, &[1, 0, 0, 0, 0, 0, 0, 0]), Some("E-CPU-GCS"));
     }
 }

@@ -150,6 +150,12 @@ struct Files {
     #[arg(short = 'x', long, value_name = "INODES", action = ArgAction::Append, num_args = 0..=1)]
     #[arg(require_equals = true, default_missing_value = "")]
     ext_unix_sk: Vec<String>,
+    /// Drop connections of TCP; their sockets are closed by the restore
+    #[arg(long)]
+    tcp_close: Option<bool>,
+    /// Drop connections of TCP that wait to be accepted
+    #[arg(long)]
+    skip_in_flight: Option<bool>,
     /// Use our descriptor for a file of the image, fd[N]:KEY
     #[arg(long, value_name = "FD", action = ArgAction::Append, value_parser = inherit_fd)]
     inherit_fd: Vec<InheritFd>,
@@ -306,6 +312,8 @@ impl Arguments {
             embed_files: on(self.files.embed_files),
             external: self.external(),
             ext_unix_sk: !self.files.ext_unix_sk.is_empty(),
+            tcp_close: on(self.files.tcp_close),
+            skip_in_flight: on(self.files.skip_in_flight),
             action_scripts: self.general.action_script.clone(),
         })
     }
@@ -342,6 +350,7 @@ impl Arguments {
             evasive_devices: on(self.files.evasive_devices),
             inherit_fds: self.files.inherit_fd.clone(),
             external: self.files.external.clone(),
+            tcp_close: on(self.files.tcp_close),
             action_scripts: self.general.action_script.clone(),
         })
     }

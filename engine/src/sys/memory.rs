@@ -32,8 +32,20 @@ pub fn shared_memory(len: u64, page: u64, huge: i32) -> io::Result<OwnedFd> {
     file.map_err(io::Error::from)
 }
 
+/// fallocate(2) with FALLOC_FL_KEEP_SIZE, bytes; nix has it for offsets of a word only.
+pub fn make_room(file: BorrowedFd<'_>, offset: u64, len: u64) -> io::Result<()> {
+    let [offset, len] = [offset, len].map(i64::try_from);
+    let (Ok(offset), Ok(len)) = (offset, len) else {
+        return Err(io::Error::from_raw_os_error(libc::EOVERFLOW));
+    };
+    // SAFETY: it takes no memory of ours.
+    let result = unsafe { libc::fallocate64(file.as_raw_fd(), libc::FALLOC_FL_KEEP_SIZE, offset, len) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
 /// Reads `len` bytes at `from_offset` of one file into the pages of another that cannot be written to: one of hugetlbfs. `to`
-/// is the part of it to be mapped, whole pages, and `skip` where in that part the bytes go. ENOSPC: the pool is empty.
+/// is the part of it to be mapped, whole pages, and `skip` where in that part the bytes go. The pages should be there: for
+/// what is short of them the kernel answers EFAULT.
 pub fn read_into_pages(
     (from, from_offset): (BorrowedFd<'_>, u64),
     (to, pages): (BorrowedFd<'_>, Range<u64>),
@@ -45,14 +57,6 @@ pub fn read_into_pages(
         return Err(io::ErrorKind::InvalidInput.into());
     }
     let offset = libc::off64_t::try_from(pages.start).map_err(io::Error::other)?;
-    // A mapping would say nothing of a pool that is empty. In 64 bits, which off_t has not on all machines.
-    // SAFETY: only integers are passed.
-    let made = unsafe {
-        libc::fallocate64(to.as_raw_fd(), libc::FALLOC_FL_KEEP_SIZE, offset, size as libc::off64_t)
-    };
-    if made != 0 {
-        return Err(io::Error::last_os_error());
-    }
     let (prot, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED | libc::MAP_NORESERVE);
     // SAFETY: a new mapping at an address of the kernel's choice, which nobody else learns of.
     let address = unsafe { libc::mmap64(std::ptr::null_mut(), size, prot, flags, to.as_raw_fd(), offset) };

@@ -17,7 +17,7 @@ use nix::sys::statfs::{HUGETLBFS_MAGIC, fstatfs};
 use nix::unistd::{Whence, lseek64};
 
 use crate::sys::extent;
-use crate::sys::memory::read_into_pages;
+use crate::sys::memory::{make_room, read_into_pages};
 
 /// Bytes moved or compared at a time.
 const BLOCK: usize = 1 << 20;
@@ -120,7 +120,7 @@ pub(super) fn copy(from: &File, from_offset: u64, to: &File, to_offset: u64, len
     Ok(())
 }
 
-/// Page by page, each through a mapping.
+/// Page by page: space is made first, because a mapping says nothing of a pool that is empty.
 fn copy_to_huge_pages(
     (from, from_offset): (&File, u64),
     (to, to_offset): (&File, u64),
@@ -131,6 +131,7 @@ fn copy_to_huge_pages(
     while done < len {
         let (start, skip) = ((to_offset + done) / page * page, (to_offset + done) % page);
         let part = (len - done).min(page - skip);
+        make_room(to.as_fd(), start, page)?;
         let (skip, part_len) = (skip as usize, part as usize);
         read_into_pages(
             (from.as_fd(), from_offset + done),

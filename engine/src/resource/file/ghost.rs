@@ -69,7 +69,7 @@ pub(super) fn dump(
 
 /// Opens for reading without a trace in the access time, if the file's owner allows that.
 fn open_unseen(path: &Path) -> nix::Result<File> {
-    let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC;
+    let flags = OFlag::O_RDONLY | OFlag::O_LARGEFILE | OFlag::O_CLOEXEC;
     match open(path, flags | OFlag::O_NOATIME, Mode::empty()) {
         Err(nix::errno::Errno::EPERM) => open(path, flags, Mode::empty()),
         opened => opened,
@@ -211,7 +211,7 @@ fn make_node(dir: BorrowedFd<'_>, name: &OsStr, entry: &GhostFileEntry) -> nix::
 }
 
 fn fill(anchor: &Anchor, entry: &GhostFileEntry, reader: &mut EntryReader) -> Result<()> {
-    let file = File::from(anchor.open(OFlag::O_RDWR).os(|| "open a ghost file for writing")?);
+    let file = anchor.content(OFlag::O_RDWR).os(|| "open a ghost file for writing")?;
     let written = || "write a ghost file";
     if entry.chunks != Some(true) {
         let (offset, len) = reader.payload_range()?;

@@ -1,8 +1,8 @@
 //! aarch64 registers in the image.
 //!
 //! CRIU's message has fields for the general registers, FPSIMD, the first TLS register and the keys of pointer
-//! authentication. All other sets (SVE, SME, TPIDR2_EL0, tagged addresses, ...) go into a field of ours, as the kernel
-//! shows them. Layouts: arch/arm64/include/uapi/asm/ptrace.h.
+//! authentication. The other sets (SVE, TPIDR2_EL0, tagged addresses, ...) go into a field of ours, as the kernel shows
+//! them. Those of SME are left out: a thread that uses them is refused. Layouts: arch/arm64/include/uapi/asm/ptrace.h.
 
 use arch::RegSet;
 
@@ -18,6 +18,9 @@ const NT_ARM_PACA_KEYS: u32 = 0x407;
 const NT_ARM_PACG_KEYS: u32 = 0x408;
 const NT_ARM_PAC_ENABLED_KEYS: u32 = 0x40a;
 const IN_IMAGE: [u32; 4] = [NT_PRFPREG, NT_ARM_PACA_KEYS, NT_ARM_PACG_KEYS, NT_ARM_PAC_ENABLED_KEYS];
+const NT_ARM_SVE: u32 = 0x405;
+const NT_ARM_SSVE: u32 = 0x40b;
+const NT_ARM_ZA: u32 = 0x40c;
 
 /// Words of x0 to x30.
 const GENERAL: usize = 31;
@@ -41,9 +44,17 @@ pub(super) fn to_image(registers: &Registers, clear_tid_addr: u64, core: &mut Co
         pac_generic_keys: find(NT_ARM_PACG_KEYS).and_then(generic_keys),
     });
     core.ti_aarch64 = Some(ThreadInfoAarch64 { clear_tid_addr, tls, gpregs, fpsimd, pac_keys });
-    let others = registers.sets.iter().filter(|set| !IN_IMAGE.contains(&set.kind));
+    let left_out = [&IN_IMAGE[..], &[NT_ARM_SSVE, NT_ARM_ZA]].concat();
+    let others = registers.sets.iter().filter(|set| !left_out.contains(&set.kind));
     core.thread_core.get_or_insert_default().register_sets =
-        others.map(|set| RegisterSetEntry { kind: set.kind, bytes: set.bytes.clone() }).collect();
+        others.map(|set| RegisterSetEntry { kind: set.kind, bytes: used(set).to_vec() }).collect();
+}
+
+/// Without the zeros that the kernel adds for vectors longer than the thread's: `struct user_sve_header` begins with the
+/// size of what there is.
+fn used(set: &RegSet) -> &[u8] {
+    let size = set.bytes.first_chunk().map_or(0, |size| u32::from_le_bytes(*size)) as usize;
+    set.bytes.get(..size).filter(|_| set.kind == NT_ARM_SVE).unwrap_or(&set.bytes)
 }
 
 /// The registers of a core entry, `None` without any.
@@ -147,7 +158,7 @@ mod tests {
         let sets = vec![
             fpsimd,
             set(NT_ARM_TLS, 16),
-            set(0x405, 560),
+            set(NT_ARM_SVE, 560),
             set(NT_ARM_PACA_KEYS, 64),
             set(NT_ARM_PACG_KEYS, 16),
             set(0x409, 8),
@@ -159,6 +170,18 @@ mod tests {
         assert_eq!(from_image(&core).map(sorted), Some(sorted(registers)));
         let info = core.ti_aarch64.unwrap_or_default();
         assert_eq!((info.clear_tid_addr, info.gpregs.pc, info.fpsimd.vregs.len()), (5, 33, 64));
+    }
+
+    #[test]
+    fn of_scalable_vectors_only_what_there_is_goes_into_the_image() {
+        let mut vectors = set(NT_ARM_SVE, 8192);
+        vectors.bytes[..4].copy_from_slice(&560_u32.to_le_bytes());
+        let sets = vec![vectors.clone(), set(NT_ARM_SSVE, 8192), set(NT_ARM_ZA, 65536)];
+        let mut core = CoreEntry::default();
+        to_image(&Registers { sets, ..Registers::default() }, 0, &mut core);
+        let kept = core.thread_core.unwrap_or_default().register_sets;
+        assert_eq!(kept.iter().map(|set| set.kind).collect::<Vec<_>>(), [NT_ARM_SVE]);
+        assert_eq!(kept[0].bytes, vectors.bytes[..560]);
     }
 
     #[test]
