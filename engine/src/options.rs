@@ -125,7 +125,7 @@ impl Default for DumpOptions {
             shell_job: false,
             timeout: Duration::from_secs(10),
             ghost_limit: 1 << 20,
-            ghost_fiemap: true,
+            ghost_fiemap: false,
             link_remap: false,
             evasive_devices: false,
             file_validation: FileValidation::default(),

@@ -119,7 +119,7 @@ struct Files {
     /// Largest deleted file to carry, with K, M or G
     #[arg(long, value_name = "SIZE", default_value = "1M", value_parser = size)]
     ghost_limit: u64,
-    /// Find holes of deleted files by FIEMAP [default: on]
+    /// Find holes of deleted files by FIEMAP and not by SEEK_HOLE
     #[arg(long)]
     ghost_fiemap: Option<bool>,
     /// Dump locks and leases of files, and take them again
@@ -303,7 +303,7 @@ impl Arguments {
             shell_job: on(self.tree.shell_job),
             timeout: Duration::from_secs(self.tree.timeout.into()),
             ghost_limit: self.files.ghost_limit,
-            ghost_fiemap: self.files.ghost_fiemap != Some(false),
+            ghost_fiemap: self.files.ghost_fiemap == Some(true),
             link_remap: on(self.files.link_remap),
             file_locks: on(self.files.file_locks),
             irmap_scan_paths: self.files.irmap_scan_path.clone(),
@@ -496,7 +496,7 @@ mod tests {
 
     #[test]
     fn dump_reads_its_options() {
-        let got = dump("-t 17 -D img -W work -o d.log -v4 -j -s -R --ghost-limit 2M --no-ghost-fiemap \
+        let got = dump("-t 17 -D img -W work -o d.log -v4 -j -s -R --ghost-limit 2M --ghost-fiemap \
             --file-validation filesize --timeout 3 --external tty[8800:1] --ext-unix-sk=17,18 --action-script a --action-script b --dry-run")
         .unwrap();
         let expected = DumpOptions {
@@ -510,7 +510,7 @@ mod tests {
             final_state: FinalState::Running,
             shell_job: true,
             ghost_limit: 2 << 20,
-            ghost_fiemap: false,
+            ghost_fiemap: true,
             file_validation: FileValidation::FileSize,
             timeout: Duration::from_secs(3),
             external: vec!["tty[8800:1]".into(), "unix[17]".into(), "unix[18]".into()],

@@ -130,6 +130,15 @@ fn unreaped(stat: Stat) -> Result<Stat> {
 /// Takes the numbers after the name one by one.
 struct Numbers<'a, I: Iterator<Item = &'a [u8]>>(I);
 
+impl Stat {
+    /// Whether the task is in do_exit() of kernel/exit.c or behind it: this is set before anything of it is taken down.
+    pub fn is_exiting(&self) -> bool {
+        /// include/linux/sched.h.
+        const PF_EXITING: u32 = 4;
+        self.flags & PF_EXITING != 0
+    }
+}
+
 impl<'a, I: Iterator<Item = &'a [u8]>> Numbers<'a, I> {
     fn next<T: TryFrom<i128>>(&mut self, name: &str) -> Result<T> {
         let bytes = self.0.next().ok_or_else(|| text::missing(name))?;

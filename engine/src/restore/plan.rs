@@ -30,8 +30,6 @@ const MOST_TASKS: usize = 4 << 20;
 
 /// How long to wait for ids of tasks that have ended.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// A task inside do_exit(): it has taken its SIGKILL off the queue and is no zombie yet (include/linux/sched.h).
-const PF_EXITING: u32 = 0x4;
 
 /// One process to be built.
 #[derive(Debug)]
@@ -279,7 +277,8 @@ fn in_use(tid: Pid, since: Instant) -> Option<Error> {
 fn has_ended(owner: &ProcDir, stat: &stat::Stat) -> bool {
     let killed = 1 << (libc::SIGKILL - 1);
     matches!(stat.state, State::Zombie | State::Dead)
-        || stat.flags & PF_EXITING != 0
+        // It has taken its SIGKILL off the queue.
+        || stat.is_exiting()
         || status::read(owner)
             .is_ok_and(|status| (status.signals.pending | status.signals.shared_pending) & killed != 0)
 }

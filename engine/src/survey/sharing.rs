@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use super::present;
 use crate::error::{Blame, Error, Result};
 use crate::kernel::kcmp::{self, KcmpSet, Kind, Place};
-use crate::kernel::stat::Stat;
+use crate::kernel::stat::{self, Stat};
 use crate::kernel::{Pid, ProcDir};
 use crate::resource::task::lineage::Lineage;
 
@@ -97,11 +97,16 @@ impl Sharing {
     }
 }
 
+/// Whether a thread is about to end, or has: it has given up its tables (kernel/exit.c, do_exit()).
+fn is_exiting(tid: Pid) -> bool {
+    ProcDir::open(tid).and_then(|thread| stat::read(&thread)).map_or(true, |stat| stat.is_exiting())
+}
+
 /// Whether a thread has a table that its leader has not: unshare(2).
 pub(super) fn of_thread(leader: Pid, tid: Pid) -> Result<Option<Error>> {
     for kind in [Kind::Files, Kind::Fs] {
         let order = kcmp::compare(kind, Place { pid: leader, fd: 0 }, Place { pid: tid, fd: 0 });
-        if present(order)?.is_some_and(|order| order != Ordering::Equal) {
+        if present(order)?.is_some_and(|order| order != Ordering::Equal) && !is_exiting(tid) {
             let reason = format!("does not share {} with its process (unshare)", noun(kind));
             return Ok(Some(
                 Error::new("E-SHARED-TABLE", Blame::Program, reason).on(format!("thread {tid}")),

@@ -11,9 +11,6 @@ use crate::kernel::stat::State;
 use crate::kernel::{Pid, ProcDir, children, stat, status, tasks};
 use crate::sys::ptrace::{self, Stop};
 
-/// include/linux/sched.h: set before anything of a task is taken down.
-const PF_EXITING: u32 = 4;
-
 /// How long a killed thread may take to end: it may have much memory to give back.
 const REAPING: Duration = Duration::from_secs(10);
 
@@ -199,7 +196,7 @@ impl FrozenTask {
 
     fn has_died(&self) -> bool {
         match stat::read(&self.proc) {
-            Ok(stat) => !self.zombie && (stat.state == State::Zombie || stat.flags & PF_EXITING != 0),
+            Ok(stat) => !self.zombie && (stat.state == State::Zombie || stat.is_exiting()),
             Err(error) => error.code() == "E-TASK-GONE",
         }
     }

@@ -2,12 +2,13 @@
 //!
 //! What is to be copied is planned first ([`Transfer`]), for all tasks of the tree, then done by as many threads as there
 //! are CPUs. Each transfer gathers scattered pages by process_vm_readv(2), which refuses memory that the task itself may
-//! not read; /proc/PID/mem reads that as well (FOLL_FORCE, fs/proc/base.c).
+//! not read; /proc/PID/mem reads that as well (FOLL_FORCE, fs/proc/base.c). Where the kernel lets only the tracer do so
+//! (CONFIG_PROC_MEM_FORCE_PTRACE), which is one thread of ours, that thread does last what the others could not.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::error::{Error, OsContext, Result};
 use crate::fault;
@@ -86,10 +87,11 @@ impl Planner {
     }
 }
 
-/// Does all transfers. The first failure stops the others.
+/// Does all transfers. The first failure stops the others. The caller is the thread that has stopped the tasks.
 pub fn copy_all(transfers: &[Transfer]) -> Result<()> {
     let workers = std::thread::available_parallelism().map_or(1, usize::from).min(transfers.len());
     let (next, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
+    let refused = Mutex::new(Vec::new());
     let work = || {
         let mut buffer = Vec::new();
         while let Some((index, transfer)) = next_of(transfers, &next) {
@@ -98,15 +100,24 @@ pub fn copy_all(transfers: &[Transfer]) -> Result<()> {
             }
             let halfway = index == transfers.len() / 2;
             let passed = if halfway { fault::point("pages-half-copied") } else { Ok(()) };
-            passed
-                .and_then(|()| copy(transfer, &mut buffer))
-                .inspect_err(|_| stop.store(true, Ordering::Relaxed))?;
+            match passed.and_then(|()| copy(transfer, &mut buffer)) {
+                Err(error) if error.errno() == Some(libc::EIO) => {
+                    refused.lock().unwrap_or_else(PoisonError::into_inner).push(transfer);
+                }
+                done => done.inspect_err(|_| stop.store(true, Ordering::Relaxed))?,
+            }
         }
         Ok(())
     };
-    if workers <= 1 {
-        return work();
-    }
+    let others = if workers <= 1 { work() } else { by_threads(workers, &work) };
+    others?;
+    let refused = refused.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let mut buffer = Vec::new();
+    refused.into_iter().try_for_each(|transfer| copy(transfer, &mut buffer))
+}
+
+/// The same work in so many threads.
+fn by_threads(workers: usize, work: &(impl Fn() -> Result<()> + Sync)) -> Result<()> {
     std::thread::scope(|scope| {
         let handles: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
         let mut result = Ok(());
