@@ -105,6 +105,10 @@ pub struct DumpOptions {
     pub external: Vec<String>,
     /// `--ext-unix-sk`: datagram sockets may be connected to named ones outside of the tree.
     pub ext_unix_sk: bool,
+    /// `--tcp-close`: connections of TCP are closed by the restore.
+    pub tcp_close: bool,
+    /// `--skip-in-flight`: connections that nobody has accepted are dropped.
+    pub skip_in_flight: bool,
     /// `--action-script`: programs to run at the named points, in this order.
     pub action_scripts: Vec<PathBuf>,
 }
@@ -121,7 +125,7 @@ impl Default for DumpOptions {
             shell_job: false,
             timeout: Duration::from_secs(10),
             ghost_limit: 1 << 20,
-            ghost_fiemap: true,
+            ghost_fiemap: false,
             link_remap: false,
             evasive_devices: false,
             file_validation: FileValidation::default(),
@@ -130,6 +134,8 @@ impl Default for DumpOptions {
             irmap_scan_paths: Vec::new(),
             external: Vec::new(),
             ext_unix_sk: false,
+            tcp_close: false,
+            skip_in_flight: false,
             action_scripts: Vec::new(),
         }
     }
@@ -178,6 +184,8 @@ pub struct RestoreOptions {
     pub inherit_fds: Vec<InheritFd>,
     /// `--external`: where the objects are that the dump declared external.
     pub external: Vec<String>,
+    /// `--tcp-close`: connections of TCP become closed sockets.
+    pub tcp_close: bool,
     /// `--action-script`: programs to run at the named points, in this order.
     pub action_scripts: Vec<PathBuf>,
 }

@@ -216,7 +216,7 @@ size_t huge_pages(size_t count)
 	check(read_text(HUGE_OVERCOMMIT, overcommit_before, sizeof(overcommit_before)) > 0, HUGE_OVERCOMMIT);
 	overcommit_owner = getpid();
 	check(atexit(give_back) == 0, "atexit");
-	snprintf(value, sizeof(value), "%zu", strtoul(overcommit_before, NULL, 10) + count);
+	snprintf(value, sizeof(value), "%lu", strtoul(overcommit_before, NULL, 10) + count);
 	check(write_text(HUGE_OVERCOMMIT, value) == 0, HUGE_OVERCOMMIT);
 	proc_field("meminfo", "Hugepagesize", value, sizeof(value));
 	return strtoul(value, NULL, 10) << 10;

@@ -224,6 +224,26 @@ features! {
         purpose: "forbids a restored program what it has forbidden itself: writable memory that becomes executable",
         fallback: "", consequence: "no program of this kernel has it, and those of an image that do are not restored",
     }
+    /// kcmp(2) with KCMP_EPOLL_TFD.
+    KcmpEpoll = "kcmp_epoll", Extra, "4.13, CONFIG_KCMP" {
+        purpose: "tells which file an epoll instance watches",
+        fallback: "", consequence: "programs with epoll instances cannot be dumped",
+    }
+    /// The field clockid of fdinfo, and TFD_IOC_SET_TICKS.
+    TimerFd = "timerfd", Extra, "3.17, CONFIG_CHECKPOINT_RESTORE" {
+        purpose: "keeps timers that are files, and what they have counted",
+        fallback: "", consequence: "programs with such timers cannot be dumped, or lose what they have counted",
+    }
+    /// mremap(2) of the ring of an AIO context.
+    AioRemap = "aio_remap", Extra, "3.19, CONFIG_AIO" {
+        purpose: "moves the ring of a restored AIO context to where it was",
+        fallback: "", consequence: "programs with AIO contexts cannot be restored",
+    }
+    /// The option SO_BUF_LOCK of sockets.
+    SockoptBufLock = "sockopt_buf_lock", Extra, "5.14" {
+        purpose: "keeps whether a socket's buffers were set by the program",
+        fallback: "", consequence: "buffers of a restored socket may be of another size than they would be",
+    }
     /// userfaultfd(2).
     Userfaultfd = "uffd", Extra, "4.3, CONFIG_USERFAULTFD" {
         purpose: "serves pages after the restore",

@@ -33,9 +33,7 @@ pub enum Named {
 }
 
 /// CRIU's features that have no probe yet, and what brings it.
-const LATER: [(&str, &str); 28] = [
-    ("aio_remap", "it belongs to asynchronous I/O"),
-    ("timerfd", "it belongs to timerfd"),
+const LATER: [(&str, &str); 24] = [
     ("tun", "it belongs to network devices"),
     ("tun_ns", "it belongs to network devices"),
     ("userns", "it belongs to namespaces"),
@@ -52,12 +50,10 @@ const LATER: [(&str, &str); 28] = [
     ("sk_ns", "it belongs to sockets"),
     ("sk_unix_file", "it belongs to sockets"),
     ("net_diag_raw", "it belongs to sockets"),
-    ("sockopt_buf_lock", "it belongs to sockets"),
     ("ipv6_freebind", "it belongs to sockets"),
     ("nftables", "it belongs to sockets"),
     ("network_lock_nftables", "it belongs to sockets"),
     ("has_ipt_legacy", "it belongs to sockets"),
-    ("kcmp_epoll", "it belongs to epoll"),
     ("apparmor_stacking", "it belongs to security labels"),
     ("compat_cr", "it belongs to 32-bit programs"),
     ("can_map_vdso", "the engine moves the vdso and never maps another"),

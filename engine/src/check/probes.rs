@@ -1,12 +1,17 @@
 //! The probe of each feature. What needs no unsafe call is here, the rest in `sys::probe`.
 
+use std::cmp::Ordering;
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
+
 use super::Feature;
+use crate::sys::kcmp::{self, EpollSlot};
 use crate::sys::probe;
 use crate::sys::probe::child::{self, Mapping, Tracee};
+use crate::sys::{event, socket};
 
 /// Register sets of aarch64, include/uapi/linux/elf.h. Other machines have other sets under other numbers.
 const NT_ARM_SVE: u32 = 0x405;
@@ -50,6 +55,10 @@ pub(super) fn run(feature: Feature) -> io::Result<()> {
         Feature::MemfdHugetlb => probe::memfd_hugetlb(),
         Feature::MembarrierRegistrations => probe::membarrier_registrations(),
         Feature::Mdwe => child::refuse_execution_gain(),
+        Feature::KcmpEpoll => kcmp_epoll(),
+        Feature::TimerFd => timerfd(),
+        Feature::AioRemap => probe::aio_remap(),
+        Feature::SockoptBufLock => socket_buffer_lock(),
         Feature::Userfaultfd => probe::userfaultfd().map(drop),
         Feature::UserfaultfdNoncoop => userfaultfd_events(),
         Feature::Sve => Tracee::new()?.register_set(NT_ARM_SVE, 16),
@@ -93,6 +102,31 @@ fn fdinfo_lock() -> io::Result<()> {
     let file = tempfile::tempfile()?;
     probe::flock_shared(&file)?;
     fdinfo(&file, "lock:")
+}
+
+/// An epoll instance of ours watches a file of ours.
+fn kcmp_epoll() -> io::Result<()> {
+    let (epoll, file) = (Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?, event::eventfd(0)?);
+    epoll.add(&file, EpollEvent::new(EpollFlags::EPOLLIN, 0))?;
+    let number = file.as_raw_fd() as u32;
+    let slot = EpollSlot { efd: epoll.0.as_raw_fd() as u32, tfd: number, toff: 0 };
+    let own = std::process::id() as i32;
+    match kcmp::kcmp_epoll((own, number), (own, slot))? {
+        Ordering::Equal => Ok(()),
+        order => Err(missing(format!("kcmp(2) says that it is another file: {order:?}"))),
+    }
+}
+
+fn timerfd() -> io::Result<()> {
+    let timer = File::from(event::timerfd(libc::CLOCK_MONOTONIC as u32)?);
+    fdinfo(&timer, "clockid:")?;
+    event::timerfd_set_ticks(timer.as_fd(), 1)
+}
+
+fn socket_buffer_lock() -> io::Result<()> {
+    const SO_BUF_LOCK: i32 = 72;
+    let socket = socket::socket(libc::AF_UNIX, libc::SOCK_STREAM, 0)?;
+    socket::int_option(socket.as_fd(), libc::SOL_SOCKET, SO_BUF_LOCK).map(drop)
 }
 
 /// The events of a program that was not written for userfaultfd: fork, remap, remove and unmap.

@@ -119,7 +119,7 @@ struct Files {
     /// Largest deleted file to carry, with K, M or G
     #[arg(long, value_name = "SIZE", default_value = "1M", value_parser = size)]
     ghost_limit: u64,
-    /// Find holes of deleted files by FIEMAP [default: on]
+    /// Find holes of deleted files by FIEMAP and not by SEEK_HOLE
     #[arg(long)]
     ghost_fiemap: Option<bool>,
     /// Dump locks and leases of files, and take them again
@@ -150,6 +150,12 @@ struct Files {
     #[arg(short = 'x', long, value_name = "INODES", action = ArgAction::Append, num_args = 0..=1)]
     #[arg(require_equals = true, default_missing_value = "")]
     ext_unix_sk: Vec<String>,
+    /// Drop connections of TCP; their sockets are closed by the restore
+    #[arg(long)]
+    tcp_close: Option<bool>,
+    /// Drop connections of TCP that wait to be accepted
+    #[arg(long)]
+    skip_in_flight: Option<bool>,
     /// Use our descriptor for a file of the image, fd[N]:KEY
     #[arg(long, value_name = "FD", action = ArgAction::Append, value_parser = inherit_fd)]
     inherit_fd: Vec<InheritFd>,
@@ -297,7 +303,7 @@ impl Arguments {
             shell_job: on(self.tree.shell_job),
             timeout: Duration::from_secs(self.tree.timeout.into()),
             ghost_limit: self.files.ghost_limit,
-            ghost_fiemap: self.files.ghost_fiemap != Some(false),
+            ghost_fiemap: self.files.ghost_fiemap == Some(true),
             link_remap: on(self.files.link_remap),
             file_locks: on(self.files.file_locks),
             irmap_scan_paths: self.files.irmap_scan_path.clone(),
@@ -306,6 +312,8 @@ impl Arguments {
             embed_files: on(self.files.embed_files),
             external: self.external(),
             ext_unix_sk: !self.files.ext_unix_sk.is_empty(),
+            tcp_close: on(self.files.tcp_close),
+            skip_in_flight: on(self.files.skip_in_flight),
             action_scripts: self.general.action_script.clone(),
         })
     }
@@ -342,6 +350,7 @@ impl Arguments {
             evasive_devices: on(self.files.evasive_devices),
             inherit_fds: self.files.inherit_fd.clone(),
             external: self.files.external.clone(),
+            tcp_close: on(self.files.tcp_close),
             action_scripts: self.general.action_script.clone(),
         })
     }
@@ -487,7 +496,7 @@ mod tests {
 
     #[test]
     fn dump_reads_its_options() {
-        let got = dump("-t 17 -D img -W work -o d.log -v4 -j -s -R --ghost-limit 2M --no-ghost-fiemap \
+        let got = dump("-t 17 -D img -W work -o d.log -v4 -j -s -R --ghost-limit 2M --ghost-fiemap \
             --file-validation filesize --timeout 3 --external tty[8800:1] --ext-unix-sk=17,18 --action-script a --action-script b --dry-run")
         .unwrap();
         let expected = DumpOptions {
@@ -501,7 +510,7 @@ mod tests {
             final_state: FinalState::Running,
             shell_job: true,
             ghost_limit: 2 << 20,
-            ghost_fiemap: false,
+            ghost_fiemap: true,
             file_validation: FileValidation::FileSize,
             timeout: Duration::from_secs(3),
             external: vec!["tty[8800:1]".into(), "unix[17]".into(), "unix[18]".into()],

@@ -1,6 +1,6 @@
 //! CRIU's options that this engine does not act on, each with its reason.
 //!
-//! Two kinds. Some only widen what a dump may contain (`--tcp-established`): those are accepted, because the survey
+//! Two kinds. Some only widen what a dump may contain (`--allow-uprobes`): those are accepted, because the survey
 //! refuses the object itself, by name, for as long as it is not supported, and then the option gets a field in
 //! `options`. The others change what is done (`--page-server`): those are refused by name, since going on
 //! without them would not be what was asked for. An entry leaves this table when the engine learns what it means.
@@ -52,8 +52,6 @@ const ITERATIVE: &str = "dumps that build on an earlier one";
 
 const FOREIGN: &[Foreign] = &[
     foreign("tcp-established", NothingOrNo, Accepted, SOCKETS),
-    foreign("tcp-close", NothingOrNo, Accepted, SOCKETS),
-    foreign("skip-in-flight", NothingOrNo, Accepted, SOCKETS),
     Foreign {
         values: &["iptables", "nftables", "skip", "none"],
         ..foreign("network-lock", Value, Accepted, SOCKETS)

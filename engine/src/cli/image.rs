@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use crate::error::{Blame, Error, OsContext, Result};
 use crate::image::format::Header;
+use crate::image::message::Machine;
 use crate::image::{EntryReader, ImageDir, Kind, json, show, style, verify};
 
 /// Arguments of `crio image`.
@@ -79,7 +80,9 @@ fn show_image(path: &Path) -> Result<String> {
         let size = file.metadata().os(|| format!("stat {name}"))?.len();
         return Ok(format!("{name}: {}, raw, {size} bytes\n", kind.format().magic_name));
     }
-    let json = style::pretty(true, || json::decode(EntryReader::detect(file, &name)?))?;
+    let machine = show::machine(&ImageDir::open(directory_of(path))?).unwrap_or(Machine::X86_64);
+    let json =
+        style::of(machine, || style::pretty(true, || json::decode(EntryReader::detect(file, &name)?)))?;
     Ok(show::image(&name, &json))
 }
 
@@ -142,6 +145,11 @@ fn verify_directory(path: &Path, as_json: bool) -> Result<()> {
         count => Err(Error::image(path.display().to_string(), format!("there are {count} problems"))
             .help("a directory with problems cannot be restored faithfully: copy it again, or dump again")),
     }
+}
+
+/// What stands beside an image says of which machine it is.
+fn directory_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 fn kind_by_name(path: &Path) -> Option<Kind> {

@@ -194,7 +194,8 @@ impl ImageDir {
     /// A file in it for reading, or `None` if there is none.
     pub fn open_file(&self, name: &str) -> Result<Option<File>> {
         // A FIFO under the name of an image must not make us wait; on regular files O_NONBLOCK does nothing.
-        let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
+        let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
+        let flags = flags | OFlag::O_LARGEFILE | OFlag::O_CLOEXEC;
         match openat(&*self.fd, name, flags, Mode::empty()) {
             Ok(fd) => Ok(Some(File::from(fd))),
             Err(Errno::ENOENT) => Ok(None),
@@ -209,7 +210,7 @@ impl ImageDir {
 
     /// A new or emptied file in it, mode 0600, for reading and writing.
     pub fn create_file(&self, name: &str) -> Result<File> {
-        let flags = OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_TRUNC | OFlag::O_CLOEXEC;
+        let flags = OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_TRUNC | OFlag::O_LARGEFILE | OFlag::O_CLOEXEC;
         let fd = openat(&*self.fd, name, flags, MODE)
             .os(|| format!("create {}", self.path.join(name).display()))?;
         Ok(File::from(fd))
@@ -235,5 +236,26 @@ impl ImageDir {
 impl AsFd for ImageDir {
     fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
         self.fd.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::FileExt;
+
+    use super::*;
+
+    /// Where a word has 32 bits, a file is limited to 2 GiB unless its opener says otherwise.
+    #[test]
+    fn an_image_may_be_large() -> Result<()> {
+        let folder = tempfile::tempdir().os(|| "make a folder")?;
+        let dir = ImageDir::open(folder.path())?;
+        let far = 5 << 30;
+        dir.create_file("pages-1.img")?.write_all_at(b"page", far).os(|| "write")?;
+        let mut bytes = [0; 4];
+        let file = dir.open_file("pages-1.img")?.ok_or_else(|| Error::bug("it is not there"))?;
+        file.read_exact_at(&mut bytes, far).os(|| "read")?;
+        assert_eq!((&bytes, dir.size("pages-1.img")?), (b"page", far + 4));
+        Ok(())
     }
 }

@@ -7,9 +7,10 @@ use std::fmt::Write as _;
 use serde_json::Value;
 
 use super::message::{
-    CoreEntry, FdinfoEntry, FileEntry, MmEntry, PstreeEntry, TaskKobjIdsEntry, VmaEntry, state, status,
+    CoreEntry, FdinfoEntry, FileEntry, Machine, MmEntry, PstreeEntry, TaskKobjIdsEntry, VmaEntry, state,
+    status,
 };
-use super::style::{IntStyle, OpenFlags, VmaStatus};
+use super::style::{self, IntStyle, OpenFlags, VmaStatus};
 use super::{ImageDir, Kind, pages};
 use crate::error::Result;
 
@@ -57,8 +58,22 @@ fn plain(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), |text| text.trim_end().replace('\n', ""))
 }
 
+/// The machine of the dump; x86-64 when there is no task that says.
+pub fn machine(dir: &ImageDir) -> Result<Machine> {
+    for kind in dir.kinds()?.into_iter().filter(|kind| matches!(kind, Kind::Core(_))) {
+        if let Some(core) = dir.read_one::<CoreEntry>(kind)? {
+            return Ok(core.mtype());
+        }
+    }
+    Ok(Machine::X86_64)
+}
+
 /// A directory: its tasks, and for each its descriptors and mappings.
 pub fn directory(dir: &ImageDir) -> Result<String> {
+    style::of(machine(dir)?, || listing(dir))
+}
+
+fn listing(dir: &ImageDir) -> Result<String> {
     let inventory = dir.inventory()?;
     let names = dir.names()?;
     let writer = inventory.crio_version.map_or("CRIU".to_owned(), |version| format!("crio {version}"));

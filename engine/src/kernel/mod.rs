@@ -18,6 +18,7 @@
 //! | [`attr`] | files that hold one value |
 //! | [`kcmp`] | which kernel objects tasks share |
 //! | [`netlink`], [`sock_diag`] | sockets, as the kernel lists them: sock_diag(7) |
+//! | [`igmp`] | multicast groups |
 //! | [`elf`] | build-ids, and the vdso |
 
 #[cfg(test)]
@@ -34,6 +35,7 @@ pub mod event;
 pub mod fdinfo;
 pub mod huge_page;
 pub mod huge_pool;
+pub mod igmp;
 pub mod kcmp;
 pub mod limits;
 pub mod mountinfo;

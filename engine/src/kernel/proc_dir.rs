@@ -73,13 +73,13 @@ impl ProcDir {
         format!("{}/{name}", self.path)
     }
 
-    /// Opens `name` with `flags` and O_CLOEXEC.
+    /// Opens `name` with `flags` and O_CLOEXEC; what it leads to may have any size.
     pub fn open_file(&self, name: &str, flags: OFlag) -> Result<OwnedFd> {
         self.open_raw(name, flags).map_err(|e| self.refused("open", name, e))
     }
 
     fn open_raw(&self, name: &str, flags: OFlag) -> nix::Result<OwnedFd> {
-        openat(&self.fd, name, flags | OFlag::O_CLOEXEC, Mode::empty())
+        openat(&self.fd, name, flags | OFlag::O_CLOEXEC | OFlag::O_LARGEFILE, Mode::empty())
     }
 
     /// The whole content of `name`.

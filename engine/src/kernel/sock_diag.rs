@@ -19,6 +19,11 @@ const UNIX_DIAG_SHUTDOWN: u16 = 6;
 const UDIAG_SHOW_ALL: u32 = 0x1f;
 const UNIX_DIAG_MSG_LEN: usize = 16;
 
+/// include/uapi/linux/inet_diag.h: `struct inet_diag_sockid`, and places in `struct inet_diag_msg`.
+const INET_DIAG_SOCKID_LEN: usize = 48;
+const INET_DIAG_RQUEUE: usize = 56;
+const INET_DIAG_INODE: usize = 68;
+
 /// A unix(7) socket.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct UnixSocket {
@@ -59,6 +64,39 @@ pub fn unix_sockets() -> Result<HashMap<u32, UnixSocket>> {
             }
         })
         .map_err(|e| absent(e, "CONFIG_UNIX_DIAG"))?;
+    Ok(sockets)
+}
+
+/// A TCP socket: its state (`TCP_*` of include/net/tcp_states.h) and what can be read, or of a listening one, how many
+/// connections wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TcpSocket {
+    /// `TCP_*`
+    pub state: u32,
+    /// Bytes or connections.
+    pub unread: u32,
+}
+
+/// All TCP sockets but closed ones, by inode. `E-KERNEL-FEATURE` without CONFIG_INET_DIAG.
+pub fn tcp_sockets() -> Result<HashMap<u32, TcpSocket>> {
+    let mut sockets = HashMap::new();
+    for family in [libc::AF_INET, libc::AF_INET6] {
+        // struct inet_diag_req_v2: family, protocol, extensions, padding, states, the socket's names: any.
+        let mut request = vec![family as u8, libc::IPPROTO_TCP as u8, 0, 0];
+        request.extend(u32::MAX.to_ne_bytes());
+        request.extend([0; INET_DIAG_SOCKID_LEN]);
+        Netlink::open(libc::NETLINK_SOCK_DIAG)?
+            .dump(SOCK_DIAG_BY_FAMILY, &request, |message| {
+                let state = message.get(1).copied().map_or(0, u32::from);
+                sockets.insert(
+                    word(message, INET_DIAG_INODE),
+                    TcpSocket { state, unread: word(message, INET_DIAG_RQUEUE) },
+                );
+            })
+            .map_err(|e| absent(e, "CONFIG_INET_DIAG"))?;
+    }
+    // Those that nobody has, or nobody any more.
+    sockets.remove(&0);
     Ok(sockets)
 }
 
@@ -103,6 +141,19 @@ mod tests {
 
     fn inode(fd: &impl AsFd) -> Result<u32> {
         Ok(crate::sys::stat::fstat(fd).os(|| "fstat")?.st_ino as u32)
+    }
+
+    #[test]
+    fn tcp_sockets_are_seen_with_what_waits() -> Result<()> {
+        let server = std::net::TcpListener::bind("127.0.0.1:0").os(|| "bind")?;
+        let address = server.local_addr().os(|| "name")?;
+        let server_inode = inode(&server)?;
+        let state = |inode: u32| -> Result<_> { Ok(tcp_sockets()?.get(&inode).copied()) };
+        assert_eq!(state(server_inode)?, Some(TcpSocket { state: 10, unread: 0 }));
+        let client = std::net::TcpStream::connect(address).os(|| "connect")?;
+        assert_eq!(state(server_inode)?, Some(TcpSocket { state: 10, unread: 1 }));
+        assert_eq!(state(inode(&client)?)?, Some(TcpSocket { state: 1, unread: 0 }));
+        Ok(())
     }
 
     #[test]

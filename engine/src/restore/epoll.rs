@@ -7,10 +7,10 @@ use std::rc::Rc;
 
 use super::build;
 use super::construction::Built;
-use super::plan::Plan;
+use super::plan::{Plan, TaskPlan};
 use super::transport::{Parcel, Transport};
 use crate::error::{Error, Result};
-use crate::image::message::EventpollFileEntry;
+use crate::image::message::{EventpollFileEntry, FdinfoEntry};
 use crate::report::NotKept;
 use crate::resource::file::event::epoll::{Target, targets};
 use crate::tracee::{Batch, Loan};
@@ -24,11 +24,14 @@ pub(super) fn instances(plan: &Plan) -> Result<Vec<(usize, EventpollFileEntry, V
     entries
         .filter(|entry| !entry.tfd.is_empty())
         .map(|entry| {
-            let of_task = |(index, task): (usize, &super::plan::TaskPlan)| {
-                let table = plan.tables.get(&task.body.as_ref()?.ids.files_id)?;
-                targets(entry, table).map(|targets| (index, entry.clone(), targets))
+            let of_task = |(index, table): &(usize, &Vec<FdinfoEntry>)| {
+                targets(entry, table).map(|targets| (*index, entry.clone(), targets))
             };
-            plan.tasks.iter().enumerate().find_map(of_task).ok_or_else(|| {
+            let has = |table: &[FdinfoEntry]| table.iter().any(|descriptor| descriptor.id == entry.id);
+            let (holders, others): (Vec<_>, Vec<_>) = tables(plan).partition(|(_, table)| has(table));
+            // What is in flight nobody has: its targets have files, or CRIU means numbers of some task.
+            let candidates = if holders.is_empty() { others } else { holders };
+            candidates.iter().find_map(of_task).ok_or_else(|| {
                 Error::image(
                     "files.img",
                     format!("epoll instance {:#x} watches files that are not there", entry.id),
@@ -36,6 +39,12 @@ pub(super) fn instances(plan: &Plan) -> Result<Vec<(usize, EventpollFileEntry, V
             })
         })
         .collect()
+}
+
+/// The descriptors of each task, by its index.
+fn tables(plan: &Plan) -> impl Iterator<Item = (usize, &Vec<FdinfoEntry>)> {
+    let table = |task: &TaskPlan| plan.tables.get(&task.body.as_ref()?.ids.files_id);
+    plan.tasks.iter().enumerate().filter_map(move |(index, task)| Some((index, table(task)?)))
 }
 
 /// Adds the targets of one instance. The task has nothing open but the far end of the transport.

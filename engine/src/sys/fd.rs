@@ -109,6 +109,19 @@ pub fn readable(fd: BorrowedFd<'_>) -> io::Result<usize> {
     ioctl_read::<i32>(fd, libc::FIONREAD).map(|n| usize::try_from(n).unwrap_or(0))
 }
 
+/// poll(2) of one descriptor, without waiting: which of the `POLL*` in `events` there are, and POLLERR and POLLHUP.
+pub fn ready(fd: BorrowedFd<'_>, events: i16) -> io::Result<i16> {
+    let mut entry = libc::pollfd { fd: fd.as_raw_fd(), events, revents: 0 };
+    // SAFETY: the kernel writes one entry.
+    check(unsafe { libc::poll(&raw mut entry, 1, 0) }.into())?;
+    Ok(entry.revents)
+}
+
+/// Bytes that a socket still has to send, SIOCOUTQ of udp(7) and tcp(7).
+pub fn unsent(fd: BorrowedFd<'_>) -> io::Result<usize> {
+    ioctl_read::<i32>(fd, libc::TIOCOUTQ).map(|n| usize::try_from(n).unwrap_or(0))
+}
+
 /// getxattr(2), which follows links; at most 256 bytes.
 pub fn get_attribute(path: &str, name: &str) -> io::Result<Vec<u8>> {
     let invalid = |_| io::Error::from_raw_os_error(libc::EINVAL);

@@ -32,6 +32,17 @@ pub fn shared_memory(len: u64, page: u64, huge: i32) -> io::Result<OwnedFd> {
     file.map_err(io::Error::from)
 }
 
+/// fallocate(2) with FALLOC_FL_KEEP_SIZE, bytes; nix has it for offsets of a word only.
+pub fn make_room(file: BorrowedFd<'_>, offset: u64, len: u64) -> io::Result<()> {
+    let [offset, len] = [offset, len].map(i64::try_from);
+    let (Ok(offset), Ok(len)) = (offset, len) else {
+        return Err(io::Error::from_raw_os_error(libc::EOVERFLOW));
+    };
+    // SAFETY: it takes no memory of ours.
+    let result = unsafe { libc::fallocate64(file.as_raw_fd(), libc::FALLOC_FL_KEEP_SIZE, offset, len) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
 /// Reads `len` bytes at `from_offset` of one file into the pages of another that cannot be written to: one of hugetlbfs. `to`
 /// is the part of it to be mapped, whole pages, and `skip` where in that part the bytes go. The pages should be there: for
 /// what is short of them the kernel answers EFAULT.

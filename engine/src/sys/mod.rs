@@ -3,6 +3,7 @@
 
 pub mod attr;
 pub mod event;
+pub mod extent;
 pub mod fd;
 pub mod kcmp;
 pub mod memory;

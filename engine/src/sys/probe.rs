@@ -308,6 +308,34 @@ pub fn userfaultfd() -> io::Result<u64> {
     Ok(api[1])
 }
 
+/// The ring of an AIO context still works when it was moved, mremap(2), fs/aio.c.
+pub fn aio_remap() -> io::Result<()> {
+    // struct aio_ring and struct io_event of fs/aio.c and linux/aio_abi.h have this size each.
+    const SLOT: usize = 32;
+    let page = Page::new()?.len;
+    let mut context: c_ulong = 0;
+    // SAFETY: the context is a number of ours, alive across the call.
+    check(unsafe { libc::syscall(libc::SYS_io_setup, 1, &raw mut context) })?;
+    // SAFETY: a context is the address of its ring, whose second 32 bits are how many events it holds.
+    let events = unsafe { (context as *const u32).add(1).read_volatile() };
+    let len = (SLOT + events as usize * SLOT).next_multiple_of(page);
+    // SAFETY: the ring goes to a place of the kernel's choice; nobody else knows of it.
+    let moved = unsafe {
+        let (prot, flags) = (libc::PROT_NONE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+        let place = libc::mmap(std::ptr::null_mut(), len, prot, flags, -1, 0);
+        let flags = libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED;
+        match place {
+            libc::MAP_FAILED => place,
+            _ => libc::mremap(context as *mut libc::c_void, len, len, flags, place),
+        }
+    };
+    let failed = (moved == libc::MAP_FAILED).then(io::Error::last_os_error);
+    let context = if failed.is_some() { context } else { moved.addr() as c_ulong };
+    // SAFETY: only the number of the context is passed.
+    let ended = check(unsafe { libc::syscall(libc::SYS_io_destroy, context) });
+    failed.map_or(ended.map(drop), Err)
+}
+
 /// flock(2) on `file`.
 pub fn flock_shared(file: &File) -> io::Result<()> {
     // SAFETY: only integers are passed.

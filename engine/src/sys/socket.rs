@@ -11,6 +11,8 @@ use super::process::check;
 
 /// net/unix/af_unix.c: opens the file of a bound socket with O_PATH.
 const SIOCUNIXFILE: libc::c_ulong = 0x89e0;
+/// include/uapi/linux/sockios.h, Linux 4.10.
+const SIOCGSKNS: libc::c_ulong = 0x894c;
 /// include/linux/socket.h
 const SCM_PIDFD: i32 = 4;
 /// Room for what one message can have: 253 descriptors, credentials, a pidfd, a label.
@@ -100,6 +102,16 @@ pub fn shutdown(fd: BorrowedFd<'_>, how: i32) -> io::Result<()> {
     check(unsafe { libc::shutdown(fd.as_raw_fd(), how) }.into()).map(drop)
 }
 
+/// getpeername(2): family and address, as long as the kernel says.
+pub fn peer(fd: BorrowedFd<'_>) -> io::Result<Vec<u8>> {
+    let mut address = vec![0u8; ADDRESS_ROOM];
+    let mut len = ADDRESS_ROOM as libc::socklen_t;
+    // SAFETY: the kernel writes at most `len` bytes.
+    check(unsafe { libc::getpeername(fd.as_raw_fd(), address.as_mut_ptr().cast(), &raw mut len) }.into())?;
+    address.truncate(len as usize);
+    Ok(address)
+}
+
 /// getsockname(2): family and address, as long as the kernel says.
 pub fn name(fd: BorrowedFd<'_>) -> io::Result<Vec<u8>> {
     let mut address = vec![0u8; ADDRESS_ROOM];
@@ -113,13 +125,19 @@ pub fn name(fd: BorrowedFd<'_>) -> io::Result<Vec<u8>> {
 /// getsockopt(2): the value, as long as the kernel says, at most `room` bytes.
 pub fn option(fd: BorrowedFd<'_>, level: i32, name: i32, room: usize) -> io::Result<Vec<u8>> {
     let mut value = vec![0u8; room];
-    let mut len = room as libc::socklen_t;
-    // SAFETY: the kernel writes at most `len` bytes.
+    ask_option(fd, level, name, &mut value)?;
+    Ok(value)
+}
+
+/// getsockopt(2) of an option that is asked with a value: that becomes the answer, as long as the kernel says.
+pub fn ask_option(fd: BorrowedFd<'_>, level: i32, name: i32, value: &mut Vec<u8>) -> io::Result<()> {
+    let mut len = value.len() as libc::socklen_t;
+    // SAFETY: the kernel reads and writes at most `len` bytes.
     let ret =
         unsafe { libc::getsockopt(fd.as_raw_fd(), level, name, value.as_mut_ptr().cast(), &raw mut len) };
     check(ret.into())?;
-    value.truncate((len as usize).min(room));
-    Ok(value)
+    value.truncate(len as usize);
+    Ok(())
 }
 
 /// [`option`] of an integer.
@@ -163,6 +181,12 @@ pub fn attach_filter(fd: BorrowedFd<'_>, filter: &[libc::sock_filter]) -> io::Re
     // SAFETY: the kernel reads `program` and the instructions that it points to.
     let ret = unsafe { libc::setsockopt(fd.as_raw_fd(), level, name, (&raw const program).cast(), len) };
     check(ret.into()).map(drop)
+}
+
+/// The network namespace of a socket.
+pub fn namespace(fd: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    // SAFETY: the request takes no argument and returns a descriptor of ours.
+    own(unsafe { libc::ioctl(fd.as_raw_fd(), SIOCGSKNS as libc::Ioctl) })
 }
 
 /// The file of a unix socket that is bound to a path, by O_PATH, also after its deletion.

@@ -6,6 +6,9 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 
+use engine::image::message::{CoreEntry, Machine};
+use engine::image::{ImageDir, Kind};
+use engine::resource::task::registers::machine;
 use nix::sys::signal::SIGKILL;
 
 use crate::command::{LIMIT, Outcome, crio, dump, run, with_fault};
@@ -111,6 +114,25 @@ fn a_pid_in_use_is_named_with_its_owner_before_anything_is_made() {
     assert!(outcome.stderr.contains(comm.trim()), "{}", outcome.stderr);
     assert_eq!((victim.look(), names(images.path())), (before, files));
     victim.check("after the refusal");
+}
+
+/// Nothing of it can run here, and the reason must not be whatever is found first.
+#[test]
+fn a_tree_of_another_machine_is_refused_as_such() {
+    let images = tempfile::tempdir().unwrap();
+    let (victim, pids) = dumped(images.path());
+    let dir = ImageDir::open(images.path()).unwrap();
+    let other = if machine() == Machine::Mips { Machine::X86_64 } else { Machine::Mips };
+    for kind in dir.kinds().unwrap().into_iter().filter(|kind| matches!(kind, Kind::Core(_))) {
+        let core: CoreEntry = dir.require(kind).unwrap();
+        dir.write_one(kind, &CoreEntry { mtype: other as i32, ..core }).unwrap();
+    }
+    let before = (victim.files(), names(images.path()));
+    let outcome = run_when_free(|| restore(images.path()));
+    outcome.refused("E-OTHER-MACHINE", "another machine");
+    assert!(outcome.stderr.contains(&format!("was dumped on {other:?}")), "{}", outcome.stderr);
+    await_gone(&pids, "another machine");
+    assert_eq!((victim.files(), names(images.path())), before);
 }
 
 /// A link that the dump has made for a file with a hidden name is there until a restore succeeds.

@@ -10,7 +10,7 @@ use std::process::{Child, Command, Stdio};
 const VICTIM: &str = r"
 import ctypes, fcntl, socket, sys, time
 libc = ctypes.CDLL(None, use_errno=True)
-held = [socket.socket(), open('/dev/fuse', 'rb'), open('/proc/self/ns/uts'), open(sys.argv[1], 'w')]
+held = [socket.socket(socket.AF_NETLINK, socket.SOCK_RAW), open('/dev/fuse', 'rb'), open('/proc/self/ns/uts'), open(sys.argv[1], 'w')]
 fcntl.flock(held[3], fcntl.LOCK_EX)
 segment = libc.shmget(0, 4096, 0o1600)
 libc.shmat.restype = ctypes.c_void_p

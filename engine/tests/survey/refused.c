@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <netinet/in.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -15,6 +16,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -60,6 +62,20 @@ static void share(int flags)
 
 	if (!stack || clone(stay_in_clone, stack + 65536, flags | SIGCHLD, NULL) < 0)
 		err(1, "clone");
+}
+
+/* A listening socket, with a connection that waits there. */
+static int connect_to_oneself(void)
+{
+	struct sockaddr_in name = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t len = sizeof(name);
+	int listener = socket(AF_INET, SOCK_STREAM, 0), client = socket(AF_INET, SOCK_STREAM, 0);
+
+	if (bind(listener, (void *)&name, len) || listen(listener, 5) || getsockname(listener, (void *)&name, &len))
+		err(1, "listen");
+	if (connect(client, (void *)&name, len))
+		err(1, "connect");
+	return listener;
 }
 
 static void prepare(void)
@@ -117,6 +133,14 @@ static void prepare(void)
 	} else if (is("lease")) {
 		if (close(fd) || (fd = open(path, O_RDONLY)) < 0 || fcntl(fd, F_SETLEASE, F_RDLCK))
 			err(1, "lease");
+		stay();
+	} else if (is("tcp connection")) {
+		fd = connect_to_oneself();
+		if (accept(fd, NULL, NULL) < 0)
+			err(1, "accept");
+		stay();
+	} else if (is("tcp pending")) {
+		connect_to_oneself();
 		stay();
 	} else {
 		errx(1, "unknown: %s", what);

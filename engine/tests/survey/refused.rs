@@ -9,7 +9,7 @@ use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 
 /// What `refused.c` prepares, and the code of the refusal.
-const REFUSED: [(&str, &str); 11] = [
+const REFUSED: [(&str, &str); 13] = [
     ("shared memory", "E-SHARED-MEMORY"),
     ("pending vfork", "E-SHARED-MEMORY"),
     ("siblings' table", "E-SHARED-TABLE"),
@@ -21,6 +21,8 @@ const REFUSED: [(&str, &str); 11] = [
     ("mapped large ghost", "E-GHOST-TOO-LARGE"),
     ("unlinked", "E-FILE-UNLINKED"),
     ("lease", "E-FILE-LOCKED"),
+    ("tcp connection", "E-SOCKET-CONNECTED"),
+    ("tcp pending", "E-SOCKET-PENDING"),
 ];
 
 /// Ends its whole process group with it.

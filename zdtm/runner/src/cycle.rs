@@ -6,11 +6,13 @@
 use std::fmt::Write as _;
 use std::fs::{self, File, Permissions};
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
+use nix::sys::signal::Signal;
 
 use crate::catalogue::Test;
 use crate::engine::{Engine, last_errors};
@@ -28,6 +30,8 @@ pub(crate) struct Plan {
     pub(crate) undisturbed: bool,
     pub(crate) iterations: u32,
     pub(crate) leave_running: bool,
+    /// Points at which a dump fails first.
+    pub(crate) faults: Vec<String>,
     pub(crate) keep_images: bool,
     pub(crate) verify_images: bool,
     /// A program and its arguments that every image directory must please; empty for none.
@@ -126,6 +130,10 @@ impl Case<'_> {
         let images = self.folder.join(format!("images-{iteration}"));
         fs::create_dir(&images).with_context(|| format!("cannot create {}", images.display()))?;
         let before = Picture::take(root).context("step look")?;
+        for fault in &self.plan.faults {
+            self.fail(engine, root, fault, &images).with_context(|| format!("fault {fault}"))?;
+            self.compare(root, &before)?;
+        }
         let options = &self.test.entry.options;
         let mut dump = engine.dump(&images, root, self.plan.leave_running, options);
         self.drive(&mut dump, "dump", &images)?;
@@ -140,6 +148,18 @@ impl Case<'_> {
             self.drive(&mut restorer.restore(&images, options), "restore", &images)?;
         }
         if self.plan.compare { self.compare(root, &before) } else { Ok(()) }
+    }
+
+    /// A dump that fails, or whose engine is killed, at a point of `CRIO_FAULT`; the program must not notice. One that does
+    /// not pass the point does not fail, but leaves the program running.
+    fn fail(&self, engine: &Engine, root: i32, fault: &str, images: &Path) -> Result<()> {
+        let mut dump = engine.dump(images, root, true, &self.test.entry.options);
+        let status = self.execute(dump.env("CRIO_FAULT", fault), "fault")?;
+        let said = self.output_of("fault");
+        if status.success() || status.signal() == Some(Signal::SIGKILL as i32) || said.contains("E-FAULT") {
+            return Ok(());
+        }
+        bail!("step dump: the engine ended with {status}\n{said}")
     }
 
     /// Looks at /proc until it shows what it did before: a task that was in the middle of a system call needs a

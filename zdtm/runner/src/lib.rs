@@ -76,6 +76,9 @@ pub struct Options {
     /// Dump with --leave-running: no restore, the program must not notice the dump
     #[arg(long)]
     pub leave_running: bool,
+    /// Before each dump, let one fail at this point, or kill the engine there (NAME:kill): the values of CRIO_FAULT
+    #[arg(long, value_name = "NAME", value_delimiter = ',', conflicts_with = "no_cr")]
+    pub fault: Vec<String>,
     /// Ask the engine to verify each image directory (`crio image verify`)
     #[arg(long)]
     pub verify_images: bool,
@@ -140,6 +143,7 @@ impl Options {
             iterations: self.iters,
             undisturbed: self.no_cr,
             leave_running: self.leave_running,
+            faults: self.fault.clone(),
             verify_images: self.verify_images,
             compare: !self.no_compare,
         }
@@ -200,6 +204,7 @@ fn runnable(options: &Options, suite: &Path, tests: Vec<Test>) -> Result<Vec<Tri
         undisturbed: options.no_cr,
         iterations: options.iters,
         leave_running: options.leave_running,
+        faults: options.fault.clone(),
         keep_images: options.keep_images,
         verify_images: options.verify_images,
         inspect: options.inspect.clone(),

@@ -192,6 +192,35 @@ pub struct InetSkEntry {
     pub shutdown: Option<i32>,
     #[prost(message, optional, tag = "20")]
     pub tcp_opts: Option<TcpOptsEntry>,
+    /// Ours: memberships of multicast groups.
+    #[prost(message, repeated, tag = "10000")]
+    pub groups: Vec<InetGroupEntry>,
+    /// Ours: whose packets these are, for packet filters; fchown(2) sets it.
+    #[prost(uint32, optional, tag = "10001")]
+    pub uid: Option<u32>,
+    /// Ours: its group.
+    #[prost(uint32, optional, tag = "10002")]
+    pub gid: Option<u32>,
+}
+
+/// Membership of a multicast group on one interface. Addresses are 4 or 16 bytes in network order.
+#[derive(Clone, PartialEq, Eq, prost::Message, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct InetGroupEntry {
+    /// Name of the interface.
+    #[prost(bytes = "vec", required, tag = "1")]
+    #[serde(with = "As::<Text>")]
+    pub ifname: Vec<u8>,
+    #[prost(bytes = "vec", required, tag = "2")]
+    #[serde(with = "As::<Base64>")]
+    pub group: Vec<u8>,
+    /// MCAST_INCLUDE: packets of the sources only; else all but those.
+    #[prost(bool, required, tag = "3")]
+    pub include: bool,
+    /// One after the other.
+    #[prost(bytes = "vec", required, tag = "4")]
+    #[serde(with = "As::<Base64>")]
+    pub sources: Vec<u8>,
 }
 
 /// Options of tcp(7).
@@ -465,4 +494,8 @@ pub struct SkPacketEntry {
     /// Ours, in the place that CRIU reserves: SCM_CREDENTIALS.
     #[prost(message, optional, tag = "128")]
     pub ucred: Option<SkUcredEntry>,
+    /// Ours: the local address that the packet came to, 4 or 16 bytes in network order.
+    #[prost(bytes = "vec", optional, tag = "10000")]
+    #[serde(with = "As::<Base64>")]
+    pub to: Option<Vec<u8>>,
 }

@@ -1,8 +1,12 @@
 //! Looks of bit masks and of small sets of values: `PROT_READ | PROT_EXEC`, `INET6`.
 //!
-//! The names, and the numbers behind them, are those that crit knows: they are x86's, whatever machine the image is of.
+//! A few names stand for other numbers on other machines, in [`machine`]. The rest are the same everywhere.
+
+mod machine;
 
 use super::{IntStyle, parse_number};
+
+pub use machine::{MapFlags, OpenFlags, SockType};
 
 /// `A | B | 0x100`: names of the bits, then the rest.
 fn bits_to_text(mut value: u64, names: &[(&str, u64)]) -> String {
@@ -56,8 +60,6 @@ macro_rules! masks {
 masks! {
     /// PROT_* of mmap(2).
     Prot { "PROT_READ" = 1, "PROT_WRITE" = 2, "PROT_EXEC" = 4 }
-    /// MAP_* of mmap(2).
-    MapFlags { "MAP_SHARED" = 1, "MAP_PRIVATE" = 2, "MAP_DROPPABLE" = 8, "MAP_ANON" = 0x20, "MAP_GROWSDOWN" = 0x100 }
     /// Kinds of a mapping, [`status`](crate::image::message::status).
     VmaStatus {
         "VMA_AREA_REGULAR" = 1, "VMA_AREA_STACK" = 1 << 1, "VMA_AREA_VSYSCALL" = 1 << 2, "VMA_AREA_VDSO" = 1 << 3,
@@ -65,13 +67,6 @@ masks! {
         "VMA_ANON_SHARED" = 1 << 8, "VMA_ANON_PRIVATE" = 1 << 9, "VMA_AREA_SYSVIPC" = 1 << 10,
         "VMA_AREA_SOCKET" = 1 << 11, "VMA_AREA_VVAR" = 1 << 12, "VMA_AREA_AIORING" = 1 << 13,
         "VMA_AREA_MEMFD" = 1 << 14, "VMA_AREA_SHSTK" = 1 << 15, "VMA_AREA_UPROBES" = 1 << 17, "VMA_UNSUPP" = 1 << 31,
-    }
-    /// O_* of open(2).
-    OpenFlags {
-        "O_WRONLY" = 0o1, "O_RDWR" = 0o2, "O_CREAT" = 0o100, "O_EXCL" = 0o200, "O_NOCTTY" = 0o400,
-        "O_TRUNC" = 0o1000, "O_APPEND" = 0o2000, "O_NONBLOCK" = 0o4000, "O_DSYNC" = 0o10000, "FASYNC" = 0o20000,
-        "O_DIRECT" = 0o40000, "O_LARGEFILE" = 0o100000, "O_DIRECTORY" = 0o200000, "O_NOFOLLOW" = 0o400000,
-        "O_NOATIME" = 0o1000000, "O_CLOEXEC" = 0o2000000,
     }
     /// F_SEAL_* of fcntl(2).
     Seals {
@@ -107,8 +102,6 @@ macro_rules! choices {
 choices! {
     /// Address family of a socket.
     SockFamily { "UNIX" = 1, "INET" = 2, "INET6" = 10, "NETLINK" = 16, "PACKET" = 17 }
-    /// Type of a socket.
-    SockType { "STREAM" = 1, "DGRAM" = 2, "RAW" = 3, "SEQPACKET" = 5, "PACKET" = 10 }
     /// State of a socket, TCP_* of `<netinet/tcp.h>`.
     SockState {
         "ESTABLISHED" = 1, "SYN_SENT" = 2, "SYN_RECV" = 3, "FIN_WAIT1" = 4, "FIN_WAIT2" = 5, "TIME_WAIT" = 6,

@@ -3,13 +3,19 @@
 //! A field names its style in `#[serde(with = "As::<Hex>")]`. The looks are crit's, so that either tool encodes what
 //! the other decoded. crit has two levels: plain (numbers stay numbers) and pretty; [`pretty`] chooses for the
 //! calling thread, because a serde serializer has no place to carry such a choice. Reading accepts both levels.
+//!
+//! crit names the flags of an image of any machine as if it were x86's. So do we, in JSON; what is only shown, [`of`] the
+//! machine of the dump, has the names of that machine.
 
 use std::cell::Cell;
 use std::marker::PhantomData;
+use std::thread::LocalKey;
 
 use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
+
+use super::message::Machine;
 
 mod bytes;
 mod flags;
@@ -22,17 +28,29 @@ pub use flags::{
 
 thread_local! {
     static PRETTY: Cell<bool> = const { Cell::new(false) };
+    static MACHINE: Cell<Machine> = const { Cell::new(Machine::X86_64) };
 }
 
 /// Runs `body` with pretty (or plain) looks for everything that this thread serializes in it.
 pub fn pretty<T>(on: bool, body: impl FnOnce() -> T) -> T {
-    struct Restore(bool);
-    impl Drop for Restore {
+    with(&PRETTY, on, body)
+}
+
+/// Runs `body` with the names that flags have on `machine`, in everything that this thread shows in it. What was shown so
+/// cannot be read back on another machine: it is for people.
+pub fn of<T>(machine: Machine, body: impl FnOnce() -> T) -> T {
+    with(&MACHINE, machine, body)
+}
+
+/// Runs `body` with another value of a choice, which is as before at its end.
+fn with<C: Copy, T>(choice: &'static LocalKey<Cell<C>>, value: C, body: impl FnOnce() -> T) -> T {
+    struct Restore<C: Copy + 'static>(&'static LocalKey<Cell<C>>, C);
+    impl<C: Copy> Drop for Restore<C> {
         fn drop(&mut self) {
-            PRETTY.set(self.0);
+            self.0.set(self.1);
         }
     }
-    let _restore = Restore(PRETTY.replace(on));
+    let _restore = Restore(choice, choice.replace(value));
     body()
 }
 

@@ -230,3 +230,26 @@ fn errors_name_the_image_and_the_reason() {
         assert!(error.contains(word), "{word}: {error}");
     }
 }
+
+/// A file opened with O_RDWR | O_APPEND on MIPS, and anonymous memory there.
+#[test]
+fn what_is_shown_has_the_names_of_its_machine() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = ImageDir::open(folder.path()).unwrap();
+    let reg = RegFileEntry { id: 1, flags: 0xa, name: b"/log".to_vec(), ..RegFileEntry::default() };
+    let file = FileEntry { id: 1, reg: Some(reg), ..FileEntry::default() };
+    dir.write_one(Kind::Files, &file).unwrap();
+    let ids = TaskKobjIdsEntry { files_id: 1, ..TaskKobjIdsEntry::default() };
+    let core = CoreEntry { mtype: Machine::Mips as i32, ids: Some(ids), ..CoreEntry::default() };
+    dir.write_one(Kind::Core(7), &core).unwrap();
+    dir.write_one(Kind::Fdinfo(1), &FdinfoEntry { id: 1, fd: 3, ..FdinfoEntry::default() }).unwrap();
+    dir.write_one(Kind::Pstree, &PstreeEntry { pid: 7, threads: vec![7], ..PstreeEntry::default() }).unwrap();
+    let inventory = InventoryEntry { img_version: format::VERSION, ..InventoryEntry::default() };
+    dir.write_one(Kind::Inventory, &inventory).unwrap();
+    let shown = show::directory(&dir).unwrap();
+    assert!(shown.contains("/log O_RDWR | O_APPEND pos 0"), "{shown}");
+    let core = CoreEntry { mtype: Machine::X86_64 as i32, ..core };
+    dir.write_one(Kind::Core(7), &core).unwrap();
+    let shown = show::directory(&dir).unwrap();
+    assert!(shown.contains("/log O_RDWR | 0x8 pos 0"), "{shown}");
+}

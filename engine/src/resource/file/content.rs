@@ -1,7 +1,7 @@
 //! Bytes of files: where they are, moving them, and comparing them. Holes stay holes.
 //!
-//! Holes are found by lseek64(2) with SEEK_DATA, which all local file systems answer exactly; FIEMAP, which CRIU asks by
-//! default, does not see what is not yet on disk and needs a fsync for it.
+//! Holes are found by lseek64(2) with SEEK_DATA, which all local file systems answer exactly. FIEMAP, which CRIU asks by
+//! default, has to bring to disk first what is not there yet; it is faster for files of many pieces, and asked on demand.
 //!
 //! Files of hugetlbfs have no holes that anything shows, and cannot be written to, only mapped (fs/hugetlbfs/inode.c). There
 //! a page of zeros counts as a hole: reading one takes no page from the pool.
@@ -12,11 +12,12 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
 
 use nix::errno::Errno;
-use nix::fcntl::{FallocateFlags, copy_file_range, fallocate};
+use nix::fcntl::copy_file_range;
 use nix::sys::statfs::{HUGETLBFS_MAGIC, fstatfs};
 use nix::unistd::{Whence, lseek64};
 
-use crate::sys::memory::read_into_pages;
+use crate::sys::extent;
+use crate::sys::memory::{make_room, read_into_pages};
 
 /// Bytes moved or compared at a time.
 const BLOCK: usize = 1 << 20;
@@ -50,6 +51,19 @@ pub(super) fn data_ranges(file: &File, size: u64) -> io::Result<Vec<(u64, u64)>>
         at = end;
     }
     Ok(ranges)
+}
+
+/// The same by FIEMAP, if the file system has it.
+pub(super) fn written_ranges(file: &File, size: u64) -> io::Result<Vec<(u64, u64)>> {
+    match extent::written(file.as_fd(), size) {
+        Ok(extents) => {
+            Ok(extents.into_iter().map(|extent| (extent.start, extent.end - extent.start)).collect())
+        }
+        Err(e) if matches!(e.raw_os_error(), Some(libc::EOPNOTSUPP | libc::ENOTTY | libc::EINVAL)) => {
+            data_ranges(file, size)
+        }
+        Err(e) => Err(e),
+    }
 }
 
 fn seek(file: &File, at: u64, whence: Whence) -> nix::Result<u64> {
@@ -117,7 +131,7 @@ fn copy_to_huge_pages(
     while done < len {
         let (start, skip) = ((to_offset + done) / page * page, (to_offset + done) % page);
         let part = (len - done).min(page - skip);
-        fallocate(to, FallocateFlags::FALLOC_FL_KEEP_SIZE, signed(start)?, signed(page)?)?;
+        make_room(to.as_fd(), start, page)?;
         let (skip, part_len) = (skip as usize, part as usize);
         read_into_pages(
             (from.as_fd(), from_offset + done),
@@ -189,6 +203,8 @@ pub(super) fn equal(a: &File, b: &File) -> io::Result<bool> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use nix::fcntl::{FallocateFlags, fallocate};
+
     use super::*;
 
     /// Data, a hole of a megabyte, data, and a hole at the end.
@@ -210,6 +226,20 @@ mod tests {
         copy_sparse(&file, &copy, size).unwrap();
         assert!(equal(&file, &copy).unwrap());
         assert_eq!(data_ranges(&copy, size).unwrap(), ranges);
+    }
+
+    #[test]
+    fn fiemap_finds_the_same_but_for_what_was_only_reserved() {
+        // Where files are on a disk: /tmp may be memory.
+        let file = tempfile::tempfile_in("/var/tmp").unwrap();
+        file.write_all_at(&[7; 5000], 0).unwrap();
+        file.write_all_at(&[8; 100], 1 << 20).unwrap();
+        fallocate(&file, FallocateFlags::empty(), 2 << 20, 1 << 16).unwrap();
+        let ranges = written_ranges(&file, 3 << 20).unwrap();
+        assert_eq!(ranges.iter().map(|r| r.0).collect::<Vec<_>>(), [0, 1 << 20], "{ranges:?}");
+        assert!(ranges.iter().all(|r| r.1 < 1 << 16), "{ranges:?}");
+        assert_eq!(extent::written(File::open("/proc/self/maps").unwrap().as_fd(), 1).ok(), None);
+        assert_eq!(written_ranges(&sparse(), 100).unwrap(), [(0, 100)]);
     }
 
     #[test]

@@ -352,7 +352,7 @@ impl<'a> FileDump<'a> {
             None => {
                 check_ghost_limit(d, self.options)?;
                 let ghost = self.ghosts.len() as u32 + 1;
-                ghost::dump(self.images, ghost, d.fd.as_fd(), &d.stat)?;
+                ghost::dump(self.images, ghost, d.fd.as_fd(), &d.stat, self.options.ghost_fiemap)?;
                 self.ghosts.insert(inode, ghost);
                 ghost
             }

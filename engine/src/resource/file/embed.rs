@@ -43,7 +43,7 @@ impl EmbedDump {
             return Ok(name.clone());
         }
         let name = format!("embedded-{:x}.img", self.names.len() + 1);
-        let from = File::from(anchor.open(OFlag::O_RDONLY).os(|| "open a file to embed it")?);
+        let from = anchor.content(OFlag::O_RDONLY).os(|| "open a file to embed it")?;
         let to = images.create_file(&name)?;
         content::copy_sparse(&from, &to, stat.st_size as u64).os(|| format!("write {name}"))?;
         self.names.insert((stat.st_dev, stat.st_ino), name.clone());
@@ -64,7 +64,7 @@ pub(super) fn open(images: &ImageDir, name: &str) -> Result<File> {
 
 /// Whether the file at the path has the content that was embedded.
 pub(super) fn is_same(anchor: &Anchor, image: &File) -> Result<bool> {
-    let file = File::from(anchor.open(OFlag::O_RDONLY).os(|| "open a file to compare it")?);
+    let file = anchor.content(OFlag::O_RDONLY).os(|| "open a file to compare it")?;
     content::equal(&file, image).os(|| "compare a file with its embedded copy")
 }
 
@@ -76,7 +76,7 @@ pub(super) fn copy(image: &File, path: &Path, reg: &RegFileEntry) -> Result<Anch
         openat(dir, name, flags, Mode::from_bits_truncate(0o600)).map(drop)
     };
     let anchor = nameless(path, &mut make, &|_, _| Ok(()))?;
-    let file = File::from(anchor.open(OFlag::O_RDWR).os(|| "open an embedded copy for writing")?);
+    let file = anchor.content(OFlag::O_RDWR).os(|| "open an embedded copy for writing")?;
     fill(&file, image, path, reg)?;
     Ok(anchor)
 }

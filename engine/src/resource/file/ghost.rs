@@ -35,8 +35,14 @@ use crate::sys::stat::{FileStat, set_times};
 /// From this size on, bytes, CRIU writes content in chunks, which leave out holes.
 const CHUNKS_FROM: i64 = 3 * 4096;
 
-/// Writes the image of a file that has no name any more.
-pub(super) fn dump(images: &ImageDir, id: u32, fd: BorrowedFd<'_>, stat: &FileStat) -> Result<()> {
+/// Writes the image of a file that has no name any more. `fiemap`: `--ghost-fiemap`.
+pub(super) fn dump(
+    images: &ImageDir,
+    id: u32,
+    fd: BorrowedFd<'_>,
+    stat: &FileStat,
+    fiemap: bool,
+) -> Result<()> {
     let kind = Kind::GhostFile(id);
     let entry = entry_of(fd, stat)?;
     let mut image = images.writer(kind);
@@ -46,7 +52,8 @@ pub(super) fn dump(images: &ImageDir, id: u32, fd: BorrowedFd<'_>, stat: &FileSt
         let file = open_unseen(&link_of(fd)).os(|| "open a deleted file for reading")?;
         let size = stat.st_size as u64;
         let ranges = if entry.chunks == Some(true) {
-            content::data_ranges(&file, size).os(|| "find the holes of a deleted file")?
+            let ranges = if fiemap { content::written_ranges } else { content::data_ranges };
+            ranges(&file, size).os(|| "find the holes of a deleted file")?
         } else {
             vec![(0, size)]
         };
@@ -62,7 +69,7 @@ pub(super) fn dump(images: &ImageDir, id: u32, fd: BorrowedFd<'_>, stat: &FileSt
 
 /// Opens for reading without a trace in the access time, if the file's owner allows that.
 fn open_unseen(path: &Path) -> nix::Result<File> {
-    let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC;
+    let flags = OFlag::O_RDONLY | OFlag::O_LARGEFILE | OFlag::O_CLOEXEC;
     match open(path, flags | OFlag::O_NOATIME, Mode::empty()) {
         Err(nix::errno::Errno::EPERM) => open(path, flags, Mode::empty()),
         opened => opened,
@@ -204,7 +211,7 @@ fn make_node(dir: BorrowedFd<'_>, name: &OsStr, entry: &GhostFileEntry) -> nix::
 }
 
 fn fill(anchor: &Anchor, entry: &GhostFileEntry, reader: &mut EntryReader) -> Result<()> {
-    let file = File::from(anchor.open(OFlag::O_RDWR).os(|| "open a ghost file for writing")?);
+    let file = anchor.content(OFlag::O_RDWR).os(|| "open a ghost file for writing")?;
     let written = || "write a ghost file";
     if entry.chunks != Some(true) {
         let (offset, len) = reader.payload_range()?;

@@ -5,6 +5,7 @@
 //! ` (deleted)`. Only if that name is taken, or its directory cannot be written to, is the shown path another one.
 
 use std::ffi::{OsStr, OsString};
+use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -49,6 +50,11 @@ impl Anchor {
     pub(super) fn open(&self, flags: OFlag) -> nix::Result<OwnedFd> {
         let flags = flags.difference(OFlag::O_NOFOLLOW) | OFlag::O_CLOEXEC | OFlag::O_NOCTTY;
         open(&self.path(), flags, Mode::empty())
+    }
+
+    /// The file's content, for us to read or write: of any size, also where a word has 32 bits.
+    pub(super) fn content(&self, flags: OFlag) -> nix::Result<File> {
+        self.open(flags | OFlag::O_LARGEFILE).map(File::from)
     }
 }
 

@@ -92,7 +92,7 @@ impl FileRestore {
             options: options.clone(),
             images: images.clone(),
             written: written_embedded(entries.values()),
-            sockets: SocketRestore::load(images, entries.values())?,
+            sockets: SocketRestore::load(images, entries.values(), options)?,
             events: EventRestore::load(entries.values()),
             entries,
             stand_ins: HashMap::new(),
@@ -411,7 +411,7 @@ impl FileRestore {
             let is_tty =
                 inherit.key.starts_with("tty[") && self.ttys.inherit(&inherit.key, duplicate(inherit.fd)?);
             if inherit.key.starts_with("socket:[") {
-                self.sockets.inherit(&inherit.key, duplicate(inherit.fd)?);
+                self.sockets.inherit(&inherit.key, duplicate(inherit.fd)?)?;
             }
             if let (false, Some((pipes, _))) = (is_tty || !inherit.key.starts_with("pipe:["), &mut self.pipes)
             {

@@ -47,8 +47,8 @@ fn build_id_of(anchor: &Anchor, stat: &FileStat) -> Vec<u8> {
         return Vec::new();
     }
     // Without a trace in the access time, if the file's owner allows that.
-    match anchor.open(OFlag::O_RDONLY | OFlag::O_NOATIME).or_else(|_| anchor.open(OFlag::O_RDONLY)) {
-        Ok(fd) => build_id(&File::from(fd)).unwrap_or_default(),
+    match anchor.content(OFlag::O_RDONLY | OFlag::O_NOATIME).or_else(|_| anchor.content(OFlag::O_RDONLY)) {
+        Ok(file) => build_id(&file).unwrap_or_default(),
         Err(e) => {
             log::info!("No build-id of {}: {e}", anchor.path().display());
             Vec::new()

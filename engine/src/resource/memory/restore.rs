@@ -148,7 +148,11 @@ fn run_if_full(loan: &mut Loan, batch: &mut Batch) -> Result<()> {
 
 /// Sets the fields of the mm by prctl(PR_SET_MM_MAP); the executable can change while no file of it is mapped.
 fn set_fields(loan: &mut Loan, mm: &MmEntry, same_exe: bool, with: &mut Supplies<'_>) -> Result<()> {
-    let exe = if same_exe { None } else { Some(with.files.open_with(mm.exe_file_id, OFlag::O_RDONLY)?) };
+    let exe = if same_exe {
+        None
+    } else {
+        Some(with.files.open_with(mm.exe_file_id, OFlag::O_RDONLY | OFlag::O_LARGEFILE)?)
+    };
     let mut batch = loan.batch();
     let exe: Vec<RawFd> = exe.iter().map(AsRawFd::as_raw_fd).collect();
     // -1 leaves the executable as it is.
@@ -227,9 +231,9 @@ fn map_group(loan: &mut Loan, group: &[&VmaEntry], with: &mut Supplies<'_>) -> R
     batch.expect_all()
 }
 
-/// CRIU's `fdflags` may hold more than how to open the file.
+/// CRIU's `fdflags` may hold more than how to open the file. Of any size: a mapping does not show how it was opened.
 fn open_flags(fdflags: u32) -> OFlag {
-    OFlag::from_bits_truncate(fdflags as i32) & OFlag::O_ACCMODE
+    OFlag::from_bits_truncate(fdflags as i32) & OFlag::O_ACCMODE | OFlag::O_LARGEFILE
 }
 
 fn map_one(batch: &mut Batch, vma: &VmaEntry, fd: Option<i32>) {

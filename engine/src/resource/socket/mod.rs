@@ -7,11 +7,13 @@
 //! | module | what it is |
 //! |---|---|
 //! | [`unix`] | sockets of AF_UNIX |
+//! | [`inet`] | sockets of AF_INET and AF_INET6 |
 //! | `options` | what setsockopt(2) sets, for every family |
 //! | `queue` | messages that wait in a socket |
 //! | `place` | the names of unix sockets and their files |
 //! | [`survey`] | all sockets of a running tree, and which cannot be kept |
 
+pub mod inet;
 mod options;
 pub mod place;
 mod queue;
@@ -22,10 +24,10 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
 
 use crate::error::{Blame, Error, OsContext, Result};
-use crate::image::ImageDir;
 use crate::image::message::{FdType, FileEntry};
+use crate::image::{ImageDir, Kind};
 use crate::kernel::Pid;
-use crate::options::DumpOptions;
+use crate::options::{DumpOptions, RestoreOptions};
 use crate::report::NotKept;
 use crate::resource::file::Description;
 use crate::sys::socket::int_option;
@@ -34,6 +36,8 @@ pub use survey::Sockets;
 pub use unix::dump::InFlight;
 pub use unix::{Call, Tasks};
 
+use inet::dump::InetDump;
+use inet::restore::InetRestore;
 use unix::dump::UnixDump;
 use unix::restore::UnixRestore;
 
@@ -46,6 +50,7 @@ fn unsupported(what: &str) -> Error {
 #[derive(Debug, Default)]
 pub struct SocketDump {
     unix: UnixDump,
+    inet: InetDump,
 }
 
 impl SocketDump {
@@ -57,6 +62,9 @@ impl SocketDump {
         let family = int_option(d.fd.as_fd(), libc::SOL_SOCKET, libc::SO_DOMAIN);
         match family.os(|| "getsockopt SO_DOMAIN")? {
             libc::AF_UNIX => self.unix.add(id, d).map(|()| FdType::Unixsk),
+            family @ (libc::AF_INET | libc::AF_INET6) => {
+                self.inet.add(id, family, d).map(|()| FdType::Inetsk)
+            }
             family => Err(unsupported(&format!("of family {family}"))),
         }
     }
@@ -73,17 +81,24 @@ impl SocketDump {
 
     /// What cannot be kept, when all sockets were met.
     pub fn blockers(&self, options: &DumpOptions) -> Vec<Error> {
-        self.unix.blockers(options)
+        self.unix.blockers(options).into_iter().chain(self.inet.blockers(options)).collect()
     }
 
-    /// See [`UnixDump::not_kept`].
+    /// What is lost; `tree` are the processes that will be there after a restore.
     pub fn not_kept(&self, tree: &[Pid]) -> Vec<NotKept> {
-        self.unix.not_kept(tree)
+        self.unix.not_kept(tree).into_iter().chain(self.inet.not_kept()).collect()
     }
 
     /// Writes the queues; gives the entries for `files.img`.
     pub fn finish(self, images: &ImageDir, allocate: impl FnMut() -> u32) -> Result<Vec<FileEntry>> {
-        self.unix.finish(images, allocate)
+        let (mut files, mut packets) = self.unix.finish(allocate);
+        let (inet, more) = self.inet.finish();
+        files.extend(inet);
+        packets.extend(more);
+        let mut image = images.writer(Kind::SkQueues);
+        packets.iter().try_for_each(|(entry, bytes)| image.push_with_payload(entry, bytes))?;
+        image.finish()?;
+        Ok(files)
     }
 }
 
@@ -91,37 +106,52 @@ impl SocketDump {
 #[derive(Debug, Default)]
 pub struct SocketRestore {
     unix: Option<UnixRestore>,
+    inet: Option<InetRestore>,
 }
 
 impl SocketRestore {
     /// Takes the sockets among the entries of `files.img`.
-    pub fn load<'e>(images: &ImageDir, entries: impl Iterator<Item = &'e FileEntry>) -> Result<Self> {
-        Ok(SocketRestore { unix: Some(UnixRestore::load(images, entries)?) })
+    pub fn load<'e>(
+        images: &ImageDir,
+        entries: impl Iterator<Item = &'e FileEntry> + Clone,
+        options: &RestoreOptions,
+    ) -> Result<Self> {
+        let unix = UnixRestore::load(images, entries.clone())?;
+        let inet = InetRestore::load(images, entries, options.tcp_close)?;
+        Ok(SocketRestore { unix: Some(unix), inet: Some(inet) })
     }
 
-    /// See [`UnixRestore::inherit`].
-    pub fn inherit(&mut self, key: &str, fd: OwnedFd) -> bool {
-        self.unix.as_mut().is_some_and(|unix| unix.inherit(key, fd))
+    /// `--inherit-fd fd[N]:socket:[INO]`: this descriptor is the socket.
+    pub fn inherit(&mut self, key: &str, fd: OwnedFd) -> Result<()> {
+        let copy = fd.try_clone().os(|| "duplicate a socket")?;
+        let taken = self.unix.as_mut().is_some_and(|unix| unix.inherit(key, fd));
+        if let Some(inet) = self.inet.as_mut().filter(|_| !taken) {
+            inet.inherit(key, copy);
+        }
+        Ok(())
     }
 
     /// Makes every socket, with name and connection.
     pub fn make(&mut self, tasks: &mut dyn Tasks) -> Result<()> {
-        self.unix.as_mut().map_or(Ok(()), |unix| unix.make(tasks))
+        self.unix.as_mut().map_or(Ok(()), |unix| unix.make(tasks))?;
+        self.inet.as_mut().map_or(Ok(()), InetRestore::make)
     }
 
     /// The sockets by the ids of their files.
     pub fn opened(&self) -> impl Iterator<Item = (u32, Rc<OwnedFd>)> {
-        self.unix.iter().flat_map(UnixRestore::opened)
+        self.unix.iter().flat_map(UnixRestore::opened).chain(self.inet.iter().flat_map(InetRestore::opened))
     }
 
     /// Sends the messages that waited. `open` opens a file that is in flight.
     pub fn fill(&mut self, open: impl FnMut(u32) -> Result<Rc<OwnedFd>>) -> Result<()> {
-        self.unix.as_mut().map_or(Ok(()), |unix| unix.fill(open))
+        self.unix.as_mut().map_or(Ok(()), |unix| unix.fill(open))?;
+        self.inet.as_mut().map_or(Ok(()), InetRestore::fill)
     }
 
     /// Connects what had to wait, and gives all sockets their options.
     pub fn finish(&mut self) -> Result<()> {
-        self.unix.as_mut().map_or(Ok(()), UnixRestore::finish)
+        self.unix.as_mut().map_or(Ok(()), UnixRestore::finish)?;
+        self.inet.as_mut().map_or(Ok(()), InetRestore::finish)
     }
 
     /// The restore has succeeded: the files of sockets stay.

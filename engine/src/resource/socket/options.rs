@@ -150,8 +150,10 @@ fn others(fd: BorrowedFd<'_>, levels: &[(i32, i32, usize)]) -> Result<Vec<SkOpti
     let (early, late) = OTHERS.split_at(OTHERS.len() - 2);
     let general = |list: &'static [(i32, usize)]| list.iter().map(|(name, room)| (SOCKET, *name, *room));
     for (level, name, room) in general(early).chain(levels.iter().copied()).chain(general(late)) {
+        // What a new socket does not have, this one has not either: not on this kernel, or not in this family.
+        let Ok(default) = option(new.as_fd(), level, name, room) else { continue };
         let Some(value) = optional(option(fd, level, name, room))? else { continue };
-        if optional(option(new.as_fd(), level, name, room))?.as_ref() != Some(&value) {
+        if value != default {
             changed.push(SkOptionEntry { level, name, value });
         }
     }
@@ -192,13 +194,17 @@ pub(super) fn restore(fd: BorrowedFd<'_>, entry: &SkOptsEntry) -> Result<()> {
         set_option(fd, SOCKET, libc::SO_BINDTODEVICE, device).os(what)?;
     }
     restore_filter(fd, &entry.so_filter)?;
-    entry.others.iter().try_for_each(|other| {
-        set_option(fd, other.level, other.name, &other.value)
-            .os(|| format!("setsockopt level {} option {}", other.level, other.name))
-    })
+    entry.others.iter().try_for_each(|other| set_other(fd, other))
 }
 
-fn set(fd: BorrowedFd<'_>, name: i32, value: u32) -> Result<()> {
+/// Gives a socket an option of the list.
+pub(super) fn set_other(fd: BorrowedFd<'_>, other: &SkOptionEntry) -> Result<()> {
+    set_option(fd, other.level, other.name, &other.value)
+        .os(|| format!("setsockopt level {} option {}", other.level, other.name))
+}
+
+/// An option of SOL_SOCKET.
+pub(super) fn set(fd: BorrowedFd<'_>, name: i32, value: u32) -> Result<()> {
     set_option(fd, SOCKET, name, &value.to_ne_bytes()).os(|| format!("setsockopt SOL_SOCKET {name} {value}"))
 }
 

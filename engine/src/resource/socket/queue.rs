@@ -162,6 +162,7 @@ pub(super) fn entry(id: u32, message: &Message, rights: Vec<u32>) -> SkPacketEnt
         scm: if scm.rights.is_empty() { Vec::new() } else { vec![scm] },
         addr: (!message.from.is_empty()).then(|| message.from.clone()),
         ucred: message.credentials.map(|c| SkUcredEntry { pid: c.pid, uid: c.uid, gid: c.gid }),
+        to: None,
     }
 }
 

@@ -3,14 +3,15 @@
 //! The kernel shows what protocol a descriptor has by an extended attribute of its link in /proc (sockfs_xattr_get in
 //! net/socket.c), so that none has to be taken.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
+use super::inet;
 use super::unix::judge::{Judge, Member};
 use super::unsupported;
 use crate::error::{Error, Result};
 use crate::kernel::ProcDir;
 use crate::kernel::fdinfo::FdInfo;
-use crate::kernel::sock_diag::unix_sockets;
+use crate::kernel::sock_diag::{tcp_sockets, unix_sockets};
 use crate::options::DumpOptions;
 use crate::resource::file::Seen;
 
@@ -20,6 +21,7 @@ const PROTOCOL: &str = "system.sockprotoname";
 #[derive(Debug, Default)]
 pub struct Sockets {
     members: HashMap<u32, Member>,
+    tcp: BTreeMap<u32, Member>,
     /// Something is in flight: it may be the socket that another is connected to.
     in_flight: bool,
 }
@@ -29,24 +31,42 @@ impl Sockets {
     pub fn add(&mut self, proc: &ProcDir, comm: &str, seen: &Seen<'_>, info: &FdInfo) -> Result<()> {
         let protocol = proc.attribute(&format!("fd/{}", seen.number), PROTOCOL)?;
         let text = String::from_utf8_lossy(&protocol).trim_end_matches('\0').to_owned();
-        // UNIX for datagrams, UNIX-STREAM for the others.
-        if !text.starts_with("UNIX") {
-            return Err(unsupported(&format!("of the protocol {text}")).on(seen.name()));
+        let member = || Member { pid: proc.pid(), comm: comm.to_owned(), name: seen.name() };
+        let inode = seen.stat.st_ino as u32;
+        match text.as_str() {
+            // Datagrams, and the others.
+            "UNIX" | "UNIX-STREAM" => {
+                self.in_flight |= has_rights(info);
+                self.members.entry(inode).or_insert_with(member);
+            }
+            "TCP" | "TCPv6" => {
+                self.tcp.entry(inode).or_insert_with(member);
+            }
+            "UDP" | "UDPv6" | "UDP-Lite" | "UDPLITEv6" | "RAW" | "RAWv6" | "PING" | "PINGv6" => {}
+            _ => return Err(unsupported(&format!("of the protocol {text}")).on(seen.name())),
         }
-        self.in_flight |= has_rights(info);
-        let member = Member { pid: proc.pid(), comm: comm.to_owned(), name: seen.name() };
-        self.members.entry(seen.stat.st_ino as u32).or_insert(member);
         Ok(())
     }
 
     /// What cannot be kept, now that all were met.
     pub fn blockers(&self, options: &DumpOptions) -> Result<Vec<Error>> {
+        let mut blockers = self.tcp_blockers(options)?;
         // What is in flight only the dump can see; it judges for itself, and then gives everything back.
-        if self.members.is_empty() || self.in_flight {
-            return Ok(Vec::new());
+        if !self.members.is_empty() && !self.in_flight {
+            blockers.extend(Judge::new(&unix_sockets()?, &self.members, options).blockers());
         }
-        let sockets = unix_sockets()?;
-        Ok(Judge::new(&sockets, &self.members, options).blockers())
+        Ok(blockers)
+    }
+
+    fn tcp_blockers(&self, options: &DumpOptions) -> Result<Vec<Error>> {
+        let sockets = if self.tcp.is_empty() { HashMap::new() } else { tcp_sockets()? };
+        let judged = self.tcp.iter().filter_map(|(inode, member)| {
+            // One that is not listed is closed.
+            let seen = sockets.get(inode)?;
+            let error = inet::judge::tcp(seen.state, seen.unread, options)?;
+            Some(error.on(member.name.clone()).task(member.pid, &member.comm))
+        });
+        Ok(judged.collect())
     }
 }
 

@@ -102,7 +102,8 @@ fn load_modules(folder: &Path) -> Result<()> {
     for path in files {
         let file = File::open(&path).with_context(|| format!("cannot open {}", path.display()))?;
         match finit_module(&file, c"", ModuleInitFlags::empty()) {
-            Ok(()) | Err(Errno::EEXIST) => {}
+            // ENODEV: one of several for the same thing, for a processor that can do more.
+            Ok(()) | Err(Errno::EEXIST | Errno::ENODEV) => {}
             Err(error) => bail!("cannot load {}: {error}", path.display()),
         }
     }

@@ -179,9 +179,8 @@ impl Target {
     }
 }
 
-/// The targets of an instance that is in a table; `None` if it is not, or they are not.
+/// The targets of an instance, as a task with this table knows them; `None` if it does not.
 pub fn targets(entry: &EventpollFileEntry, table: &[FdinfoEntry]) -> Option<Vec<Target>> {
-    table.iter().find(|descriptor| descriptor.id == entry.id)?;
     let at = |number: u32| {
         let found = table.binary_search_by_key(&number, |descriptor| descriptor.fd).ok()?;
         table.get(found).map(|descriptor| descriptor.id)

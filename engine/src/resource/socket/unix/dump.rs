@@ -13,7 +13,6 @@ use super::judge::{Judge, Member};
 use super::{EXTERN, LISTEN};
 use crate::error::{Blame, Error, OsContext, Result};
 use crate::image::message::{FdType, FileEntry, FownEntry, SkPacketEntry, SkUcredEntry, UnixSkEntry};
-use crate::image::{ImageDir, Kind};
 use crate::kernel::Pid;
 use crate::kernel::sock_diag::{UnixSocket, unix_sockets};
 use crate::options::DumpOptions;
@@ -127,11 +126,12 @@ impl UnixDump {
         }
     }
 
-    /// Writes the queues; gives the entries for `files.img`. `allocate` gives ids for sockets outside of the tree.
-    pub fn finish(mut self, images: &ImageDir, mut allocate: impl FnMut() -> u32) -> Result<Vec<FileEntry>> {
-        let mut image = images.writer(Kind::SkQueues);
-        self.packets.iter().try_for_each(|(entry, bytes)| image.push_with_payload(entry, bytes))?;
-        image.finish()?;
+    /// The entries for `files.img` and the messages for `sk-queues.img`. `allocate` gives ids for sockets outside of the
+    /// tree.
+    pub fn finish(
+        mut self,
+        mut allocate: impl FnMut() -> u32,
+    ) -> (Vec<FileEntry>, Vec<(SkPacketEntry, Vec<u8>)>) {
         let sockets = self.sockets.take().unwrap_or_default();
         self.find_listeners(&sockets);
         let mut outside: BTreeMap<u32, UnixSkEntry> = BTreeMap::new();
@@ -141,7 +141,8 @@ impl UnixDump {
                 outside.entry(entry.peer).or_insert_with(|| external(allocate(), entry.peer, name));
             }
         }
-        Ok(self.entries.into_values().chain(outside.into_values()).map(file).collect())
+        let files = self.entries.into_values().chain(outside.into_values()).map(file).collect();
+        (files, self.packets)
     }
 
     /// A client that waits to be accepted has no peer yet: the image names the listening socket, as in CRIU's images.

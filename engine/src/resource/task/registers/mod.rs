@@ -11,7 +11,7 @@ mod x86;
 
 use arch::{RegSet, Regs};
 
-use crate::error::{Error, OsContext, Result};
+use crate::error::{Blame, Error, OsContext, Result};
 use crate::image::message::{CoreEntry, Machine};
 use crate::sys::ptrace;
 use crate::tracee::{Batch, Loan, other_registers, refuse};
@@ -78,8 +78,10 @@ pub fn load(core: &CoreEntry, file: &str) -> Result<(Regs, Vec<RegSet>)> {
     if core.mtype != machine() as i32 {
         let other =
             Machine::try_from(core.mtype).map_or_else(|_| "an unknown machine".into(), |m| format!("{m:?}"));
-        return Err(Error::image(file, format!("was dumped on {other}, this is {:?}", machine()))
-            .help("restore on a machine of the same kind"));
+        let reason = format!("was dumped on {other}, this machine is {:?}", machine());
+        return Err(Error::new("E-OTHER-MACHINE", Blame::Environment, reason)
+            .on(file)
+            .help("restore on a machine of the same kind; `crio image` reads it here as well"));
     }
     let registers = from_image(core).ok_or_else(|| Error::image(file, "has no registers"))?;
     let regs = Regs::from_words(&registers.words)

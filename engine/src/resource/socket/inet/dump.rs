@@ -1,0 +1,262 @@
+//! All sockets of ip(7) and ipv6(7) of a tree while it is dumped.
+
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd};
+
+use super::super::{options, unsupported};
+use super::{CLOSE, ESTABLISHED, LISTEN, UDPLITE, address, datagram, judge, levels, multicast};
+use crate::error::{Blame, Error, OsContext, Result};
+use crate::image::message::{
+    FdType, FileEntry, InetSkEntry, IpOptsEntry, IpOptsRawEntry, SkPacketEntry, SkShutdown, TcpOptsEntry,
+};
+use crate::kernel::Pid;
+use crate::options::DumpOptions;
+use crate::report::NotKept;
+use crate::resource::file::{Description, owner};
+use crate::sys::fd::{readable, ready, unsent};
+use crate::sys::socket::{self, int_option, option};
+use crate::sys::stat::fstat;
+
+/// The number of crio's own network namespace, see `host_namespaces` of the dump.
+const HOST_NETWORK: u32 = 2;
+const TCP_ULP: i32 = 31;
+/// `struct tcp_info`: `tcpi_state`, `tcpi_unacked` and `tcpi_sacked`, which of a listening socket are the connections that
+/// wait and their limit (tcp_get_info in net/ipv4/tcp.c).
+const INFO: usize = 32;
+const INFO_UNACKED: usize = 24;
+const INFO_SACKED: usize = 28;
+
+/// The sockets of a tree so far.
+#[derive(Debug, Default)]
+pub struct InetDump {
+    entries: Vec<InetSkEntry>,
+    packets: Vec<(SkPacketEntry, Vec<u8>)>,
+    /// What is to be judged when the options are known: task, its name, socket, state, connections that wait.
+    tcp: Vec<(Pid, String, String, u32, u32)>,
+    not_kept: Vec<NotKept>,
+}
+
+/// What a TCP socket says of itself.
+struct Tcp {
+    state: u32,
+    pending: u32,
+    backlog: u32,
+}
+
+impl InetDump {
+    /// Reads a socket, with what waits in it.
+    pub fn add(&mut self, id: u32, family: i32, d: &Description<'_>) -> Result<()> {
+        let fd = d.fd.as_fd();
+        if fstat(&socket::namespace(fd).os(|| "ioctl SIOCGSKNS")?).os(|| "fstat")?.st_ino != own_namespace()?
+        {
+            return Err(Error::new(
+                "E-NAMESPACE",
+                Blame::Program,
+                "is a socket of another network namespace",
+            )
+            .help("run crio inside of that namespace (nsenter)"));
+        }
+        let ask = |name| int_option(fd, libc::SOL_SOCKET, name).os(|| format!("getsockopt {name}"));
+        let (kind, protocol) = (ask(libc::SO_TYPE)?, ask(libc::SO_PROTOCOL)?);
+        judge::protocol(kind, protocol)?;
+        let local = address::parse(&socket::name(fd).os(|| "getsockname")?);
+        let local = local.ok_or_else(|| unsupported("without an address of its family"))?;
+        let peer = socket::peer(fd).ok().and_then(|raw| address::parse(&raw));
+        let tcp = if kind == libc::SOCK_STREAM { Some(tcp(fd)?) } else { None };
+        let connected = if peer.is_some() { ESTABLISHED } else { CLOSE };
+        let state = tcp.as_ref().map_or(connected, |tcp| tcp.state);
+        if let Some(tcp) = &tcp {
+            self.tcp.push((d.pid, d.comm.to_owned(), d.name(), state, tcp.pending));
+        }
+        let flags = d.info.flags & !(libc::O_CLOEXEC as u32);
+        let levels = levels::of(family, kind, protocol, !matches!(state, CLOSE | LISTEN));
+        let opts = options::dump(fd, &levels)?;
+        let scoped = [Some(local), peer].into_iter().flatten().find_map(scope);
+        self.entries.push(InetSkEntry {
+            id,
+            ino: d.stat.st_ino as u32,
+            family: family as u32,
+            r#type: kind as u32,
+            proto: protocol as u32,
+            state,
+            src_port: local.port().into(),
+            dst_port: peer.map_or(0, |peer| peer.port().into()),
+            flags,
+            backlog: tcp.as_ref().map_or(0, |tcp| tcp.backlog),
+            src_addr: address::words(local.ip()),
+            dst_addr: peer.map_or_else(Vec::new, |peer| address::words(peer.ip())),
+            fown: owner::of(fd, flags)?,
+            v6only: is_on(fd, libc::SOL_IPV6, libc::IPV6_V6ONLY).filter(|_| family == libc::AF_INET6),
+            ip_opts: Some(ip_options(fd, family, kind)),
+            ifname: scoped.and_then(address::interface_name),
+            ns_id: Some(HOST_NETWORK),
+            shutdown: shutdown(fd)?.map(Into::into),
+            tcp_opts: tcp.is_some().then(|| tcp_options(fd)),
+            groups: if tcp.is_none() { multicast::dump(fd, family)? } else { Vec::new() },
+            uid: Some(d.stat.st_uid),
+            gid: Some(d.stat.st_gid),
+            opts,
+        });
+        self.queue(id, family, kind, protocol, d)
+    }
+
+    fn queue(&mut self, id: u32, family: i32, kind: i32, protocol: i32, d: &Description<'_>) -> Result<()> {
+        let fd = d.fd.as_fd();
+        if has_error(fd)? {
+            self.lose(d, "an error that waits (SO_ERROR)", "the next call does not fail with it");
+        }
+        match (kind, protocol) {
+            (libc::SOCK_DGRAM, libc::IPPROTO_UDP | UDPLITE) => {
+                if corked(fd)? {
+                    return Err(Error::new(
+                        "E-SOCKET-QUEUE",
+                        Blame::Program,
+                        "has a datagram that is being put together (UDP_CORK)",
+                    )
+                    .help("let the program send it before the dump"));
+                }
+                for packet in datagram::peek(fd, family)? {
+                    let from = address::raw(&packet.from);
+                    let entry = SkPacketEntry {
+                        id_for: id,
+                        length: packet.bytes.len() as u32,
+                        addr: from.get(size_of::<libc::sa_family_t>()..).map(<[u8]>::to_vec),
+                        to: packet.to.map(address::octets),
+                        ..SkPacketEntry::default()
+                    };
+                    self.packets.push((entry, packet.bytes));
+                }
+            }
+            (libc::SOCK_STREAM, _) => {}
+            _ if readable(fd).os(|| "ioctl FIONREAD")? > 0 => {
+                self.lose(d, "unread packets", "they are lost, as on a network");
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn lose(&mut self, d: &Description<'_>, what: &str, consequence: &str) {
+        self.not_kept.push(NotKept {
+            pid: d.pid,
+            comm: d.comm.to_owned(),
+            what: format!("{}: {what}", d.name()),
+            consequence: consequence.to_owned(),
+        });
+    }
+
+    /// What cannot be kept.
+    pub fn blockers(&self, options: &DumpOptions) -> Vec<Error> {
+        let judged = self.tcp.iter().filter_map(|(pid, comm, name, state, pending)| {
+            let error = judge::tcp(*state, *pending, options)?;
+            Some(error.on(name.clone()).task(*pid, comm))
+        });
+        judged.collect()
+    }
+
+    /// What is lost.
+    pub fn not_kept(&self) -> Vec<NotKept> {
+        self.not_kept.clone()
+    }
+
+    /// The entries for `files.img` and the packets for `sk-queues.img`.
+    pub fn finish(self) -> (Vec<FileEntry>, Vec<(SkPacketEntry, Vec<u8>)>) {
+        let file = |isk: InetSkEntry| FileEntry {
+            r#type: FdType::Inetsk.into(),
+            id: isk.id,
+            isk: Some(isk),
+            ..FileEntry::default()
+        };
+        (self.entries.into_iter().map(file).collect(), self.packets)
+    }
+}
+
+fn own_namespace() -> Result<u64> {
+    let ours = std::fs::File::open("/proc/self/ns/net").os(|| "open /proc/self/ns/net")?;
+    Ok(fstat(&ours).os(|| "fstat")?.st_ino)
+}
+
+fn scope(address: SocketAddr) -> Option<u32> {
+    match address {
+        SocketAddr::V6(v6) if address::is_scoped(address.ip()) => {
+            Some(v6.scope_id()).filter(|scope| *scope != 0)
+        }
+        _ => None,
+    }
+}
+
+fn tcp(fd: BorrowedFd<'_>) -> Result<Tcp> {
+    let info = option(fd, libc::SOL_TCP, libc::TCP_INFO, INFO).os(|| "getsockopt TCP_INFO")?;
+    let word =
+        |at: usize| info.get(at..).and_then(<[u8]>::first_chunk).map_or(0, |word| u32::from_ne_bytes(*word));
+    let state = info.first().copied().map_or(CLOSE, u32::from);
+    if option(fd, libc::SOL_TCP, TCP_ULP, 16).is_ok_and(|name| !name.is_empty()) {
+        return Err(unsupported("with a protocol of the upper layer (TCP_ULP)"));
+    }
+    if state == CLOSE && readable(fd).os(|| "ioctl FIONREAD")? > 0 {
+        return Err(Error::new(
+            "E-SOCKET-QUEUE",
+            Blame::Program,
+            "has unread data of a connection that is gone",
+        )
+        .help("let the program read it before the dump"));
+    }
+    let (pending, backlog) = if state == LISTEN { (word(INFO_UNACKED), word(INFO_SACKED)) } else { (0, 0) };
+    Ok(Tcp { state, pending, backlog })
+}
+
+fn has_error(fd: BorrowedFd<'_>) -> Result<bool> {
+    Ok(ready(fd, 0).os(|| "poll")? & libc::POLLERR != 0)
+}
+
+/// Directions that were shut down, of a socket without a connection of TCP: what poll(2) tells.
+fn shutdown(fd: BorrowedFd<'_>) -> Result<Option<SkShutdown>> {
+    let events = ready(fd, libc::POLLRDHUP).os(|| "poll")?;
+    // A TCP socket that is not connected hangs up in any case.
+    Ok(match (events & libc::POLLRDHUP != 0, events & libc::POLLHUP != 0) {
+        (true, true) => Some(SkShutdown::Both),
+        (true, false) => Some(SkShutdown::Read),
+        _ => None,
+    })
+}
+
+/// Whether something waits for the end of UDP_CORK or MSG_MORE.
+fn corked(fd: BorrowedFd<'_>) -> Result<bool> {
+    unsent(fd).os(|| "ioctl TIOCOUTQ").map(|bytes| bytes > 0)
+}
+
+/// CRIU's fields for what is in our list of options as well.
+fn ip_options(fd: BorrowedFd<'_>, family: i32, kind: i32) -> IpOptsEntry {
+    let ip = |name| is_on(fd, libc::SOL_IP, name);
+    let number = |name| int_option(fd, libc::SOL_IP, name).ok().map(|value| value as u32);
+    let version6 = family == libc::AF_INET6;
+    let (level, info) = if version6 { (libc::SOL_IPV6, 49) } else { (libc::SOL_IP, libc::IP_PKTINFO) };
+    let raw = (kind == libc::SOCK_RAW && !version6).then(|| IpOptsRawEntry {
+        hdrincl: ip(libc::IP_HDRINCL),
+        nodefrag: ip(22),
+        checksum: None,
+        icmpv_filter: Vec::new(),
+    });
+    IpOptsEntry {
+        freebind: ip(libc::IP_FREEBIND),
+        raw,
+        pktinfo: is_on(fd, level, info),
+        tos: number(libc::IP_TOS).filter(|tos| *tos != 0),
+        ttl: number(libc::IP_TTL).filter(|_| !version6),
+    }
+}
+
+fn is_on(fd: BorrowedFd<'_>, level: i32, name: i32) -> Option<bool> {
+    int_option(fd, level, name).ok().map(|value| value != 0)
+}
+
+fn tcp_options(fd: BorrowedFd<'_>) -> TcpOptsEntry {
+    let number = |name| int_option(fd, libc::SOL_TCP, name).ok().map(|value| value as u32);
+    TcpOptsEntry {
+        cork: number(libc::TCP_CORK).filter(|on| *on != 0).map(|_| true),
+        nodelay: number(libc::TCP_NODELAY).filter(|on| *on != 0).map(|_| true),
+        keepcnt: number(libc::TCP_KEEPCNT),
+        keepidle: number(libc::TCP_KEEPIDLE),
+        keepintvl: number(libc::TCP_KEEPINTVL),
+    }
+}

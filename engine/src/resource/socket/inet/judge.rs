@@ -1,0 +1,40 @@
+//! Which sockets of ip(7) and ipv6(7) cannot be kept.
+
+use super::super::unsupported;
+use super::{CLOSE, LISTEN, SYN_SENT, UDPLITE};
+use crate::error::{Blame, Error, Result};
+use crate::options::DumpOptions;
+
+/// What can be kept of a family at all.
+///
+/// # Errors
+/// `E-FILE-UNSUPPORTED` for a protocol that is not known here.
+pub fn protocol(kind: i32, protocol: i32) -> Result<()> {
+    match (kind, protocol) {
+        (libc::SOCK_STREAM, libc::IPPROTO_TCP)
+        | (libc::SOCK_DGRAM, libc::IPPROTO_UDP | UDPLITE | libc::IPPROTO_ICMP | libc::IPPROTO_ICMPV6)
+        | (libc::SOCK_RAW, _) => Ok(()),
+        (_, libc::IPPROTO_MPTCP) => Err(unsupported("of MPTCP")),
+        (_, libc::IPPROTO_SCTP) => Err(unsupported("of SCTP")),
+        _ => Err(unsupported(&format!("of type {kind} and protocol {protocol}"))),
+    }
+}
+
+/// A TCP socket in a state of include/net/tcp_states.h, with connections that nobody has accepted yet.
+pub fn tcp(state: u32, pending: u32, options: &DumpOptions) -> Option<Error> {
+    match state {
+        LISTEN if pending > 0 && !options.skip_in_flight => {
+            let reason = format!("listens, and {pending} connections wait to be accepted");
+            let help =
+                "let the program accept them, or add --skip-in-flight, and their clients see them reset";
+            Some(Error::new("E-SOCKET-PENDING", Blame::Program, reason).help(help))
+        }
+        CLOSE | LISTEN | SYN_SENT => None,
+        _ if options.tcp_close => None,
+        _ => {
+            Some(Error::new("E-SOCKET-CONNECTED", Blame::Program, "is a TCP connection").help(
+                "let the program close it, or add --tcp-close here and at the restore, which closes it",
+            ))
+        }
+    }
+}

@@ -1,0 +1,308 @@
+//! All sockets of ip(7) and ipv6(7) of a tree while it is restored.
+//!
+//! All are made and bound first ([`InetRestore::make`]), then packets are put into their queues ([`InetRestore::fill`]),
+//! in whose way connections, filters and limits would be: those come last ([`InetRestore::finish`]), and nobody can
+//! connect before.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::rc::Rc;
+
+use nix::unistd::{Gid, Uid, fchown};
+
+use super::super::options;
+use super::super::queue::Queues;
+use super::{CLOSE, ESTABLISHED, LISTEN, SYN_SENT, address, datagram, judge, levels, multicast};
+use crate::error::{Blame, Error, OsContext, Result};
+use crate::image::message::{FileEntry, InetSkEntry, IpOptsEntry, SkPacketEntry, SkShutdown, TcpOptsEntry};
+use crate::image::{ImageDir, Kind};
+use crate::log_warn;
+use crate::resource::file::reopen::set_flags;
+use crate::sys::socket::{self, set_option};
+
+/// The sockets of an image.
+#[derive(Debug)]
+pub struct InetRestore {
+    /// By id.
+    entries: BTreeMap<u32, InetSkEntry>,
+    made: HashMap<u32, Rc<OwnedFd>>,
+    queues: Queues,
+}
+
+impl InetRestore {
+    /// Takes the sockets among the entries of `files.img`.
+    pub fn load<'e>(
+        images: &ImageDir,
+        listed: impl Iterator<Item = &'e FileEntry>,
+        tcp_close: bool,
+    ) -> Result<Self> {
+        let mut entries = BTreeMap::new();
+        for entry in listed.filter_map(|entry| entry.isk.as_ref()) {
+            let family = entry.family as i32;
+            if !matches!(family, libc::AF_INET | libc::AF_INET6)
+                || entries.insert(entry.id, entry.clone()).is_some()
+            {
+                return Err(bad(entry, "has a bad family or id"));
+            }
+            judge::protocol(entry.r#type as i32, entry.proto as i32)?;
+            if is_connection(entry) && !tcp_close {
+                return Err(Error::new(
+                    "E-SOCKET-CONNECTED",
+                    Blame::Usage,
+                    "is a TCP connection in the image",
+                )
+                .on(shown(entry))
+                .help("add --tcp-close, and the program finds it closed"));
+            }
+        }
+        Ok(InetRestore { entries, made: HashMap::new(), queues: Queues::load(images)? })
+    }
+
+    /// `--inherit-fd fd[N]:socket:[INO]`: this descriptor is the socket. Whether there is such a socket.
+    pub fn inherit(&mut self, key: &str, fd: OwnedFd) -> bool {
+        let inode = key.strip_prefix("socket:[").and_then(|rest| rest.strip_suffix(']')?.parse().ok());
+        let known = self.entries.values().find(|entry| Some(entry.ino) == inode);
+        known.is_some_and(|entry| self.made.insert(entry.id, Rc::new(fd)).is_none())
+    }
+
+    /// Makes every socket, with its name.
+    pub fn make(&mut self) -> Result<()> {
+        for entry in self.entries.values() {
+            if self.made.contains_key(&entry.id) {
+                continue;
+            }
+            let fd = make(entry).map_err(|e| e.on(shown(entry)))?;
+            self.made.insert(entry.id, Rc::new(fd));
+        }
+        Ok(())
+    }
+
+    /// The sockets by the ids of their files.
+    pub fn opened(&self) -> impl Iterator<Item = (u32, Rc<OwnedFd>)> {
+        self.made.iter().map(|(id, fd)| (*id, Rc::clone(fd)))
+    }
+
+    /// Puts the packets back that waited.
+    pub fn fill(&mut self) -> Result<()> {
+        for entry in self.entries.values() {
+            let waiting = self.queues.take(entry.id);
+            let Some(fd) = self.made.get(&entry.id).filter(|_| !waiting.is_empty()) else { continue };
+            let mut packets = Vec::new();
+            for packet in &waiting {
+                let found =
+                    read(entry, &packet.entry).ok_or_else(|| bad(entry, "has a packet without a sender"))?;
+                packets.push(datagram::Packet { bytes: self.queues.bytes(packet)?, ..found });
+            }
+            let name = address::parse(&socket::name(fd.as_fd()).os(|| "getsockname")?);
+            let name = name.ok_or_else(|| bad(entry, "has packets, but no name"))?;
+            let arrived = datagram::fill(fd.as_fd(), &name, entry.proto as i32, &packets)
+                .map_err(|e| e.on(shown(entry)))?;
+            if arrived < packets.len() {
+                let lost = packets.len() - arrived;
+                log_warn!(
+                    "{lost} unread packets of {} were dropped, perhaps by a packet filter",
+                    shown(entry)
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives all sockets their options and connections.
+    pub fn finish(&mut self) -> Result<()> {
+        for entry in self.entries.values() {
+            let Some(fd) = self.made.get(&entry.id) else { continue };
+            finish(entry, fd.as_fd()).map_err(|e| e.on(shown(entry)))?;
+        }
+        Ok(())
+    }
+}
+
+fn is_tcp(entry: &InetSkEntry) -> bool {
+    entry.r#type == libc::SOCK_STREAM as u32
+}
+
+fn is_connection(entry: &InetSkEntry) -> bool {
+    is_tcp(entry) && !matches!(entry.state, CLOSE | LISTEN | SYN_SENT)
+}
+
+fn make(entry: &InetSkEntry) -> Result<OwnedFd> {
+    let fd = socket::socket(entry.family as i32, entry.r#type as i32, entry.proto as i32)
+        .os(|| "make the socket")?;
+    let borrowed = fd.as_fd();
+    if !is_tcp(entry) {
+        options::make_room(borrowed)?;
+    }
+    // A listening socket and the connections that it has accepted have the same name.
+    if is_tcp(entry) || entry.opts.reuseaddr == Some(true) {
+        options::set(borrowed, libc::SO_REUSEADDR, 1)?;
+    }
+    if entry.opts.so_reuseport == Some(true) {
+        options::set(borrowed, libc::SO_REUSEPORT, 1)?;
+    }
+    if let Some(only) = entry.v6only {
+        let value = i32::from(only).to_ne_bytes();
+        set_option(borrowed, libc::SOL_IPV6, libc::IPV6_V6ONLY, &value).os(|| "setsockopt IPV6_V6ONLY")?;
+    }
+    if entry.ip_opts.as_ref().and_then(|ip| ip.freebind) == Some(true) {
+        set_number(borrowed, libc::SOL_IP, libc::IP_FREEBIND, 1)?;
+    }
+    let early = entry.opts.others.iter().filter(|other| levels::is_early(other.level, other.name));
+    early.into_iter().try_for_each(|other| options::set_other(borrowed, other))?;
+    let name = name(entry)?;
+    // The name of a connection that is closed means nothing, and may still be in TIME-WAIT.
+    if !is_connection(entry) && (name.port() != 0 || !name.ip().is_unspecified()) {
+        bind(borrowed, entry, &name)?;
+    }
+    Ok(fd)
+}
+
+fn bind(fd: BorrowedFd<'_>, entry: &InetSkEntry, name: &SocketAddr) -> Result<()> {
+    // The number of a raw socket is its protocol, and given already.
+    let name = if entry.r#type == libc::SOCK_RAW as u32 { SocketAddr::new(name.ip(), 0) } else { *name };
+    let bound = socket::bind(fd, &address::raw(&name));
+    // What a connection that is gone leaves as a name is not held by anybody.
+    let was_connected = is_tcp(entry) && entry.state == CLOSE && entry.shutdown.is_some();
+    match bound {
+        Err(_) if was_connected => Ok(()),
+        Err(e) if e.raw_os_error() == Some(libc::EADDRINUSE) => Err(taken()),
+        Err(e) if e.raw_os_error() == Some(libc::EADDRNOTAVAIL) => {
+            let reason = format!("{} is no address of this machine", name.ip());
+            Err(Error::new("E-SOCKET-ADDRESS", Blame::Environment, reason)
+                .help("add the address to an interface (ip address add), or restore where it is"))
+        }
+        bound => bound.os(|| format!("bind {name}")),
+    }
+}
+
+fn taken() -> Error {
+    Error::new("E-SOCKET-NAME-TAKEN", Blame::Environment, "its address and port belong to another socket")
+        .help("end the program that has it (ss -lpn), or restore in another network namespace")
+}
+
+fn name(entry: &InetSkEntry) -> Result<SocketAddr> {
+    address::of_image(entry.family, &entry.src_addr, entry.src_port, interface(entry)?)
+}
+
+/// The interface of a link-local address.
+fn interface(entry: &InetSkEntry) -> Result<u32> {
+    let Some(name) = &entry.ifname else { return Ok(0) };
+    address::interface(name).map_err(|e| multicast::no_interface(&String::from_utf8_lossy(name), e))
+}
+
+/// A packet of the image, but for its bytes.
+fn read(entry: &InetSkEntry, packet: &SkPacketEntry) -> Option<datagram::Packet> {
+    let family = (entry.family as libc::sa_family_t).to_ne_bytes();
+    let from = address::parse(&[&family[..], packet.addr.as_deref()?].concat())?;
+    let to = packet.to.as_deref().and_then(address::from_octets);
+    Some(datagram::Packet { bytes: Vec::new(), from, to })
+}
+
+fn finish(entry: &InetSkEntry, fd: BorrowedFd<'_>) -> Result<()> {
+    options::restore(fd, &entry.opts)?;
+    entry.ip_opts.as_ref().map_or(Ok(()), |ip| set_ip(fd, ip))?;
+    entry.tcp_opts.as_ref().map_or(Ok(()), |tcp| set_tcp(fd, tcp))?;
+    if is_tcp(entry) && entry.opts.reuseaddr != Some(true) {
+        options::set(fd, libc::SO_REUSEADDR, 0)?;
+    }
+    entry.groups.iter().try_for_each(|group| multicast::restore(fd, group))?;
+    if let (Some(uid), Some(gid)) = (entry.uid, entry.gid) {
+        fchown(fd, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))
+            .map_err(std::io::Error::from)
+            .os(|| "fchown")?;
+    }
+    set_flags(fd, entry.flags)?;
+    match entry.state {
+        LISTEN => listen(fd, entry.backlog)?,
+        ESTABLISHED if !is_tcp(entry) => connect(entry, fd)?,
+        SYN_SENT => connect_later(entry, fd)?,
+        // Closed, or a connection that is to be.
+        _ => {}
+    }
+    let how = match entry.shutdown.map(SkShutdown::try_from) {
+        _ if is_connection(entry) => libc::SHUT_RDWR,
+        Some(Ok(SkShutdown::Read)) => libc::SHUT_RD,
+        Some(Ok(SkShutdown::Write)) => libc::SHUT_WR,
+        Some(Ok(SkShutdown::Both)) => libc::SHUT_RDWR,
+        _ => return Ok(()),
+    };
+    match socket::shutdown(fd, how) {
+        // It is done all the same (inet_shutdown in net/ipv4/af_inet.c).
+        Err(e) if e.raw_os_error() == Some(libc::ENOTCONN) => Ok(()),
+        done => done.os(|| "shutdown"),
+    }
+}
+
+fn listen(fd: BorrowedFd<'_>, backlog: u32) -> Result<()> {
+    match socket::listen(fd, backlog as i32) {
+        Err(e) if e.raw_os_error() == Some(libc::EADDRINUSE) => Err(taken()),
+        done => done.os(|| format!("listen {backlog}")),
+    }
+}
+
+fn connect(entry: &InetSkEntry, fd: BorrowedFd<'_>) -> Result<()> {
+    let peer = address::of_image(entry.family, &entry.dst_addr, entry.dst_port, interface(entry)?)?;
+    socket::connect(fd, &address::raw(&peer)).os(|| format!("connect to {peer}"))
+}
+
+/// A connection that was not there yet when it was dumped: it is begun again.
+fn connect_later(entry: &InetSkEntry, fd: BorrowedFd<'_>) -> Result<()> {
+    set_flags(fd, entry.flags | libc::O_NONBLOCK as u32)?;
+    let begun = connect(entry, fd);
+    set_flags(fd, entry.flags)?;
+    match begun {
+        Err(e) if e.errno() == Some(libc::EINPROGRESS) => Ok(()),
+        begun => begun,
+    }
+}
+
+/// The fields of CRIU's format, for images that do not have our list.
+fn set_ip(fd: BorrowedFd<'_>, ip: &IpOptsEntry) -> Result<()> {
+    let set =
+        |name, value: Option<u32>| value.map_or(Ok(()), |value| set_number(fd, libc::SOL_IP, name, value));
+    let raw = ip.raw.as_ref();
+    set(libc::IP_HDRINCL, raw.and_then(|raw| raw.hdrincl).map(u32::from))?;
+    set(libc::IP_TOS, ip.tos)?;
+    set(libc::IP_TTL, ip.ttl)
+}
+
+fn set_tcp(fd: BorrowedFd<'_>, tcp: &TcpOptsEntry) -> Result<()> {
+    let values = [
+        (libc::TCP_CORK, tcp.cork.map(u32::from)),
+        (libc::TCP_NODELAY, tcp.nodelay.map(u32::from)),
+        (libc::TCP_KEEPCNT, tcp.keepcnt),
+        (libc::TCP_KEEPIDLE, tcp.keepidle),
+        (libc::TCP_KEEPINTVL, tcp.keepintvl),
+    ];
+    let given = values.into_iter().filter_map(|(name, value)| Some((name, value?)));
+    given.into_iter().try_for_each(|(name, value)| set_number(fd, libc::SOL_TCP, name, value))
+}
+
+fn set_number(fd: BorrowedFd<'_>, level: i32, name: i32, value: u32) -> Result<()> {
+    set_option(fd, level, name, &value.to_ne_bytes()).os(|| format!("setsockopt {level} {name} {value}"))
+}
+
+/// How messages name a socket.
+fn shown(entry: &InetSkEntry) -> String {
+    let protocol = match (entry.r#type as i32, entry.proto as i32) {
+        (libc::SOCK_STREAM, _) => "TCP",
+        (libc::SOCK_DGRAM, libc::IPPROTO_UDP) => "UDP",
+        (libc::SOCK_DGRAM, super::UDPLITE) => "UDP-Lite",
+        (libc::SOCK_DGRAM, _) => "ICMP",
+        _ => "raw",
+    };
+    let address = |words: &[u32], port| {
+        address::of_image(entry.family, words, port, 0)
+            .map_or_else(|_| "?".to_owned(), |address| address.to_string())
+    };
+    let local = address(&entry.src_addr, entry.src_port);
+    match entry.dst_port {
+        0 => format!("{protocol} socket {local}"),
+        port => format!("{protocol} socket {local} to {}", address(&entry.dst_addr, port)),
+    }
+}
+
+fn bad(entry: &InetSkEntry, reason: &str) -> Error {
+    Error::image(Kind::Files.file_name(), format!("{} {reason}", shown(entry)))
+}
