@@ -13,7 +13,7 @@
 //! | `vdso` | where the kernel's own code lives, and how to replace it: [`VDSO_SYMBOLS`], [`vdso_jump`] |
 //!
 //! What is the same on all machines: [`Call`] and [`Saved`], which the stub reads; [`RegSet`] and the kinds of ptrace
-//! request that a backend chooses from.
+//! request that a backend chooses from; [`SigAction`], but for its layout; what words of 64 bits make equal (`lp64`).
 //!
 //! **Interrupted system calls.** At a ptrace stop a kernel has decided about a restart (arm, aarch64: the program counter
 //! is back at the call) or has not (x86-64, MIPS: the registers tell it to, when the thread leaves). [`Regs`] knows: what
@@ -27,7 +27,11 @@
 #![cfg_attr(target_arch = "mips64", feature(asm_experimental_arch))]
 
 mod access;
+#[cfg(target_pointer_width = "64")]
+mod lp64;
+mod sigaction;
 mod stub;
+mod words;
 
 /// The machines there are backends for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,4 +69,5 @@ pub use machine::inject::{FRAME_LEN, enter, enter_one, frame, from_frame, result
 pub use machine::regs::{CALL_NUMBER, REGS_ACCESS, REGS_LEN, Regs, SIGMASK_LEN, THREAD_AREA};
 pub use machine::syscall;
 pub use machine::vdso::{VDSO_JUMP_LEN, VDSO_SYMBOLS, vdso_jump};
+pub use sigaction::{SIGACTION_LEN, SigAction};
 pub use stub::{Call, SAVED_LEN, Saved, stub, stub_len, told};

@@ -14,7 +14,7 @@ use crate::image::{ImageDir, Kind};
 use crate::kernel::kcmp::{KcmpSet, Kind as Shared, Place};
 use crate::kernel::{Pid, stat, status};
 use crate::options::{DumpOptions, FinalState};
-use crate::report::{Counts, DumpReport, NotKept};
+use crate::report::{Counts, DumpReport, NotKept, micros};
 use crate::resource::file::pipe::OneEnded;
 use crate::resource::file::table::Tables;
 use crate::resource::file::tty::TaskTerminal;
@@ -79,10 +79,6 @@ fn fate(options: &DumpOptions) -> Fate {
         FinalState::Stopped => Fate::Stop,
         FinalState::Running => Fate::Resume,
     }
-}
-
-fn micros(since: Instant) -> u32 {
-    u32::try_from(since.elapsed().as_micros()).unwrap_or(u32::MAX)
 }
 
 /// What was read from the frozen tree; its pages are still to be copied.

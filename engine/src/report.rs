@@ -8,6 +8,7 @@
 
 use std::fmt::Write as _;
 use std::path::Path;
+use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
@@ -114,6 +115,11 @@ pub struct RestoreReport {
     pub counts: Counts,
     /// Times and pages.
     pub stats: RestoreStats,
+}
+
+/// The time since then as statistics have it, microseconds; the most they can say if it is longer than an hour.
+pub(crate) fn micros(since: Instant) -> u32 {
+    u32::try_from(since.elapsed().as_micros()).unwrap_or(u32::MAX)
 }
 
 impl DumpStats {

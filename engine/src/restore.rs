@@ -27,7 +27,7 @@ use crate::fault;
 use crate::hooks::{Hooks, Point};
 use crate::log_warn;
 use crate::options::{FinalState, RestoreOptions};
-use crate::report::RestoreReport;
+use crate::report::{RestoreReport, micros};
 use crate::resource::task::scheduling::OneProcessor;
 
 /// Restores the tree in `options.places.images_dir`. Returns when it runs.
@@ -73,10 +73,6 @@ fn only_log(done: Result<()>) {
     if let Err(error) = done {
         log_warn!("{error}");
     }
-}
-
-fn micros(since: Instant) -> u32 {
-    u32::try_from(since.elapsed().as_micros()).unwrap_or(u32::MAX)
 }
 
 /// The file of `--pidfile`; dropped, it is removed.

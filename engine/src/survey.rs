@@ -14,7 +14,7 @@ use std::os::unix::fs::FileExt;
 use nix::fcntl::OFlag;
 
 use crate::error::{Blame, Error, Result};
-use crate::kernel::smaps::{Backing, Vma};
+use crate::kernel::smaps::Backing;
 use crate::kernel::stat::{Stat, State};
 use crate::kernel::{Pid, ProcDir, children, fdinfo, ns, smaps, stat, status, tasks};
 use crate::options::DumpOptions;
@@ -302,7 +302,7 @@ impl TaskSurvey<'_, '_> {
         // The page tables of a large process take long to walk. A dump has to do that once, while all stands still; if
         // one follows, only what looks as if it could not be dumped is worth the time before.
         let mut vmas = smaps::read_maps(self.proc)?;
-        if self.options.dry_run || vmas.iter().any(is_uncommon) {
+        if self.options.dry_run || vmas.iter().any(vma::wants_flags) {
             vmas = smaps::read(self.proc)?;
         }
         self.survey.counts.vmas += vmas.len();
@@ -345,18 +345,6 @@ impl TaskSurvey<'_, '_> {
     fn descriptor(&self, number: i32) -> Result<Option<(crate::sys::stat::FileStat, Vec<u8>)>> {
         let Some(stat) = closed_is_none(self.proc.stat(&format!("fd/{number}")))? else { return Ok(None) };
         Ok(closed_is_none(fdinfo::target(self.proc, number))?.map(|target| (stat, target)))
-    }
-}
-
-/// Mappings of devices, of huge pages and of the kernel's own objects are what is refused.
-fn is_uncommon(vma: &Vma) -> bool {
-    let special: [&[u8]; 3] = [b"/dev/", b"anon_inode:", b"/anon_hugepage"];
-    match &vma.backing {
-        // Shared memory without a name.
-        Backing::File(path) if path.starts_with(b"/dev/zero") => false,
-        Backing::File(path) => special.iter().any(|prefix| path.starts_with(prefix)),
-        Backing::Special(_) | Backing::Uprobes => true,
-        _ => false,
     }
 }
 

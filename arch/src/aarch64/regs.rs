@@ -6,7 +6,7 @@
 //! still exchange the number in x8 for that of restart_syscall(2) if it has the rest of a relative sleep in its restart
 //! block, but only if the thread leaves this very stop for that address.
 
-use crate::{CallNumber, RegsAccess, ThreadArea};
+use crate::{CallNumber, RegsAccess, ThreadArea, words};
 
 /// `NT_PRSTATUS`.
 pub const REGS_ACCESS: RegsAccess = RegsAccess::Set(1);
@@ -48,14 +48,12 @@ pub struct Regs {
 impl Regs {
     /// From the bytes of the register set; `None` when they are of a 32-bit task.
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        let (words, rest) = bytes.as_chunks::<8>();
-        let words: Vec<u64> = words.iter().map(|word| u64::from_ne_bytes(*word)).collect();
-        Self::from_words(&words).filter(|_| rest.is_empty())
+        words::from_bytes(bytes).map(|words| Regs { words, begun_by: None })
     }
 
     /// The bytes that `PTRACE_SETREGSET` takes.
     pub fn to_bytes(&self) -> Vec<u8> {
-        self.words.iter().flat_map(|word| word.to_ne_bytes()).collect()
+        words::to_bytes(&self.words)
     }
 
     /// From the words of the register set; `None` of another number of them.

@@ -1,5 +1,8 @@
 //! System calls whose numbers or argument layouts are not the same on all machines.
 
+pub use crate::lp64::*;
+use crate::sigaction::Layout;
+
 /// One past the highest address that a task can map, for each size of the address space that a kernel can be built for
 /// (CONFIG_ARM64_VA_BITS; 52 bits are given only to those who ask by a hint). Descending.
 pub const TASK_SIZES: &[u64] = &[1 << 48, 1 << 47, 1 << 42, 1 << 39, 1 << 36];
@@ -7,69 +10,5 @@ pub const TASK_SIZES: &[u64] = &[1 << 48, 1 << 47, 1 << 42, 1 << 39, 1 << 36];
 /// How many signals there are, and so the highest number: `_NSIG`.
 pub const SIGNALS: i32 = 64;
 
-/// `fcntl` for locks of 64-bit offsets.
-pub const FCNTL64: libc::c_long = libc::SYS_fcntl;
-
-/// Its command to take a POSIX lock, with a `struct flock64`.
-pub const F_SETLK64: i32 = libc::F_SETLK;
-
-/// `mmap`: the arguments of the C prototype, the offset in bytes.
-pub fn mmap(addr: u64, len: u64, prot: u64, flags: u64, fd: i32, offset: u64) -> (u64, [u64; 6]) {
-    (libc::SYS_mmap as u64, [addr, len, prot, flags, fd as i64 as u64, offset])
-}
-
-/// `preadv`: the arguments of the C prototype, the offset in bytes.
-pub fn preadv(fd: i32, iov: u64, count: u64, offset: u64) -> (u64, [u64; 6]) {
-    (libc::SYS_preadv as u64, [fd as i64 as u64, iov, count, offset, 0, 0])
-}
-
-/// `setgroups`, with ids of 32 bits.
-pub const SETGROUPS: libc::c_long = libc::SYS_setgroups;
-/// `setresuid`, with ids of 32 bits.
-pub const SETRESUID: libc::c_long = libc::SYS_setresuid;
-/// `setresgid`, with ids of 32 bits.
-pub const SETRESGID: libc::c_long = libc::SYS_setresgid;
-/// `setfsuid`, with ids of 32 bits.
-pub const SETFSUID: libc::c_long = libc::SYS_setfsuid;
-/// `setfsgid`, with ids of 32 bits.
-pub const SETFSGID: libc::c_long = libc::SYS_setfsgid;
-/// `timer_gettime`, with seconds of 64 bits.
-pub const TIMER_GETTIME: libc::c_long = libc::SYS_timer_gettime;
-/// `timer_settime`, with seconds of 64 bits.
-pub const TIMER_SETTIME: libc::c_long = libc::SYS_timer_settime;
-/// `utimensat`, with seconds of 64 bits.
-pub const UTIMENSAT: libc::c_long = libc::SYS_utimensat;
-
-/// A signal action as the kernel keeps it (`struct kernel_sigaction`), in neutral words.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct SigAction {
-    /// Handler, or SIG_DFL 0, SIG_IGN 1.
-    pub handler: u64,
-    /// `SA_*`.
-    pub flags: u64,
-    /// Where the handler returns to, if `flags` has SA_RESTORER; else it is the vdso.
-    pub restorer: u64,
-    /// Signals blocked meanwhile: bit n-1 for signal n.
-    pub mask: u128,
-}
-
-/// Bytes of [`SigAction`] in this machine's layout.
-pub const SIGACTION_LEN: usize = 32;
-
-impl SigAction {
-    /// From this machine's layout: handler, flags, restorer, mask.
-    pub fn from_bytes(bytes: &[u8; SIGACTION_LEN]) -> Self {
-        let word = |i: usize| bytes.as_chunks::<8>().0.get(i).map_or(0, |w| u64::from_ne_bytes(*w));
-        SigAction { handler: word(0), flags: word(1), restorer: word(2), mask: word(3).into() }
-    }
-
-    /// In this machine's layout.
-    pub fn to_bytes(&self) -> [u8; SIGACTION_LEN] {
-        let mut bytes = [0; SIGACTION_LEN];
-        let words = [self.handler, self.flags, self.restorer, self.mask as u64];
-        for (slot, word) in bytes.as_chunks_mut::<8>().0.iter_mut().zip(words) {
-            *slot = word.to_ne_bytes();
-        }
-        bytes
-    }
-}
+/// Where the parts of a signal action stand: words (include/uapi/asm-generic/signal.h).
+pub(crate) const SIGACTION: Layout = Layout { handler: 0..8, flags: 8..16, restorer: 16..24, mask: 24..32 };

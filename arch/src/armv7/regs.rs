@@ -2,7 +2,7 @@
 //! arch/arm/include/uapi/asm/ptrace.h, and how the kernel restarts an interrupted system call
 //! (arch/arm/kernel/signal.c, `do_signal`).
 
-use crate::{CallNumber, RegsAccess, ThreadArea};
+use crate::{CallNumber, RegsAccess, ThreadArea, words};
 
 /// `NT_PRSTATUS`.
 pub const REGS_ACCESS: RegsAccess = RegsAccess::Set(1);
@@ -45,20 +45,12 @@ impl Regs {
 impl Regs {
     /// From the bytes of the register set; `None` when they are of another mode.
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        let (words, rest) = bytes.as_chunks::<4>();
-        if !rest.is_empty() || words.len() != WORDS {
-            return None;
-        }
-        let mut regs = [0; WORDS];
-        for (reg, word) in regs.iter_mut().zip(words) {
-            *reg = u32::from_ne_bytes(*word).into();
-        }
-        Some(Regs(regs))
+        words::from_bytes(bytes).map(Regs)
     }
 
     /// The bytes that `PTRACE_SETREGSET` takes.
     pub fn to_bytes(&self) -> Vec<u8> {
-        self.0.iter().flat_map(|word| (*word as u32).to_ne_bytes()).collect()
+        words::to_bytes(&self.0)
     }
 
     /// From the words of the register set; `None` of another number of them.

@@ -3,6 +3,8 @@
 //! A word has 32 bits. What has 64 is passed in two: for preadv(2) low before high, in any two registers. Calls that have
 //! kept their first number take ids of 16 bits and times of 32; those here are their successors.
 
+use crate::sigaction::Layout;
+
 /// One past the highest address that a task can map, for each border that a kernel can be built with, 16 MiB below it
 /// (CONFIG_VMSPLIT_*; arch/arm/include/asm/memory.h). Descending.
 pub const TASK_SIZES: &[u64] = &[0xbf00_0000, 0xaf00_0000, 0x7f00_0000, 0x3f00_0000];
@@ -46,57 +48,12 @@ pub const TIMER_SETTIME: libc::c_long = 409;
 /// `utimensat`, with seconds of 64 bits: `utimensat_time64`.
 pub const UTIMENSAT: libc::c_long = 412;
 
-/// A signal action as the kernel keeps it (`struct sigaction` of include/linux/signal_types.h), in neutral words.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct SigAction {
-    /// Handler, or SIG_DFL 0, SIG_IGN 1.
-    pub handler: u64,
-    /// `SA_*`.
-    pub flags: u64,
-    /// Where the handler returns to.
-    pub restorer: u64,
-    /// Signals blocked meanwhile: bit n-1 for signal n.
-    pub mask: u128,
-}
-
-/// Bytes of [`SigAction`] in this machine's layout.
-pub const SIGACTION_LEN: usize = 20;
-
-impl SigAction {
-    /// From this machine's layout: handler, flags, restorer, a word each, then the mask.
-    pub fn from_bytes(bytes: &[u8; SIGACTION_LEN]) -> Self {
-        let word =
-            |i: usize| bytes.as_chunks::<4>().0.get(i).map_or(0, |w| u64::from(u32::from_ne_bytes(*w)));
-        SigAction {
-            handler: word(0),
-            flags: word(1),
-            restorer: word(2),
-            mask: (word(3) | word(4) << 32).into(),
-        }
-    }
-
-    /// In this machine's layout.
-    pub fn to_bytes(&self) -> [u8; SIGACTION_LEN] {
-        let mut bytes = [0; SIGACTION_LEN];
-        let words = [self.handler, self.flags, self.restorer, self.mask as u64, (self.mask >> 32) as u64];
-        for (slot, word) in bytes.as_chunks_mut::<4>().0.iter_mut().zip(words) {
-            *slot = (word as u32).to_ne_bytes();
-        }
-        bytes
-    }
-}
+/// Where the parts of a signal action stand: words, the mask in two (include/linux/signal_types.h).
+pub(crate) const SIGACTION: Layout = Layout { handler: 0..4, flags: 4..8, restorer: 8..12, mask: 12..20 };
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_action_survives_and_its_mask_is_last() {
-        let action = SigAction { handler: 1, flags: 2, restorer: 3, mask: 0x8000_0000_0000_0004 };
-        let bytes = action.to_bytes();
-        assert_eq!((bytes[12], bytes[19]), (4, 0x80));
-        assert_eq!(SigAction::from_bytes(&bytes), action);
-    }
 
     #[test]
     fn offsets_are_split() {

@@ -4,7 +4,7 @@
 //! The register set `NT_PRSTATUS` is not used: it lacks word 0, in which the kernel keeps the number of a call that has
 //! failed, and word 26 with the call's third argument, so that a call could not be restarted.
 
-use crate::{CallNumber, RegsAccess, ThreadArea};
+use crate::{CallNumber, RegsAccess, ThreadArea, words};
 
 /// `PTRACE_GETREGS` and `PTRACE_SETREGS`.
 pub const REGS_ACCESS: RegsAccess = RegsAccess::Requests { get: 12, set: 13 };
@@ -51,20 +51,12 @@ impl Regs {
 impl Regs {
     /// From the bytes of the register set; `None` when there are fewer.
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        let (words, rest) = bytes.as_chunks::<8>();
-        if !rest.is_empty() || words.len() != 38 {
-            return None;
-        }
-        let mut regs = [0; 38];
-        for (reg, word) in regs.iter_mut().zip(words) {
-            *reg = u64::from_ne_bytes(*word);
-        }
-        Some(Regs(regs))
+        words::from_bytes(bytes).map(Regs)
     }
 
     /// The bytes that `PTRACE_SETREGS` takes.
     pub fn to_bytes(&self) -> Vec<u8> {
-        self.0.iter().flat_map(|word| word.to_ne_bytes()).collect()
+        words::to_bytes(&self.0)
     }
 
     /// From the words of the register set; `None` when there are not as many.

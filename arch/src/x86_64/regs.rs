@@ -2,7 +2,7 @@
 //! arch/x86/include/asm/user_64.h, and how the kernel restarts an interrupted system call
 //! (arch/x86/kernel/signal.c, `arch_do_signal_or_restart`).
 
-use crate::{CallNumber, RegsAccess, ThreadArea};
+use crate::{CallNumber, RegsAccess, ThreadArea, words};
 
 /// `NT_PRSTATUS`.
 pub const REGS_ACCESS: RegsAccess = RegsAccess::Set(1);
@@ -60,20 +60,12 @@ impl Regs {
 impl Regs {
     /// From the bytes of the register set; `None` when they are of a 32-bit task.
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        let (words, rest) = bytes.as_chunks::<8>();
-        if !rest.is_empty() || words.len() != 27 {
-            return None;
-        }
-        let mut regs = [0; 27];
-        for (reg, word) in regs.iter_mut().zip(words) {
-            *reg = u64::from_ne_bytes(*word);
-        }
-        Some(Regs(regs))
+        words::from_bytes(bytes).map(Regs)
     }
 
     /// The bytes that `PTRACE_SETREGSET` takes.
     pub fn to_bytes(&self) -> Vec<u8> {
-        self.0.iter().flat_map(|word| word.to_ne_bytes()).collect()
+        words::to_bytes(&self.0)
     }
 
     /// From the words of the register set; `None` of another number of them.

@@ -27,7 +27,7 @@ use crate::options::{
     disable_version_flag = true,
     args_override_self = true,
     override_usage = "crio dump -t PID [OPTIONS]\n       crio restore [OPTIONS] [--exec-cmd -- PROGRAM ARG...]\n       \
-        crio check [--feature NAME]\n       crio image show|decode|encode|verify ...",
+        crio check [--feature NAME]\n       crio image show|decode|encode|diff|verify ...",
     after_help = "A switch without a value has the form --no-NAME to turn it off again.\n\
         Configuration files, later ones winning: /etc/criu/default.conf, $HOME/.criu/default.conf,\n\
         $CRIU_CONFIG_FILE, --config FILE, then the command line."

@@ -197,7 +197,7 @@ impl Foreign {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
+#[allow(clippy::unwrap_used, clippy::panic)]
 mod tests {
     use super::*;
     use crate::cli::getopt::takes;
@@ -235,6 +235,52 @@ mod tests {
     fn values_are_checked_even_if_nothing_comes_of_them() {
         let line = ["crio", "--network-lock=maybe"];
         assert!(crate::cli::args::command().try_get_matches_from(line).is_err());
+    }
+
+    /// The options of CRIU 4.2: the short form and a colon if there is one, the name, and what it takes: `=` a value, `?`
+    /// perhaps one, `!` nothing or its opposite `--no-NAME`.
+    const CRIU: &str = "t:tree= D:images-dir= W:work-dir= o:log-file= v:verbosity? log-pid! display-stats! config=
+        no-default-config V:version h:help pidfile= status-fd= action-script= L:libdir= unprivileged! deprecated! close=
+        timeout= d:restore-detached! daemon! ms s:leave-stopped R:leave-running freeze-cgroup= track-mem!
+        prev-images-dir= pre-dump-mode= auto-dedup! lazy-pages ghost-limit= ghost-fiemap! link-remap! force-irmap!
+        irmap-scan-path= evasive-devices! file-validation= skip-file-rwx-check! allow-uprobes! j:shell-job! l:file-locks!
+        tcp-established! tcp-close! skip-in-flight! x:ext-unix-sk? external= inherit-fd= veth-pair= M:ext-mount-map=
+        enable-external-sharing enable-external-masters skip-mnt= enable-fs= mntns-compat-mode! r:root= J:join-ns=
+        empty-ns= manage-cgroups? cgroup-root= cgroup-props= cgroup-props-file= cgroup-dump-controller= cgroup-yard=
+        lsm-profile= lsm-mount-context= network-lock= weak-sysctls! cpu-cap? S:restore-sibling! exec-cmd stream!
+        page-server! address= port= ps-socket= tls! tls-cacert= tls-cacrl= tls-cert= tls-key= tls-no-cn-verify extra!
+        experimental! all feature=";
+
+    #[test]
+    fn every_option_of_criu_is_known_by_its_names_and_takes_what_it_takes_there() {
+        let mut command = crate::cli::args::command();
+        command.build();
+        let mut names = Vec::new();
+        for word in CRIU.split_whitespace() {
+            let (short, rest) = match word.split_once(':') {
+                Some((short, rest)) => (short.chars().next(), rest),
+                None => (None, word),
+            };
+            let name = rest.trim_end_matches(['=', '?', '!']);
+            let what = match rest.strip_prefix(name) {
+                Some("=") => Value,
+                Some("?") => MaybeValue,
+                Some("!") => NothingOrNo,
+                _ => Nothing,
+            };
+            let is =
+                |arg: &&clap::Arg| arg.get_long_and_visible_aliases().is_some_and(|all| all.contains(&name));
+            let arg = command.get_arguments().find(is).unwrap_or_else(|| panic!("--{name} is not known"));
+            // The short form belongs to the first name.
+            let expected = if name == "daemon" { Some('d') } else { short };
+            assert_eq!((takes(arg), arg.get_short()), (what, expected), "{name}");
+            names.push(name);
+        }
+        let ours = command.get_arguments().filter(|arg| !arg.get_long().is_some_and(|n| names.contains(&n)));
+        for arg in ours {
+            let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
+            assert!(help.ends_with("(ours)"), "{:?} is no option of CRIU: {help}", arg.get_long());
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use serde_json::Value;
@@ -11,11 +12,12 @@ use serde_json::Value;
 use crate::error::{Blame, Error, OsContext, Result};
 use crate::image::format::Header;
 use crate::image::message::Machine;
-use crate::image::{EntryReader, ImageDir, Kind, json, show, style, verify};
+use crate::image::{EntryReader, ImageDir, Kind, diff, json, show, style, verify};
+use crate::log::escape;
 
 /// Arguments of `crio image`.
 #[derive(Debug, Parser)]
-#[command(name = "crio image", about = "Show, convert and check images")]
+#[command(name = "crio image", about = "Show, convert, compare and check images")]
 pub(super) struct ImageArgs {
     #[command(subcommand)]
     command: Command,
@@ -49,6 +51,16 @@ enum Command {
         #[arg(short, long, value_name = "FILE")]
         output: PathBuf,
     },
+    /// Say in what two directories differ; exit status 0 if in nothing, 1 if in something, 2 if that cannot be told
+    Diff {
+        /// A directory of images
+        left: PathBuf,
+        /// Another one
+        right: PathBuf,
+        /// Report as JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Parse every image of a directory and check what refers to what
     Verify {
         /// A directory of images
@@ -59,9 +71,12 @@ enum Command {
     },
 }
 
+/// The exit status of `crio image diff` if it cannot tell: that of diff(1).
+pub(super) const TROUBLE: u8 = 2;
+
 /// Runs `crio image`.
-pub(super) fn run(args: ImageArgs) -> Result<()> {
-    match args.command {
+pub(super) fn run(args: ImageArgs) -> Result<ExitCode> {
+    let done = match args.command {
         Command::Show { path } => {
             let text =
                 if path.is_dir() { show::directory(&ImageDir::open(&path)?)? } else { show_image(&path)? };
@@ -69,8 +84,34 @@ pub(super) fn run(args: ImageArgs) -> Result<()> {
         }
         Command::Decode { input, output, pretty } => decode(&input, output.as_deref(), pretty),
         Command::Encode { input, output } => encode(input.as_deref(), &output),
+        Command::Diff { left, right, json } => {
+            return Ok(compare(&left, &right, json).unwrap_or_else(|error| {
+                super::print_error(&error);
+                ExitCode::from(TROUBLE)
+            }));
+        }
         Command::Verify { dir, json } => verify_directory(&dir, json),
+    };
+    done.map(|()| ExitCode::SUCCESS)
+}
+
+fn compare(left: &Path, right: &Path, as_json: bool) -> Result<ExitCode> {
+    let open = |path: &Path| {
+        let dir = ImageDir::open(path)?;
+        // Two directories without images have nothing that could differ.
+        dir.inventory().map(|_| dir)
+    };
+    let differences = diff::directories(&open(left)?, &open(right)?)?;
+    if as_json {
+        let report = serde_json::json!({
+            "left": left, "right": right, "same": differences.is_empty(), "differences": differences,
+        });
+        print(format!("{report}\n").as_bytes())?;
+    } else {
+        let lines: String = differences.iter().map(|found| format!("{}\n", escape(&found.text()))).collect();
+        print(lines.as_bytes())?;
     }
+    Ok(ExitCode::from(u8::from(!differences.is_empty())))
 }
 
 fn show_image(path: &Path) -> Result<String> {
@@ -170,7 +211,7 @@ mod tests {
 
     use super::*;
 
-    fn crio(words: &[&Path]) -> Result<()> {
+    fn crio(words: &[&Path]) -> Result<ExitCode> {
         let program = Path::new("crio image");
         run(ImageArgs::try_parse_from([program].iter().chain(words)).unwrap())
     }

@@ -4,7 +4,7 @@
 //! its values are typed and checked (`args`); options that the engine does not act on are accepted or refused by name
 //! (`foreign`); then one command runs (`dump`, `restore`, `check`).
 //!
-//! Exit status: 0 is success, 1 any failure, of usage too. What tools look for is kept: `Dumping finished
+//! Exit status: 0 is success, 1 any failure, of usage too; but for `image diff`, which has those of diff(1). What tools look for is kept: `Dumping finished
 //! successfully`, `Dumping FAILED.`, `Restore finished successfully. Tasks resumed.`, `Restoring FAILED.`,
 //! `Looks good.`, and the word `Error` in the log of whatever failed.
 //!
@@ -47,10 +47,12 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 /// `crio image` is ours alone and has a grammar of its own; clap prints its help and its usage errors.
 fn look_at_images(arguments: &[OsString]) -> Result<ExitCode> {
     match image::ImageArgs::try_parse_from(arguments) {
-        Ok(args) => image::run(args).map(|()| ExitCode::SUCCESS),
+        Ok(args) => image::run(args),
         Err(usage) => {
             let _ = usage.print();
-            Ok(if usage.use_stderr() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+            let trouble = arguments.get(1).is_some_and(|verb| verb == "diff").then_some(image::TROUBLE);
+            let failure = trouble.map_or(ExitCode::FAILURE, ExitCode::from);
+            Ok(if usage.use_stderr() { failure } else { ExitCode::SUCCESS })
         }
     }
 }

@@ -8,10 +8,11 @@
 //! | [`directory`] | a directory of images: open, create, write atomically |
 //! | [`reader`], [`writer`] | one image, entry by entry |
 //! | [`pages`] | pagemaps and pages images |
-//! | [`show`], [`verify`] | images for people, and whether they are whole |
+//! | [`show`], [`mod@diff`], [`verify`] | images for people, in what they differ, and whether they are whole |
 //! | [`json`], [`codec`], [`style`] | images as crit's JSON, and back |
 
 pub mod codec;
+pub mod diff;
 pub mod directory;
 pub mod format;
 pub mod json;

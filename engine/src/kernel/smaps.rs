@@ -129,6 +129,60 @@ impl Vma {
     }
 }
 
+/// What is mapped, by what stands where a file has its path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mapped {
+    /// A file.
+    File,
+    /// A device: its flags tell whether it has pages as files have.
+    Device,
+    /// Shared anonymous memory: an unlinked file of this name on the kernel's own tmpfs (mm/shmem.c).
+    SharedMemory,
+    /// A memfd.
+    Memfd,
+    /// Memory of MAP_ANONYMOUS | MAP_HUGETLB (hugetlb_file_setup in fs/hugetlbfs/inode.c).
+    HugeMemory,
+    /// The ring of an AIO context.
+    AioRing,
+    /// A System V shared memory segment.
+    SysvSegment,
+    /// The ring of a packet socket.
+    PacketRing,
+    /// An object of the kernel that has no file system.
+    AnonInode,
+}
+
+impl Mapped {
+    /// By the path as `maps` prints it.
+    pub fn of(path: &[u8]) -> Self {
+        const PREFIXES: [(&[u8], Mapped); 7] = [
+            (b"/memfd:", Mapped::Memfd),
+            (b"/[aio]", Mapped::AioRing),
+            (b"/SYSV", Mapped::SysvSegment),
+            (b"socket:", Mapped::PacketRing),
+            (b"anon_inode:", Mapped::AnonInode),
+            // Files of a tmpfs: shm_open(3).
+            (b"/dev/shm/", Mapped::File),
+            (b"/dev/", Mapped::Device),
+        ];
+        match path {
+            b"/dev/zero (deleted)" => Mapped::SharedMemory,
+            // Private memory.
+            b"/dev/zero" => Mapped::File,
+            b"/anon_hugepage (deleted)" => Mapped::HugeMemory,
+            _ => PREFIXES
+                .iter()
+                .find(|(prefix, _)| path.starts_with(prefix))
+                .map_or(Mapped::File, |(_, what)| *what),
+        }
+    }
+
+    /// Whether a path may lead to it; the others have only the look of one.
+    pub fn has_path(self) -> bool {
+        matches!(self, Mapped::File | Mapped::Device)
+    }
+}
+
 /// The exact path of the mapped file: the link in `map_files/`, which escapes nothing. Needs CAP_CHECKPOINT_RESTORE.
 pub fn map_file(proc: &ProcDir, vma: &Vma) -> Result<Vec<u8>> {
     proc.readlink(&vma.map_file())
@@ -433,6 +487,27 @@ ffff0000-ffff1000 r-xp 00000000 00:00 0                                  [vector
                 && flags.intersects(VmFlags::READ | VmFlags::WRITE)
         );
         Ok(())
+    }
+
+    #[test]
+    fn names_that_the_kernel_gives_are_no_paths() {
+        let named: [(&[u8], Mapped); 8] = [
+            (b"/dev/zero (deleted)", Mapped::SharedMemory),
+            (b"/dev/zero", Mapped::File),
+            (b"/dev/shm/area", Mapped::File),
+            (b"/dev/kvm", Mapped::Device),
+            (b"/memfd:name (deleted)", Mapped::Memfd),
+            (b"/anon_hugepage (deleted)", Mapped::HugeMemory),
+            (b"anon_inode:[io_uring]", Mapped::AnonInode),
+            (b"/usr/bin/head", Mapped::File),
+        ];
+        for (path, what) in named {
+            assert_eq!(Mapped::of(path), what, "{}", path.escape_ascii());
+            assert_eq!(
+                what.has_path(),
+                path.starts_with(b"/dev") && !path.ends_with(b")") || path.ends_with(b"head")
+            );
+        }
     }
 
     #[test]

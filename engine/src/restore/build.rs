@@ -97,10 +97,10 @@ pub(super) fn memory(
     memory_restore::build(&mut built.loan, &new, origin.as_ref(), &mut with)
 }
 
-/// Ends a task as the zombie that it was, with this wait(2) status.
-pub(super) fn name_and_exit(loan: &mut Loan, status: u32, process: Option<TaskCoreEntry>) -> Result<()> {
-    let mut batch = loan.batch();
-    let mut name = process.map_or_else(Vec::new, |process| process.comm);
+/// Ends a task as the zombie that it was.
+pub(super) fn name_and_exit(loan: &mut Loan, process: &TaskCoreEntry) -> Result<()> {
+    let (mut batch, status) = (loan.batch(), process.exit_code);
+    let mut name = process.comm.clone();
     name.truncate(15);
     name.push(0);
     let name = batch.put(&name);

@@ -286,10 +286,10 @@ impl Construction {
     }
 
     fn exit(&mut self, index: usize) -> Result<()> {
-        let status = self.plan.tasks.get(index).map_or(0, |task| task.process().exit_code);
+        let process = self.plan.tasks.get(index).map(TaskPlan::process).unwrap_or_default();
         let Some(mut built) = self.built.remove(&index) else { return Ok(()) };
         let pid = built.proc.pid();
-        build::name_and_exit(&mut built.loan, status, self.plan.tasks.get(index).map(TaskPlan::process))?;
+        build::name_and_exit(&mut built.loan, &process)?;
         built.loan.forget();
         self.unguard(pid);
         Ok(())

@@ -1,5 +1,6 @@
 //! The plan: all images, read and checked, before any process exists.
 
+use std::borrow::Cow;
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ops::Range;
@@ -21,7 +22,7 @@ use crate::resource::file::{FileRestore, lock};
 use crate::resource::memory::huge::HugeDemand;
 use crate::resource::memory::shared::SharedRestore;
 use crate::resource::task::lineage::{Kin, Lineage};
-use crate::resource::task::{credentials, registers};
+use crate::resource::task::{attributes, credentials, registers};
 use crate::survey::sharing;
 
 /// Most tasks a tree can have: PID_MAX_LIMIT of linux/threads.h.
@@ -73,9 +74,9 @@ impl TaskPlan {
         self.threads.first().map(|(_, core)| core)
     }
 
-    /// What belongs to the process.
-    pub(super) fn process(&self) -> TaskCoreEntry {
-        self.core().and_then(|core| core.tc.clone()).unwrap_or_default()
+    /// What belongs to the process; nothing in an image that lacks it.
+    pub(super) fn process(&self) -> Cow<'_, TaskCoreEntry> {
+        self.core().and_then(|core| core.tc.as_ref()).map(Cow::Borrowed).unwrap_or_default()
     }
 
     /// What belongs to a thread.
@@ -95,7 +96,7 @@ impl Plan {
     /// Reads all images of the directory.
     pub(super) fn load(options: &RestoreOptions) -> Result<Self> {
         let images = ImageDir::open(&options.places.images_dir)?;
-        images.inventory()?;
+        let by_criu = images.inventory()?.crio_version.is_none();
         let entries = images.read_all::<PstreeEntry>(Kind::Pstree)?;
         if entries.is_empty() || entries.len() > MOST_TASKS {
             return Err(Error::image("pstree.img", format!("lists {} tasks", entries.len())));
@@ -103,7 +104,11 @@ impl Plan {
         let mut index = HashMap::new();
         let mut tasks = Vec::new();
         for entry in &entries {
-            let task = load_task(&images, entry, &index)?;
+            let mut task = load_task(&images, entry, &index)?;
+            if by_criu && let Some(process) = task.threads.first_mut().and_then(|(_, core)| core.tc.as_mut())
+            {
+                process.personality = attributes::personality_of_criu(process.personality);
+            }
             if index.insert(entry.pid, tasks.len()).is_some() {
                 return Err(Error::image("pstree.img", format!("lists task {} twice", entry.pid)));
             }

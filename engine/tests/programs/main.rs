@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod counter;
+mod files;
 mod last_pid;
 mod options;
 mod own_terminal;
@@ -14,3 +15,4 @@ mod script;
 mod self_verifying;
 mod survey;
 mod terminal;
+mod vdso;

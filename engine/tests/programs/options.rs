@@ -6,10 +6,15 @@ use std::process::{Child, Command, Output, Stdio};
 
 use engine::image::message::StatsEntry;
 use engine::image::{ImageDir, Kind};
+use nix::sched::{CpuSet, sched_getaffinity, sched_getcpu, sched_setaffinity};
 use nix::sys::signal::Signal;
+use nix::unistd::Pid;
 use tempfile::TempDir;
 
 use crate::running::{CRIO, Running, command, crio, crio_succeeds, wait_until};
+
+/// The calling thread.
+const OURSELVES: Pid = Pid::from_raw(0);
 
 /// A sleeping session leader and a directory for its image.
 struct Sleeper {
@@ -175,7 +180,7 @@ fn a_sibling_is_a_child_of_the_caller() {
     sleeper.restore("-S -d");
     assert_eq!(sleeper.running.parent(), i64::from(std::process::id()));
     sleeper.running.signal(Signal::SIGKILL);
-    nix::sys::wait::waitpid(nix::unistd::Pid::from_raw(sleeper.running.0), None).unwrap();
+    nix::sys::wait::waitpid(Pid::from_raw(sleeper.running.0), None).unwrap();
 }
 
 #[test]
@@ -219,4 +224,51 @@ fn an_inherited_descriptor_replaces_a_file() {
     assert!(restored.success());
     wait_until("output elsewhere", || length(&new) > 0);
     assert_eq!(length(&old), before);
+}
+
+/// Two dumps of a program that has not done anything are the same; what it does between them shows. It stays on one CPU,
+/// whose number rseq(2) writes into its memory.
+#[test]
+fn images_are_compared_as_diff_does() {
+    let [first, second, third] = [(); 3].map(|()| TempDir::new().unwrap());
+    let mut cat = Command::new("setsid");
+    cat.arg("cat").stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+    let home = sched_getaffinity(OURSELVES).unwrap();
+    let mut only = CpuSet::new();
+    only.set(sched_getcpu().unwrap()).unwrap();
+    sched_setaffinity(OURSELVES, &only).unwrap();
+    let mut cat = cat.spawn().unwrap();
+    sched_setaffinity(OURSELVES, &home).unwrap();
+    let running = Running(cat.id() as i32);
+    let pid = running.0;
+    let waits =
+        || std::fs::read_to_string(format!("/proc/{pid}/wchan")).is_ok_and(|w| w.contains("pipe_read"));
+    wait_until("cat", waits);
+    let dump = |images: &TempDir| crio_succeeds(&format!("dump -R -D {} -t {pid}", images.path().display()));
+    let diff = |right: &Path, options: &str| {
+        let output = crio(&format!("image diff {} {} {options}", first.path().display(), right.display()));
+        (output.status.code(), String::from_utf8(output.stdout).unwrap())
+    };
+    dump(&first);
+    dump(&second);
+    assert_eq!(diff(second.path(), ""), (Some(0), String::new()));
+    let adjustment = format!("/proc/{pid}/oom_score_adj");
+    let before: i64 = std::fs::read_to_string(&adjustment).unwrap().trim().parse().unwrap();
+    std::fs::write(&adjustment, (before + 17).to_string()).unwrap();
+    dump(&third);
+    let expected = format!("core-{pid}.img: tc.oom_score_adj: {before} -> {}\n", before + 17);
+    assert_eq!(diff(third.path(), ""), (Some(1), expected));
+    let (status, text) = diff(third.path(), "--json");
+    let json: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!((status, json["same"].as_bool()), (Some(1), Some(false)));
+    let expected = serde_json::json!({
+        "image": format!("core-{pid}.img"), "place": "tc.oom_score_adj", "change": "value",
+        "left": before, "right": before + 17,
+    });
+    assert_eq!(json["differences"], serde_json::json!([expected]));
+    for trouble in ["/nonexistent", "/proc", "--no-such-option"] {
+        assert_eq!(diff(Path::new(trouble), "").0, Some(2), "{trouble}");
+    }
+    drop(running);
+    cat.wait().unwrap();
 }

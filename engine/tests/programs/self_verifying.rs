@@ -9,14 +9,15 @@ use tempfile::TempDir;
 
 use crate::running::{PATIENCE, Running, compiled, crio_succeeds, source, wait_until};
 
-struct Program {
+/// A program of the first argument RESULT, a file to which it writes "READY PID", then its verdict.
+pub(crate) struct Program {
     directory: TempDir,
-    root: Running,
+    pub(crate) root: Running,
 }
 
 impl Program {
     /// Starts `words` with the name of the file for its result, and waits for its READY.
-    fn start(words: &[&str], rest: &[&str]) -> Program {
+    pub(crate) fn start(words: &[&str], rest: &[&str]) -> Program {
         let directory = TempDir::new().unwrap();
         let mut command = Command::new("setsid");
         command.args(words).arg(directory.path().join("result")).args(rest);
@@ -33,24 +34,41 @@ impl Program {
         std::fs::read_to_string(self.directory.path().join("result")).unwrap_or_default()
     }
 
-    /// Dumps and restores it; the root is our child before and after.
-    fn move_through_image(&self) {
+    /// Dumps it, which ends it; the root is our child before and after.
+    pub(crate) fn dump(&self, options: &str) -> TempDir {
         let images = TempDir::new_in(&self.directory).unwrap();
-        let images = images.path().display();
-        crio_succeeds(&format!("dump -D {images} -o dump.log -t {}", self.root.0));
+        crio_succeeds(&format!(
+            "dump -D {} -o dump.log -t {} {options}",
+            images.path().display(),
+            self.root.0
+        ));
         waitpid(Pid::from_raw(self.root.0), None).unwrap();
-        crio_succeeds(&format!("restore -D {images} -o restore.log -d -S"));
+        images
+    }
+
+    pub(crate) fn restore(&self, images: &TempDir, options: &str) {
+        crio_succeeds(&format!("restore -D {} -d -S {options}", images.path().display()));
+    }
+
+    fn move_through_image(&self) {
+        let images = self.dump("");
+        self.restore(&images, "");
     }
 
     /// Has it check itself and end.
-    fn verify(&self) {
+    pub(crate) fn verify(&self) {
+        self.ends_with("PASS");
+    }
+
+    /// Has it check itself and end with this verdict.
+    pub(crate) fn ends_with(&self, verdict: &str) {
         self.root.signal(Signal::SIGTERM);
         wait_until("the verdict", || self.result().lines().nth(1).is_some());
         assert_eq!(
             waitpid(Pid::from_raw(self.root.0), None),
             Ok(WaitStatus::Exited(Pid::from_raw(self.root.0), 0))
         );
-        assert_eq!(self.result(), format!("READY {}\nPASS\n", self.root.0));
+        assert_eq!(self.result(), format!("READY {}\n{verdict}\n", self.root.0));
     }
 }
 

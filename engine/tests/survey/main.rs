@@ -1,7 +1,8 @@
 //! A program that holds many things that cannot be dumped: the survey names all of them at once, and leaves it alone.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod lost;
 mod refused;
 
 use std::io::{BufRead, BufReader};

@@ -1,32 +1,81 @@
-//! Each thing that cannot be dumped is found by the survey, while the program runs, and refuses its dump.
+//! Each thing that cannot be dumped is found by the survey, while the program runs, or else by the dump, and refuses it;
+//! the program goes on as before.
 
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
-use nix::sys::signal::{Signal, killpg};
+use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
+use serde_json::Value;
 
-/// What `refused.c` prepares, and the code of the refusal.
-const REFUSED: [(&str, &str); 13] = [
-    ("shared memory", "E-SHARED-MEMORY"),
-    ("pending vfork", "E-SHARED-MEMORY"),
-    ("siblings' table", "E-SHARED-TABLE"),
-    ("thread's table", "E-SHARED-TABLE"),
-    ("leader ended", "E-ZOMBIE-THREAD"),
-    ("seccomp", "E-SECCOMP"),
-    ("traced", "E-TASK-TRACED"),
-    ("large ghost", "E-GHOST-TOO-LARGE"),
-    ("mapped large ghost", "E-GHOST-TOO-LARGE"),
-    ("unlinked", "E-FILE-UNLINKED"),
-    ("lease", "E-FILE-LOCKED"),
-    ("tcp connection", "E-SOCKET-CONNECTED"),
-    ("tcp pending", "E-SOCKET-PENDING"),
+/// Who finds a thing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum By {
+    /// The survey, from outside.
+    Survey,
+    /// The dump alone: only the process itself can tell, or somebody who takes hold of its files.
+    Dump,
+}
+use By::{Dump, Survey};
+
+/// What the programs in `refused` prepare, the code of the refusal, and who finds it.
+const REFUSED: [(&str, &str, By); 46] = [
+    ("shared memory", "E-SHARED-MEMORY", Survey),
+    ("pending vfork", "E-SHARED-MEMORY", Survey),
+    ("siblings' table", "E-SHARED-TABLE", Survey),
+    ("thread's table", "E-SHARED-TABLE", Survey),
+    ("leader ended", "E-ZOMBIE-THREAD", Survey),
+    ("seccomp", "E-SECCOMP", Survey),
+    ("traced", "E-TASK-TRACED", Survey),
+    ("call dispatch", "E-SYSCALL-DISPATCH", Dump),
+    ("namespace", "E-NAMESPACE", Survey),
+    ("session outside", "E-SESSION", Survey),
+    ("group outside", "E-GROUP", Survey),
+    ("System V segment", "E-VMA-SYSVIPC", Survey),
+    ("userfaultfd range", "E-FILE-UNSUPPORTED", Survey),
+    ("packet ring", "E-VMA-SOCKET", Survey),
+    ("io_uring", "E-VMA-ANON-INODE", Survey),
+    ("perf", "E-VMA-ANON-INODE", Survey),
+    ("uprobe", "E-VMA-UPROBES", Survey),
+    ("copy of shared memory", "E-VMA-SHARED-COPY", Survey),
+    ("vdso without code", "E-VDSO", Survey),
+    ("namespace file", "E-FILE-UNSUPPORTED", Survey),
+    ("other device", "E-FILE-UNSUPPORTED", Survey),
+    ("block device", "E-FILE-UNSUPPORTED", Survey),
+    ("userfaultfd", "E-FILE-UNSUPPORTED", Survey),
+    ("BPF map", "E-FILE-UNSUPPORTED", Survey),
+    ("landlock ruleset", "E-FILE-UNSUPPORTED", Survey),
+    ("message queue", "E-FILE-UNSUPPORTED", Survey),
+    ("pidfd outside", "E-PIDFD-OUTSIDE", Survey),
+    ("epoll outside", "E-EPOLL-TARGET", Dump),
+    ("fanotify permission", "E-FANOTIFY-PERMISSION", Survey),
+    ("watch without path", "E-WATCH-PATH", Dump),
+    ("large ghost", "E-GHOST-TOO-LARGE", Survey),
+    ("mapped large ghost", "E-GHOST-TOO-LARGE", Survey),
+    ("unlinked", "E-FILE-UNLINKED", Survey),
+    ("locked", "E-FILE-LOCKED", Survey),
+    ("lease", "E-FILE-LOCKED", Survey),
+    ("lease being broken", "E-LEASE-BREAKING", Survey),
+    ("hidden by mount", "E-FILE-HIDDEN", Survey),
+    ("netlink socket", "E-FILE-UNSUPPORTED", Survey),
+    ("TCP connection", "E-SOCKET-CONNECTED", Survey),
+    ("TCP connection that waits", "E-SOCKET-PENDING", Survey),
+    ("unread data of a connection", "E-SOCKET-QUEUE", Dump),
+    ("half a datagram", "E-SOCKET-QUEUE", Dump),
+    ("peer outside", "E-SOCKET-PEER", Survey),
+    ("pending from outside", "E-SOCKET-PENDING", Survey),
+    ("urgent data", "E-SOCKET-URGENT", Dump),
+    ("BPF filter", "E-SOCKET-FILTER", Dump),
 ];
 
+/// Without these the dump would be refused for another reason, or not at all.
+const OPTIONS: [(&str, &str); 2] = [("group outside", "--shell-job"), ("lease being broken", "--file-locks")];
+
 /// Ends its whole process group with it.
-struct Group(Child);
+pub(crate) struct Group(Child);
 
 impl Drop for Group {
     fn drop(&mut self) {
@@ -35,16 +84,34 @@ impl Drop for Group {
     }
 }
 
-fn compile(dir: &Path, flags: &[&str], source: &Path) -> std::path::PathBuf {
+/// The root of a tree that may have left the group.
+pub(crate) struct Root(pub(crate) i32);
+
+impl Drop for Root {
+    fn drop(&mut self) {
+        let _ = kill(Pid::from_raw(self.0), Signal::SIGKILL);
+    }
+}
+
+/// What has been mounted over a path.
+struct Mounted(PathBuf);
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("--lazy").arg(&self.0).stderr(Stdio::null()).status();
+    }
+}
+
+pub(crate) fn compile(dir: &Path, flags: &[&str], sources: &[PathBuf]) -> PathBuf {
     let program = dir.join("refused");
     let mut command = Command::new("cc");
-    let done = command.args(flags).arg("-o").arg(&program).arg(source).output().unwrap();
+    let done = command.args(flags).arg("-o").arg(&program).args(sources).output().unwrap();
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
     program
 }
 
 /// Starts a command and waits for its first line, which is returned.
-fn start(mut command: Command) -> (Group, String) {
+pub(crate) fn start(mut command: Command) -> (Group, String) {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
     let mut group = Group(command.spawn().unwrap());
     let mut line = String::new();
@@ -52,34 +119,75 @@ fn start(mut command: Command) -> (Group, String) {
     (group, line.trim().to_owned())
 }
 
+/// The report of a dump, of a survey alone if `dry_run`.
+fn report(pid: &str, options: &[&str], dry_run: bool) -> Value {
+    let images = tempfile::tempdir().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_crio"));
+    command.args(["dump", "--no-default-config", "--json", "-t", pid, "-D"]).arg(images.path());
+    let output = command.args(dry_run.then_some("--dry-run")).args(options).output().unwrap();
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(output.status.success(), report["ok"] == true, "{report}");
+    assert!(!images.path().join("inventory.img").exists() || report["ok"] == true, "{report}");
+    if dry_run || report["blockers"].is_array() && report["ok"] == false {
+        assert_eq!(std::fs::read_dir(images.path()).unwrap().count(), 0, "something was written");
+    }
+    report
+}
+
+/// The codes of what the survey has found.
+fn blockers(report: &Value) -> Vec<String> {
+    let code = |blocker: &Value| blocker["code"].as_str().unwrap().to_owned();
+    report["blockers"].as_array().map_or_else(Vec::new, |found| found.iter().map(code).collect())
+}
+
 /// The codes that a dump's errors have, without and with `--dry-run`; neither may write or hurt.
 fn refusals(pid: &str, options: &[&str]) -> [Vec<String>; 2] {
-    [&["--dry-run"][..], &[]].map(|dry_run| {
-        let images = tempfile::tempdir().unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_crio"));
-        command.args(["dump", "--no-default-config", "--json", "-t", pid, "-D"]).arg(images.path());
-        let output = command.args(dry_run).args(options).output().unwrap();
-        assert!(!output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
-        assert_eq!(std::fs::read_dir(images.path()).unwrap().count(), 0, "something was written");
-        let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-        let code = |blocker: &serde_json::Value| blocker["code"].as_str().unwrap().to_owned();
-        report["blockers"].as_array().unwrap().iter().map(code).collect()
+    [true, false].map(|dry_run| {
+        let report = report(pid, options, dry_run);
+        assert_eq!(report["ok"], false, "{report}");
+        blockers(&report)
     })
 }
 
+/// What a dump that fails may not have changed: memory, signals, and that nobody traces it.
+fn look(pid: &str) -> Vec<String> {
+    let read = |name: &str| std::fs::read_to_string(format!("/proc/{pid}/{name}")).unwrap();
+    let status = read("status");
+    let kept = ["State", "TracerPid", "Threads", "SigPnd", "SigBlk", "SigIgn", "SigCgt", "FDSize"];
+    let lines = status.lines().filter(|line| kept.iter().any(|name| line.starts_with(name)));
+    // On its way to sleep it may still be running.
+    let asleep = |line: &str| line.replace("R (running)", "S (sleeping)");
+    lines.chain(read("maps").lines()).map(asleep).collect()
+}
+
 #[test]
-fn what_cannot_be_dumped_is_found_without_freezing() {
+fn what_cannot_be_dumped_is_refused_by_name_and_goes_on() {
     let dir = tempfile::tempdir().unwrap();
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/survey/refused.c");
-    let program = compile(dir.path(), &["-pthread"], &source);
-    for (what, code) in REFUSED {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/survey/refused");
+    let sources = ["main.c", "task.c", "memory.c", "file.c", "socket.c"].map(|name| folder.join(name));
+    let program = compile(dir.path(), &["-O1", "-pthread"], &sources);
+    for (what, code, by) in REFUSED {
+        let place = dir.path().join(what.replace(' ', "-"));
+        let _mounted = Mounted(place.clone());
         let mut command = Command::new(&program);
-        command.arg(what).arg(dir.path().join(what.replace(' ', "-")));
-        let (group, line) = start(command);
-        assert_eq!(line, "ready", "{what}");
-        let [survey, dump] = refusals(&group.0.id().to_string(), &[]);
-        assert!(survey.iter().any(|found| found == code), "{what}: {survey:?}");
-        assert_eq!(survey, dump, "{what}");
+        command.arg(what).arg(&place);
+        let (_group, line) = start(command);
+        let pid = line.strip_prefix("ready ").unwrap_or_else(|| panic!("{what}: {line}"));
+        let _root = Root(pid.parse().unwrap());
+        let options: Vec<&str> =
+            OPTIONS.iter().filter(|(of, _)| *of == what).map(|(_, option)| *option).collect();
+        let before = look(pid);
+        let survey = report(pid, &options, true);
+        let dump = report(pid, &options, false);
+        let found = blockers(&survey).iter().any(|found| found == code);
+        assert_eq!(found, by == Survey, "{what}: {survey}");
+        assert_eq!(dump["ok"], false, "{what}: {dump}");
+        let refused = blockers(&dump).iter().any(|found| found == code) || dump["error"]["code"] == code;
+        assert!(refused, "{what}: {dump}");
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while look(pid) != before {
+            assert!(Instant::now() < deadline, "{what}:\n{before:#?}\n{:#?}", look(pid));
+        }
     }
 }
 
@@ -90,7 +198,7 @@ fn a_program_of_another_word_size_is_found() {
     // pause(2) of the other word size.
     std::fs::write(&source, "void _start(void) { for (;;) asm volatile(\"int $0x80\" : : \"a\"(29)); }\n")
         .unwrap();
-    let program = compile(dir.path(), &["-m32", "-static", "-nostdlib", "-ffreestanding"], &source);
+    let program = compile(dir.path(), &["-m32", "-static", "-nostdlib", "-ffreestanding"], &[source]);
     let mut command = Command::new("setsid");
     command.arg(&program).stdin(Stdio::null());
     let group = Group(command.spawn().unwrap());
@@ -126,5 +234,5 @@ time.sleep(1000)
     let [survey, dump] = refusals(&pid, &["--shell-job"]);
     assert_eq!((survey, dump), (vec!["E-TTY-SECOND".to_owned()], vec!["E-TTY-SECOND".to_owned()]));
     // In a session of its own.
-    let _ = nix::sys::signal::kill(Pid::from_raw(pid.parse().unwrap()), Signal::SIGKILL);
+    let _ = kill(Pid::from_raw(pid.parse().unwrap()), Signal::SIGKILL);
 }

@@ -159,7 +159,7 @@ fn c_tests(files: &[File]) -> Result<Vec<String>> {
 }
 
 /// `session` for `zdtm/task/session.c`; none for the library, the runner and other files.
-fn c_test_name(path: &str) -> Option<&str> {
+pub(super) fn c_test_name(path: &str) -> Option<&str> {
     let (family, name) = path.strip_prefix("zdtm/")?.strip_suffix(".c")?.split_once('/')?;
     (!["lib", "runner"].contains(&family)).then_some(name)
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use engine::resource::state::{Class, FAMILIES, markdown};
 
-use super::rules::File;
+use super::rules::{File, c_test_name};
 
 const BEGIN: &str = "<!-- state:begin -->\n";
 const END: &str = "<!-- state:end -->";
@@ -28,8 +28,7 @@ pub(super) fn findings(files: &[File]) -> Vec<String> {
                 if !has(&format!("engine/src/resource/{by}")) {
                     found.push(format!("state.rs: `{what}` names {by}, which does not exist"));
                 }
-                let families = ["task", "memory", "file", "socket"];
-                if !families.iter().any(|family| has(&format!("zdtm/{family}/{test}.c"))) {
+                if !files.iter().any(|file| c_test_name(&file.path) == Some(test)) {
                     found.push(format!("state.rs: `{what}` names the test {test}, which does not exist"));
                 }
             }
@@ -42,11 +41,23 @@ pub(super) fn findings(files: &[File]) -> Vec<String> {
                 if !files.iter().filter(source).any(|file| file.text.contains(&quoted)) {
                     found.push(format!("state.rs: `{what}` names {code}, which nothing refuses with"));
                 }
+                if !files.iter().any(|file| test_code(file).contains(&quoted)) {
+                    found.push(format!("state.rs: `{what}` names {code}, which no test expects"));
+                }
             }
             Class::NotKept { .. } => {}
         }
     }
     found
+}
+
+/// The part of a Rust file that is tests: all of it in a folder of these, else what comes last.
+fn test_code(file: &File) -> &str {
+    if !file.path.ends_with(".rs") || file.path.starts_with("ci/") {
+        return "";
+    }
+    let start = if file.path.contains("/tests/") { Some(0) } else { file.text.find("#[cfg(test)]") };
+    start.and_then(|start| file.text.get(start..)).unwrap_or_default()
 }
 
 /// Writes the table into the README of the workspace.
@@ -82,7 +93,12 @@ mod tests {
     #[test]
     fn a_claim_without_test_file_or_refusal_is_found() {
         let lines = findings(&[]).join("\n");
-        for complaint in ["names the test affinity", "names task/signals.rs", "names E-SECCOMP"] {
+        for complaint in [
+            "names the test affinity",
+            "names task/signals.rs",
+            "E-SECCOMP, which nothing refuses",
+            "E-SECCOMP, which no test",
+        ] {
             assert!(lines.contains(complaint), "{complaint}");
         }
     }

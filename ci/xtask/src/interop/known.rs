@@ -85,7 +85,6 @@ const KNOWN: &[(&str, Direction, &str)] = &[
     ("task/ioprio", FromCriu, "does not keep the priority of disk access"),
     ("task/nanosleep_restarted", FromCriu, "ends a relative sleep by EINTR"),
     ("task/personality", ToCriu, "sets no personality"),
-    ("task/personality", FromCriu, "takes the hexadecimal personality for a decimal number"),
     ("task/poll_restarted", FromCriu, "ends a wait with a time limit by EINTR"),
     ("task/sessions_reparented", ToCriu, "finds no leader of a session that lost its parent"),
     ("task/timerslack", ToCriu, "does not keep the slack of timers"),

@@ -12,7 +12,7 @@ use super::tty::{TaskTerminal, TtyDump};
 use super::{Description, Kind, Seen, dump, table};
 use crate::error::{OsContext, Result};
 use crate::kernel::ProcDir;
-use crate::kernel::smaps::Vma;
+use crate::kernel::smaps::{Mapped, Vma};
 use crate::options::DumpOptions;
 use crate::sys::process::pidfd_open;
 use crate::sys::stat::fstatat;
@@ -74,13 +74,7 @@ impl<'a> FileSurvey<'a> {
             Err(Errno::EACCES) => return Ok(()),
             _ => {}
         }
-        // Objects of the kernel that have only the look of a file's path.
-        let without_path: [&[u8]; 5] = [b"/memfd:", b"/anon_hugepage (", b"/dev/zero", b"/SYSV", b"/[aio]"];
-        if without_path.iter().any(|prefix| path.starts_with(prefix)) {
-            Ok(())
-        } else {
-            self.add_link(proc, comm, &vma.map_file())
-        }
+        if Mapped::of(&path).has_path() { self.add_link(proc, comm, &vma.map_file()) } else { Ok(()) }
     }
 
     /// What shows only now that all files were added.

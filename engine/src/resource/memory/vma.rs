@@ -9,11 +9,9 @@
 use crate::error::{Blame, Error, Result};
 use crate::image::message::{VmaEntry, status};
 use crate::kernel::huge_pool;
-use crate::kernel::smaps::{Backing, Usage, VmFlags, Vma};
+use crate::kernel::smaps::{Backing, Mapped, Usage, VmFlags, Vma};
 
 const MAP_DROPPABLE: i32 = 8;
-/// What the kernel shows for memory of MAP_ANONYMOUS | MAP_HUGETLB (mm/hugetlb.c: hugetlb_file_setup).
-const HUGE_MEMORY: &[u8] = b"/anon_hugepage (deleted)";
 /// aarch64: indirect branches may lead to marked instructions only.
 const PROT_BTI: i32 = 0x10;
 
@@ -166,6 +164,7 @@ fn classify(vma: &Vma, usage: &Usage) -> Result<(u32, Content)> {
             return Err(refuse("E-VMA-UPROBES", "holds probes that the kernel has set")
                 .help("remove the uprobes from the program"));
         }
+        Backing::File(path) => refuse_object(path)?,
         _ => {}
     }
     let refused = [
@@ -190,25 +189,33 @@ fn classify(vma: &Vma, usage: &Usage) -> Result<(u32, Content)> {
     }
 }
 
+/// Whether only the flags, which `maps` does not show, can tell that a mapping is refused, and there is reason to ask.
+pub fn wants_flags(vma: &Vma) -> bool {
+    matches!(&vma.backing, Backing::File(path) if Mapped::of(path) == Mapped::Device)
+}
+
+/// Refuses memory of a kernel object by its name, which tells more than the flags.
+fn refuse_object(path: &[u8]) -> Result<()> {
+    let (code, reason) = match Mapped::of(path) {
+        Mapped::SysvSegment => {
+            ("E-VMA-SYSVIPC", "is a System V shared memory segment, which is not kept yet")
+        }
+        Mapped::PacketRing => ("E-VMA-SOCKET", "is the ring of a packet socket, which is not kept yet"),
+        Mapped::AnonInode => ("E-VMA-ANON-INODE", "is memory of a kernel object that is not kept"),
+        _ => return Ok(()),
+    };
+    Err(refuse(code, reason))
+}
+
 fn classify_file(vma: &Vma, path: &[u8]) -> Result<(u32, Content)> {
-    let refused: [(&[u8], &str, &str); 3] = [
-        (b"/SYSV", "E-VMA-SYSVIPC", "is a System V shared memory segment, which is not kept yet"),
-        (b"socket:", "E-VMA-SOCKET", "is the ring of a packet socket, which is not kept yet"),
-        (b"anon_inode:", "E-VMA-ANON-INODE", "is memory of a kernel object that is not kept"),
-    ];
-    if let Some((_, code, reason)) = refused.into_iter().find(|(prefix, ..)| path.starts_with(prefix)) {
-        return Err(refuse(code, reason));
-    }
-    if path.starts_with(b"/[aio]") {
-        return Ok((status::AIORING, Content::AioRing));
-    }
-    let memfd = if path.starts_with(b"/memfd:") || path == HUGE_MEMORY { status::MEMFD } else { 0 };
-    Ok(match (vma.shared, path) {
-        (false, HUGE_MEMORY) => (status::REGULAR | status::ANON_PRIVATE, Content::Private),
-        // Shared anonymous memory is an unlinked file of this name on the kernel's own tmpfs (mm/shmem.c).
-        (true, b"/dev/zero (deleted)") => (status::REGULAR | status::ANON_SHARED, Content::SharedMemory),
+    let mapped = Mapped::of(path);
+    let memfd = if matches!(mapped, Mapped::Memfd | Mapped::HugeMemory) { status::MEMFD } else { 0 };
+    Ok(match (vma.shared, mapped) {
+        (_, Mapped::AioRing) => (status::AIORING, Content::AioRing),
+        (false, Mapped::HugeMemory) => (status::REGULAR | status::ANON_PRIVATE, Content::Private),
+        (true, Mapped::SharedMemory) => (status::REGULAR | status::ANON_SHARED, Content::SharedMemory),
         // Only /proc/PID/map_files leads to such a mapping. Restored as a file it would not follow the memory any more.
-        (false, b"/dev/zero (deleted)") => {
+        (false, Mapped::SharedMemory) => {
             return Err(refuse(
                 "E-VMA-SHARED-COPY",
                 "is a private mapping of shared anonymous memory, which is not kept yet",
@@ -293,8 +300,16 @@ mod tests {
             device.err().map(|e| (e.code(), e.headline())),
             Some(("E-VMA-DEVICE", "vma 1000-2000 (/dev/dri/card0): maps the memory of a device".into()))
         );
-        let tagged = judge("1000-2000 rw-p 00000000 00:00 0 \nVmFlags: rd wr mr mw me mt\n");
-        assert_eq!(tagged.err().map(|e| e.code()), Some("E-VMA-MTE"));
+        // What is mapped of a perf event has no pages either.
+        let perf =
+            judge("1000-2000 r--s 00000000 00:10 9    anon_inode:[perf_event]\nVmFlags: rd sh mr ms pf\n");
+        assert_eq!(perf.err().map(|e| e.code()), Some("E-VMA-ANON-INODE"));
+        let flags = [("mt", "E-VMA-MTE"), ("ss", "E-VMA-SHADOW-STACK"), ("um", "E-VMA-USERFAULTFD")];
+        for (flag, code) in flags {
+            let refused =
+                judge(&format!("1000-2000 rw-p 00000000 00:00 0 \nVmFlags: rd wr mr mw me {flag}\n"));
+            assert_eq!(refused.err().map(|e| e.code()), Some(code), "{flag}");
+        }
         let sysv = judge("1000-2000 rw-s 00000000 00:01 0    /SYSV00000000 (deleted)\nVmFlags: rd wr sh\n");
         assert_eq!(sysv.err().map(|e| e.code()), Some("E-VMA-SYSVIPC"));
         let copy = judge("1000-2000 rw-p 00001000 00:01 5    /dev/zero (deleted)\nVmFlags: rd wr mr mw me\n");

@@ -113,6 +113,12 @@ pub fn dump_memory(proc: &ProcDir, area: Area, memory: &mut MemoryAttributes) ->
     Ok(())
 }
 
+/// What CRIU's image means by its personality: it takes the hexadecimal digits of /proc/PID/personality for a decimal
+/// number, up to the first letter. Without letters, which few flags lead to, that can be undone.
+pub fn personality_of_criu(stored: u32) -> u32 {
+    u32::from_str_radix(&stored.to_string(), 16).unwrap_or(stored)
+}
+
 /// Adds the calls that need our privileges, to be made before the credentials change.
 pub fn restore_privileged(batch: &mut Batch, core: &TaskCoreEntry) {
     batch.call("personality", libc::SYS_personality, &[core.personality.into()]);
@@ -258,6 +264,16 @@ pub fn restore_pdeath(batch: &mut Batch, core: &ThreadCoreEntry) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The words of CRIU 4.2.1 for tasks that were started with these flags.
+    #[test]
+    fn digits_that_criu_read_as_decimal() {
+        let stored_for = [(40000, libc::ADDR_NO_RANDOMIZE), (4_060_000, 0x0406_0000), (0, 0)];
+        for (stored, flags) in stored_for {
+            assert_eq!(personality_of_criu(stored), flags as u32, "{stored}");
+        }
+        assert_eq!(personality_of_criu(u32::MAX), u32::MAX, "no eight digits");
+    }
 
     #[test]
     fn a_thread_without_rseq_registers_none() {

@@ -51,33 +51,14 @@ fn policy_from_image(policy: u32, flags: Option<u64>) -> (u32, u64) {
 
 /// Gives the thread its scheduling. A CPU set that this machine cannot give at all is left out and told.
 /// `home` are the CPUs that a thread gets when the image does not say which.
+///
+/// The CPUs come first: SCHED_DEADLINE is for those only who may run on all of their root domain, and lets nobody leave
+/// it (sched_setattr(2), dl_task_check_affinity in kernel/sched/deadline.c), but the thread is still where it was made.
 pub fn restore(tid: Pid, core: &ThreadCoreEntry, home: &[u32], told: &mut Vec<String>) -> Result<()> {
     if let Some(nice) = core.sched_nice
         && sched::nice(tid).os(|| format!("getpriority {tid}"))? != nice
     {
         sched::set_nice(tid, nice).os(|| format!("setpriority {tid} {nice}"))?;
-    }
-    if let Some(policy) = core.sched_policy {
-        let (policy, flags) = policy_from_image(policy, core.sched_flags);
-        let nice = |policy: u32, nice: i32| if FAIR.contains(&policy) { nice } else { 0 };
-        let wanted = SchedAttr {
-            policy,
-            flags,
-            nice: nice(policy, core.sched_nice.unwrap_or(0)),
-            priority: core.sched_prio.unwrap_or(0),
-            runtime: core.sched_runtime.unwrap_or(0),
-            deadline: core.sched_deadline.unwrap_or(0),
-            period: core.sched_period.unwrap_or(0),
-            ..SchedAttr::default()
-        };
-        let now = sched::sched_getattr(tid).os(|| format!("sched_getattr {tid}"))?;
-        // Since Linux 6.12 the runtime of other policies is the length of their slice.
-        let runtime = if now.policy == SCHED_DEADLINE { now.runtime } else { 0 };
-        let nice = nice(now.policy, now.nice);
-        let now = SchedAttr { size: 0, util_min: 0, util_max: 0, nice, runtime, ..now };
-        if now != wanted {
-            sched::sched_setattr(tid, &wanted).os(|| format!("sched_setattr {tid} policy {policy}"))?;
-        }
     }
     let wanted = if core.cpu_affinity.is_empty() { home } else { &core.cpu_affinity };
     let now = sched::affinity(tid).os(|| format!("sched_getaffinity {tid}"))?;
@@ -85,11 +66,38 @@ pub fn restore(tid: Pid, core: &ThreadCoreEntry, home: &[u32], told: &mut Vec<St
         told.push(format!("thread {tid}: none of the CPUs it was bound to is here, it may run on all"));
         sched::set_affinity(tid, home).os(|| format!("sched_setaffinity {tid}"))?;
     }
+    if let Some(policy) = core.sched_policy {
+        restore_policy(tid, policy, core)?;
+    }
     if let Some(prio) = core.ioprio {
         let now = sched::ioprio(tid).os(|| format!("ioprio_get {tid}"))?;
         if now != prio {
             sched::set_ioprio(tid, prio).os(|| format!("ioprio_set {tid}"))?;
         }
+    }
+    Ok(())
+}
+
+fn restore_policy(tid: Pid, policy: u32, core: &ThreadCoreEntry) -> Result<()> {
+    let (policy, flags) = policy_from_image(policy, core.sched_flags);
+    let nice = |policy: u32, nice: i32| if FAIR.contains(&policy) { nice } else { 0 };
+    let wanted = SchedAttr {
+        policy,
+        flags,
+        nice: nice(policy, core.sched_nice.unwrap_or(0)),
+        priority: core.sched_prio.unwrap_or(0),
+        runtime: core.sched_runtime.unwrap_or(0),
+        deadline: core.sched_deadline.unwrap_or(0),
+        period: core.sched_period.unwrap_or(0),
+        ..SchedAttr::default()
+    };
+    let now = sched::sched_getattr(tid).os(|| format!("sched_getattr {tid}"))?;
+    // Since Linux 6.12 the runtime of other policies is the length of their slice.
+    let runtime = if now.policy == SCHED_DEADLINE { now.runtime } else { 0 };
+    let nice = nice(now.policy, now.nice);
+    let now = SchedAttr { size: 0, util_min: 0, util_max: 0, nice, runtime, ..now };
+    if now != wanted {
+        sched::sched_setattr(tid, &wanted).os(|| format!("sched_setattr {tid} policy {policy}"))?;
     }
     Ok(())
 }

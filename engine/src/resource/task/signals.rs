@@ -8,7 +8,7 @@
 
 use std::mem::offset_of;
 
-use arch::syscall::{SIGACTION_LEN, SigAction};
+use arch::{SIGACTION_LEN, SigAction};
 
 use crate::error::{Error, OsContext, Result};
 use crate::image::message::{

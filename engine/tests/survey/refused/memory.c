@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: Apache-2.0 OR MIT */
+/* Memory that belongs to the kernel, to a device or to somebody who answers its faults. */
+#include "lib.h"
+
+#include <arpa/inet.h>
+#include <linux/if_ether.h>
+#include <linux/if_packet.h>
+#include <linux/io_uring.h>
+#include <linux/perf_event.h>
+#include <linux/userfaultfd.h>
+#include <sys/ioctl.h>
+#include <sys/shm.h>
+#include <sys/socket.h>
+
+static void sysv_segment(void)
+{
+	int id = shmget(IPC_PRIVATE, 4096, 0600);
+
+	need(id >= 0 && shmat(id, NULL, 0) != (void *)-1 && shmctl(id, IPC_RMID, NULL) == 0);
+}
+
+static void userfaultfd_range(void)
+{
+	struct uffdio_api api = { .api = UFFD_API };
+	struct uffdio_register range = { .range.len = 4096, .mode = UFFDIO_REGISTER_MODE_MISSING };
+	int fd = syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);
+	void *area = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	range.range.start = (unsigned long)area;
+	need(fd >= 0 && area != MAP_FAILED && ioctl(fd, UFFDIO_API, &api) == 0);
+	need(ioctl(fd, UFFDIO_REGISTER, &range) == 0);
+}
+
+static void packet_ring(void)
+{
+	struct tpacket_req ring = { .tp_block_size = 4096, .tp_block_nr = 1, .tp_frame_size = 2048, .tp_frame_nr = 2 };
+	int fd = socket(AF_PACKET, SOCK_RAW, htons(ETH_P_ALL));
+
+	need(fd >= 0 && setsockopt(fd, SOL_PACKET, PACKET_RX_RING, &ring, sizeof(ring)) == 0);
+	need(mmap(NULL, 4096, PROT_READ, MAP_SHARED, fd, 0) != MAP_FAILED);
+}
+
+static void io_uring(void)
+{
+	struct io_uring_params params = { 0 };
+	int fd = syscall(SYS_io_uring_setup, 4, &params);
+
+	need(fd >= 0);
+	need(mmap(NULL, 4096, PROT_READ, MAP_SHARED, fd, IORING_OFF_SQ_RING) != MAP_FAILED);
+}
+
+static void perf(void)
+{
+	struct perf_event_attr clock = {
+		.size = sizeof(clock), .type = PERF_TYPE_SOFTWARE, .config = PERF_COUNT_SW_TASK_CLOCK
+	};
+	int fd = syscall(SYS_perf_event_open, &clock, 0, -1, -1, 0);
+
+	need(fd >= 0 && mmap(NULL, 4096, PROT_READ, MAP_SHARED, fd, 0) != MAP_FAILED);
+}
+
+/* Begins with an instruction that the kernel does not emulate, but executes in a mapping of its own. */
+__attribute__((noinline)) static long probed(long a, long b)
+{
+	return a ^ b;
+}
+
+static void uprobe(void)
+{
+	unsigned long start, offset, type;
+	FILE *file = fopen("/sys/bus/event_source/devices/uprobe/type", "r");
+	struct perf_event_attr attr = { .size = sizeof(attr) };
+	char line[512];
+
+	need(file && fscanf(file, "%lu", &type) == 1 && fclose(file) == 0);
+	file = fopen("/proc/self/maps", "r");
+	need(file);
+	while (fgets(line, sizeof(line), file))
+		if (sscanf(line, "%lx-%*x r-xp %lx", &start, &offset) == 2)
+			break;
+	fclose(file);
+	attr.type = type;
+	attr.config1 = (unsigned long)"/proc/self/exe";
+	attr.config2 = (unsigned long)probed - start + offset;
+	need(syscall(SYS_perf_event_open, &attr, 0, -1, -1, 0) >= 0);
+	need(probed(getpid(), 0) == getpid());
+}
+
+/* Private pages over shared memory without a name. */
+static void copy_of_shared(void)
+{
+	char *shared = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	char place[64];
+	int fd;
+
+	need(shared != MAP_FAILED);
+	snprintf(place, sizeof(place), "/proc/self/map_files/%lx-%lx", (long)shared, (long)shared + 4096);
+	fd = open(place, O_RDWR);
+	need(fd >= 0 && mmap(NULL, 4096, PROT_READ, MAP_PRIVATE, fd, 0) != MAP_FAILED && close(fd) == 0);
+}
+
+/* What is left of the vdso is its data. */
+static void vdso_without_code(void)
+{
+	FILE *maps = fopen("/proc/self/maps", "r");
+	unsigned long start, end;
+	char line[512];
+
+	need(maps);
+	while (fgets(line, sizeof(line), maps))
+		if (strstr(line, "[vdso]") && sscanf(line, "%lx-%lx", &start, &end) == 2)
+			break;
+	fclose(maps);
+	need(munmap((void *)start, end - start) == 0);
+}
+
+const struct thing memory_things[] = {
+	{ "System V segment", sysv_segment, 0 },
+	{ "userfaultfd range", userfaultfd_range, 0 },
+	{ "packet ring", packet_ring, 0 },
+	{ "io_uring", io_uring, 0 },
+	{ "perf", perf, 0 },
+	{ "uprobe", uprobe, 0 },
+	{ "copy of shared memory", copy_of_shared, 0 },
+	{ "vdso without code", vdso_without_code, 0 },
+	{ NULL, NULL, 0 },
+};

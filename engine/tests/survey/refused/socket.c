@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: Apache-2.0 OR MIT */
+/* Sockets of other families, and unix sockets that have to do with somebody outside. */
+#include "lib.h"
+
+#include <linux/bpf.h>
+#include <netinet/in.h>
+#include <netinet/udp.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+static int ends[2];
+
+static void pair(int type)
+{
+	need(socketpair(AF_UNIX, type, 0, ends) == 0);
+}
+
+static void netlink(void)
+{
+	need(socket(AF_NETLINK, SOCK_RAW, 0) >= 0);
+}
+
+/* A listening socket, with a connection of `client` that waits there. */
+static int client;
+
+static int connect_to_oneself(void)
+{
+	struct sockaddr_in name = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t len = sizeof(name);
+	int listener = socket(AF_INET, SOCK_STREAM, 0);
+
+	client = socket(AF_INET, SOCK_STREAM, 0);
+	need(bind(listener, (void *)&name, len) == 0 && listen(listener, 5) == 0);
+	need(getsockname(listener, (void *)&name, &len) == 0 && connect(client, (void *)&name, len) == 0);
+	return listener;
+}
+
+static void tcp_connection(void)
+{
+	need(accept(connect_to_oneself(), NULL, NULL) >= 0);
+}
+
+static void tcp_pending(void)
+{
+	connect_to_oneself();
+}
+
+/* The other end has sent a byte, and then reset the connection. */
+static void tcp_unread(void)
+{
+	struct linger at_once = { .l_onoff = 1 };
+	int listener = connect_to_oneself();
+
+	need(accept(listener, NULL, NULL) >= 0 && close(listener) == 0 && send(client, "x", 1, 0) == 1);
+	need(setsockopt(client, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once)) == 0 && close(client) == 0);
+}
+
+static void udp_corked(void)
+{
+	struct sockaddr_in name = { .sin_family = AF_INET, .sin_port = htons(9), .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	int fd = socket(AF_INET, SOCK_DGRAM, 0), on = 1;
+
+	need(setsockopt(fd, IPPROTO_UDP, UDP_CORK, &on, sizeof(on)) == 0);
+	need(sendto(fd, "x", 1, 0, (void *)&name, sizeof(name)) == 1);
+}
+
+static void keep_second_end(void)
+{
+	need(close(ends[0]) == 0);
+}
+
+static void peer_outside(void)
+{
+	pair(SOCK_STREAM);
+	outside(keep_second_end);
+	need(close(ends[1]) == 0);
+}
+
+static void connect_to_path(void)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
+	need(fd >= 0 && connect(fd, (struct sockaddr *)&address, sizeof(address)) == 0);
+}
+
+static void pending_from_outside(void)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
+	need(fd >= 0 && bind(fd, (struct sockaddr *)&address, sizeof(address)) == 0 && listen(fd, 1) == 0);
+	outside(connect_to_path);
+}
+
+static void urgent(void)
+{
+	pair(SOCK_STREAM);
+	need(send(ends[0], "x", 1, MSG_OOB) == 1);
+}
+
+static void bpf_filter(void)
+{
+	/* return 1 */
+	struct bpf_insn code[] = {
+		{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0, .imm = 1 },
+		{ .code = BPF_JMP | BPF_EXIT },
+	};
+	union bpf_attr program = {
+		.prog_type = BPF_PROG_TYPE_SOCKET_FILTER, .insn_cnt = 2,
+		.insns = (unsigned long)code, .license = (unsigned long)"GPL",
+	};
+	int fd = syscall(SYS_bpf, BPF_PROG_LOAD, &program, sizeof(program));
+
+	need(fd >= 0);
+	pair(SOCK_DGRAM);
+	need(setsockopt(ends[0], SOL_SOCKET, SO_ATTACH_BPF, &fd, sizeof(fd)) == 0 && close(fd) == 0);
+}
+
+const struct thing socket_things[] = {
+	{ "netlink socket", netlink, 0 },
+	{ "TCP connection", tcp_connection, 0 },
+	{ "TCP connection that waits", tcp_pending, 0 },
+	{ "unread data of a connection", tcp_unread, 0 },
+	{ "half a datagram", udp_corked, 0 },
+	{ "peer outside", peer_outside, 0 },
+	{ "pending from outside", pending_from_outside, 0 },
+	{ "urgent data", urgent, 0 },
+	{ "BPF filter", bpf_filter, 0 },
+	{ NULL, NULL, 0 },
+};
