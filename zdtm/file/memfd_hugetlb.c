@@ -33,7 +33,8 @@ int main(int argc, char **argv)
 
 	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
 	check(readlink(link, name, sizeof(name) - 1) > 0 && !strcmp(name, "/memfd:huge (deleted)"), "it is %s", name);
-	check(fstat(fd, &status) == 0 && (size_t)status.st_blksize == size, "pages of %ld bytes", status.st_blksize);
+	check(fstat(fd, &status) == 0 && (size_t)status.st_blksize == size, "pages of %ld bytes",
+	      (long)status.st_blksize);
 	check((size_t)status.st_size == PAGES * size, "it has %lld bytes", (long long)status.st_size);
 	check((size_t)status.st_blocks * 512 == size, "it takes %lld blocks", (long long)status.st_blocks);
 	check(fcntl(fd, F_GET_SEALS) == seals && fcntl(fd, F_GETFD) == FD_CLOEXEC, "seals or FD_CLOEXEC");

@@ -111,3 +111,32 @@ fn crowding() -> f64 {
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     (load.unwrap_or(0.0) / processors as f64).max(1.0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::image::Image;
+    use crate::qemu::Accelerator;
+
+    #[test]
+    fn a_guest_that_does_not_boot_is_tried_twice() -> Result<()> {
+        let folder = tempfile::tempdir()?;
+        let qemu =
+            "{program: 'false', package: none, machine: none, cpu: none, memory: 1M, cpus: 1, console: none}";
+        let nothing = folder.path().to_owned();
+        let image = Image { kernel: nothing.clone(), first_root: nothing.clone(), disk: nothing };
+        let machine = Emulated { qemu: serde_yaml::from_str(qemu)?, image, accelerator: Accelerator::Tcg };
+        let terms = Terms {
+            iterations: 1,
+            undisturbed: false,
+            leave_running: false,
+            verify_images: false,
+            compare: true,
+        };
+        let pool = Pool::new(machine, terms, folder.path());
+        assert!(pool.take().is_err());
+        assert_eq!(pool.booted.load(Ordering::Relaxed), 2);
+        assert!(folder.path().join("guest-2.console").exists());
+        Ok(())
+    }
+}
