@@ -17,8 +17,7 @@ static int client(void *argument)
 
 	check(close(server) == 0 && connect(fd, (void *)&address, len) == 0, "connect");
 	check(write(fd, &number, sizeof(number)) == sizeof(number), "write");
-	while (test_go())
-		pause();
+	test_waitsig();
 	number *= 7;
 	check(write(fd, &number, sizeof(number)) == sizeof(number), "write");
 	/* Another SIGTERM comes from test_join(). */

@@ -12,8 +12,7 @@ static int child(void *argument)
 	(void)argument;
 	check(setresgid(-1, 1234, -1) == 0 && setresuid(-1, 4321, -1) == 0, "setresuid");
 	check(send(ends[0], "child", 5, 0) == 5, "send");
-	while (test_go())
-		pause();
+	test_waitsig();
 	return 0;
 }
 

@@ -24,8 +24,7 @@ static int connects(void *argument)
 	check(setresgid(-1, 1234, -1) == 0 && setresuid(-1, 4321, -1) == 0, "setresuid");
 	client = socket(AF_UNIX, SOCK_SEQPACKET, 0);
 	check(connect(client, (void *)&address, len) == 0, "connect");
-	while (test_go())
-		pause();
+	test_waitsig();
 	check(peer_of(client).pid == getppid(), "the server is process %d", (int)peer_of(client).pid);
 	check(peer_of(client).uid == 0, "the server is of user %d", (int)peer_of(client).uid);
 	return 0;
