@@ -150,6 +150,12 @@ struct Files {
     #[arg(short = 'x', long, value_name = "INODES", action = ArgAction::Append, num_args = 0..=1)]
     #[arg(require_equals = true, default_missing_value = "")]
     ext_unix_sk: Vec<String>,
+    /// Dump and restore connections of TCP
+    #[arg(long)]
+    tcp_established: Option<bool>,
+    /// Hold packets of connections back while they are only in an image: nftables (also for iptables) or skip (none)
+    #[arg(long, value_name = "METHOD", value_parser = ["iptables", "nftables", "skip", "none"])]
+    network_lock: Option<String>,
     /// Drop connections of TCP; their sockets are closed by the restore
     #[arg(long)]
     tcp_close: Option<bool>,
@@ -312,7 +318,9 @@ impl Arguments {
             embed_files: on(self.files.embed_files),
             external: self.external(),
             ext_unix_sk: !self.files.ext_unix_sk.is_empty(),
+            tcp_established: on(self.files.tcp_established),
             tcp_close: on(self.files.tcp_close),
+            skip_network_lock: matches!(self.files.network_lock.as_deref(), Some("skip" | "none")),
             skip_in_flight: on(self.files.skip_in_flight),
             action_scripts: self.general.action_script.clone(),
         })
@@ -350,6 +358,7 @@ impl Arguments {
             evasive_devices: on(self.files.evasive_devices),
             inherit_fds: self.files.inherit_fd.clone(),
             external: self.files.external.clone(),
+            tcp_established: on(self.files.tcp_established),
             tcp_close: on(self.files.tcp_close),
             action_scripts: self.general.action_script.clone(),
         })
