@@ -20,6 +20,7 @@ use crate::resource::file::table::Tables;
 use crate::resource::file::tty::TaskTerminal;
 use crate::resource::file::{DumpedFiles, FileDump, fs};
 use crate::resource::memory::{MemoryDump, pages};
+use crate::resource::socket::network_lock::LOCKED_BY_NFTABLES;
 use crate::resource::task::{self, lineage};
 use crate::survey::{self, Survey, sharing};
 use crate::tracee::{Fate, Frozen, FrozenTask, Loan, Site};
@@ -44,7 +45,7 @@ pub fn dump(options: &DumpOptions) -> Result<DumpReport> {
     fault::point("frozen")?;
     // That of an earlier dump: with our images beside it, it would be a lie.
     images.remove(&Kind::Inventory.file_name())?;
-    let collected = Collection::of(&frozen, &images, options).map_err(|e| frozen.explain(e))?;
+    let mut collected = Collection::of(&frozen, &images, options).map_err(|e| frozen.explain(e))?;
     fault::point("collected")?;
     collected.write_pages(&mut report).map_err(|e| frozen.explain(e))?;
     frozen.confirm()?;
@@ -53,10 +54,16 @@ pub fn dump(options: &DumpOptions) -> Result<DumpReport> {
     report.not_kept.extend_from_slice(&collected.not_kept);
     report.not_kept.extend(collected.files.one_ended.iter().map(one_ended));
     report.not_kept.extend_from_slice(&collected.files.not_kept);
-    finish_images(&images)?;
+    finish_images(&images, collected.files.connections.run())?;
     hooks.run(Point::PostDump, Some(options.tree)).inspect_err(|_| withdraw(&images))?;
     collected.files.links.keep();
+    if fate(options) == Fate::Kill {
+        collected.files.connections.prepare_end().inspect_err(|_| withdraw(&images))?;
+    }
     frozen.release(fate(options))?;
+    if fate(options) == Fate::Kill {
+        collected.files.connections.ended();
+    }
     report.stats.frozen_time = micros(frozen_since);
     report.image_bytes = image_bytes(&images)?;
     // The work is done, and cannot be undone, by now.
@@ -294,16 +301,17 @@ fn pstree_entry(task: &FrozenTask, root: i32) -> Result<PstreeEntry> {
 }
 
 /// Makes the directory an image. If we fail after that, the tree goes on, and its image is none.
-fn finish_images(images: &ImageDir) -> Result<()> {
+fn finish_images(images: &ImageDir, run: Option<&str>) -> Result<()> {
     fault::point("before-inventory")?;
-    write_inventory(images)?;
+    write_inventory(images, run)?;
     fault::point("inventory-written").inspect_err(|_| {
         // The failure before is the one to report.
         let _ = images.remove(&Kind::Inventory.file_name());
     })
 }
 
-fn write_inventory(images: &ImageDir) -> Result<()> {
+/// `run` is the name of the network lock.
+fn write_inventory(images: &ImageDir, run: Option<&str>) -> Result<()> {
     let root_ids = TaskKobjIdsEntry { vm_id: 1, files_id: 1, fs_id: 1, sighand_id: 1, ..host_namespaces() };
     let inventory = InventoryEntry {
         img_version: 2,
@@ -312,7 +320,8 @@ fn write_inventory(images: &ImageDir) -> Result<()> {
         root_ids: Some(root_ids),
         root_cg_set: Some(1),
         lsmtype: Some(LsmType::NoLsm as i32),
-        network_lock_method: Some(0),
+        network_lock_method: Some(run.map_or(0, |_| LOCKED_BY_NFTABLES)),
+        dump_criu_run_id: run.map(str::to_owned),
         crio_version: Some(env!("CARGO_PKG_VERSION").to_owned()),
         ..InventoryEntry::default()
     };

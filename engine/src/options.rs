@@ -105,8 +105,12 @@ pub struct DumpOptions {
     pub external: Vec<String>,
     /// `--ext-unix-sk`: datagram sockets may be connected to named ones outside of the tree.
     pub ext_unix_sk: bool,
+    /// `--tcp-established`: connections of TCP are dumped, and locked until they are restored.
+    pub tcp_established: bool,
     /// `--tcp-close`: connections of TCP are closed by the restore.
     pub tcp_close: bool,
+    /// `--network-lock skip`: packets of connections are not held back; somebody else sees to that.
+    pub skip_network_lock: bool,
     /// `--skip-in-flight`: connections that nobody has accepted are dropped.
     pub skip_in_flight: bool,
     /// `--action-script`: programs to run at the named points, in this order.
@@ -134,7 +138,9 @@ impl Default for DumpOptions {
             irmap_scan_paths: Vec::new(),
             external: Vec::new(),
             ext_unix_sk: false,
+            tcp_established: false,
             tcp_close: false,
+            skip_network_lock: false,
             skip_in_flight: false,
             action_scripts: Vec::new(),
         }
@@ -184,6 +190,8 @@ pub struct RestoreOptions {
     pub inherit_fds: Vec<InheritFd>,
     /// `--external`: where the objects are that the dump declared external.
     pub external: Vec<String>,
+    /// `--tcp-established`: connections of TCP go on.
+    pub tcp_established: bool,
     /// `--tcp-close`: connections of TCP become closed sockets.
     pub tcp_close: bool,
     /// `--action-script`: programs to run at the named points, in this order.

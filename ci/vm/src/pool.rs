@@ -127,6 +127,7 @@ mod tests {
         let image = Image { kernel: nothing.clone(), first_root: nothing.clone(), disk: nothing };
         let machine = Emulated { qemu: serde_yaml::from_str(qemu)?, image, accelerator: Accelerator::Tcg };
         let terms = Terms {
+            faults: Vec::new(),
             iterations: 1,
             undisturbed: false,
             leave_running: false,

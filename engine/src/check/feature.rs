@@ -244,6 +244,21 @@ features! {
         purpose: "keeps whether a socket's buffers were set by the program",
         fallback: "", consequence: "buffers of a restored socket may be of another size than they would be",
     }
+    /// SIOCGSKNS, the network namespace of a socket.
+    SkNs = "sk_ns", Extra, "4.10, CONFIG_NET_NS" {
+        purpose: "tells sockets of other network namespaces apart",
+        fallback: "", consequence: "programs with sockets of ip(7) or ipv6(7) cannot be dumped",
+    }
+    /// A table of nftables that drops packets of a connection.
+    NetworkLockNftables = "network_lock_nftables", Extra, "5.2, CONFIG_NF_TABLES_INET" {
+        purpose: "holds back the packets of TCP connections while they are in an image only",
+        fallback: "", consequence: "connections cannot be kept, unless --network-lock skip says that somebody else does that",
+    }
+    /// Sockets of UDP-Lite.
+    UdpLite = "udplite", Extra, "2.6.20, until 7.0" {
+        purpose: "restores sockets of UDP-Lite",
+        fallback: "", consequence: "there are no such sockets on this kernel, and those of an image are not restored",
+    }
     /// userfaultfd(2).
     Userfaultfd = "uffd", Extra, "4.3, CONFIG_USERFAULTFD" {
         purpose: "serves pages after the restore",

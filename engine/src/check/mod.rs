@@ -33,7 +33,7 @@ pub enum Named {
 }
 
 /// CRIU's features that have no probe yet, and what brings it.
-const LATER: [(&str, &str); 24] = [
+const LATER: [(&str, &str); 22] = [
     ("tun", "it belongs to network devices"),
     ("tun_ns", "it belongs to network devices"),
     ("userns", "it belongs to namespaces"),
@@ -47,12 +47,10 @@ const LATER: [(&str, &str); 24] = [
     ("move_mount_set_group", "it belongs to mounts"),
     ("overlayfs_maps", "it belongs to mounts"),
     ("tcp_half_closed", "it belongs to sockets"),
-    ("sk_ns", "it belongs to sockets"),
     ("sk_unix_file", "it belongs to sockets"),
     ("net_diag_raw", "it belongs to sockets"),
     ("ipv6_freebind", "it belongs to sockets"),
     ("nftables", "it belongs to sockets"),
-    ("network_lock_nftables", "it belongs to sockets"),
     ("has_ipt_legacy", "it belongs to sockets"),
     ("apparmor_stacking", "it belongs to security labels"),
     ("compat_cr", "it belongs to 32-bit programs"),

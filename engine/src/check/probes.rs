@@ -3,11 +3,12 @@
 use std::cmp::Ordering;
 use std::fs::{self, File};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 
 use super::Feature;
+use crate::resource::socket::network_lock;
 use crate::sys::kcmp::{self, EpollSlot};
 use crate::sys::probe;
 use crate::sys::probe::child::{self, Mapping, Tracee};
@@ -59,6 +60,9 @@ pub(super) fn run(feature: Feature) -> io::Result<()> {
         Feature::TimerFd => timerfd(),
         Feature::AioRemap => probe::aio_remap(),
         Feature::SockoptBufLock => socket_buffer_lock(),
+        Feature::SkNs => socket::namespace(inet_socket(libc::IPPROTO_UDP)?.as_fd()).map(drop),
+        Feature::NetworkLockNftables => network_lock::probe(),
+        Feature::UdpLite => inet_socket(libc::IPPROTO_UDPLITE).map(drop),
         Feature::Userfaultfd => probe::userfaultfd().map(drop),
         Feature::UserfaultfdNoncoop => userfaultfd_events(),
         Feature::Sve => Tracee::new()?.register_set(NT_ARM_SVE, 16),
@@ -69,6 +73,10 @@ pub(super) fn run(feature: Feature) -> io::Result<()> {
 
 fn missing(what: impl Into<String>) -> io::Error {
     io::Error::other(what.into())
+}
+
+fn inet_socket(protocol: i32) -> io::Result<OwnedFd> {
+    socket::socket(libc::AF_INET, libc::SOCK_DGRAM, protocol)
 }
 
 /// Writes what is there already: anybody may open the file, the privilege is asked for by the write. A pid that was

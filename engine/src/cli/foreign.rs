@@ -40,7 +40,6 @@ const fn foreign(name: &'static str, takes: Takes, stance: Stance, why: &'static
     Foreign { name, short: None, takes, values: &[], stance, why }
 }
 
-const SOCKETS: &str = "the survey refuses sockets by name";
 const MOUNTS: &str = "the survey refuses mount namespaces by name";
 const WATCHES: &str = "watched files without a handle are looked for in any case";
 const PLUGINS: &str = "there are no plugins; the survey refuses what they would handle";
@@ -51,11 +50,6 @@ const TLS: &str = "encrypted transfer of pages";
 const ITERATIVE: &str = "dumps that build on an earlier one";
 
 const FOREIGN: &[Foreign] = &[
-    foreign("tcp-established", NothingOrNo, Accepted, SOCKETS),
-    Foreign {
-        values: &["iptables", "nftables", "skip", "none"],
-        ..foreign("network-lock", Value, Accepted, SOCKETS)
-    },
     foreign("veth-pair", Value, Accepted, "the survey refuses network namespaces by name"),
     foreign("force-irmap", NothingOrNo, Accepted, WATCHES),
     foreign("allow-uprobes", NothingOrNo, Accepted, "the survey refuses uprobes by name"),

@@ -12,6 +12,7 @@ const HEADER_LEN: usize = 16;
 const ATTRIBUTE_LEN: usize = 4;
 /// The upper bits of an attribute's type are flags: include/uapi/linux/netlink.h.
 const TYPE_MASK: u16 = 0x3fff;
+const NESTED: u16 = 0x8000;
 /// What the kernel puts into one answer at most: NETLINK_GOODSIZE and, for dumps, 32 KiB.
 const ROOM: usize = 1 << 16;
 
@@ -49,6 +50,34 @@ impl Netlink {
         }
     }
 
+    /// Sends requests as one and waits for the answer to each: all are done, or none (nfnetlink_rcv_batch in
+    /// net/netfilter/nfnetlink.c). `begin` and `end` frame them.
+    pub fn transact(&self, requests: &[Request], [begin, end]: [&Request; 2]) -> Result<()> {
+        let mut bytes = begin.frame(libc::NLM_F_REQUEST);
+        for request in requests {
+            bytes.extend(request.frame(libc::NLM_F_REQUEST | libc::NLM_F_ACK));
+        }
+        bytes.extend(end.frame(libc::NLM_F_REQUEST));
+        socket::send(self.fd.as_fd(), &bytes, &socket::Along::default()).os(|| "send to netlink")?;
+        let mut buffer = vec![0; ROOM];
+        let mut left = requests.len();
+        while left > 0 {
+            // The kernel has answered all before it lets us go on.
+            let got = socket::receive(self.fd.as_fd(), &mut buffer, 0).os(|| "receive from netlink")?;
+            let mut answer = buffer.get(..got.len).unwrap_or_default();
+            while let Some((len, kind)) = header(answer) {
+                let errno = answer.get(HEADER_LEN..len).and_then(<[u8]>::first_chunk).copied();
+                let errno = errno.map_or(0, |bytes| -i32::from_ne_bytes(bytes));
+                if i32::from(kind) == libc::NLMSG_ERROR && errno != 0 {
+                    return Err(Error::os("netlink request", std::io::Error::from_raw_os_error(errno)));
+                }
+                left -= 1;
+                answer = answer.get(len.next_multiple_of(4)..).unwrap_or_default();
+            }
+        }
+        Ok(())
+    }
+
     /// Hands out the messages of one datagram; whether more datagrams follow.
     fn take(mut answer: &[u8], asked: u16, each: &mut impl FnMut(&[u8])) -> Result<bool> {
         while let Some((len, kind)) = header(answer) {
@@ -66,6 +95,42 @@ impl Netlink {
         }
         Ok(true)
     }
+}
+
+/// A message to the kernel: its type, flags besides NLM_F_REQUEST, and what follows the header.
+#[derive(Debug, Clone, Default)]
+pub struct Request {
+    /// Type.
+    pub kind: u16,
+    /// `NLM_F_*`
+    pub flags: i32,
+    /// Structure and attributes.
+    pub body: Vec<u8>,
+}
+
+impl Request {
+    fn frame(&self, flags: i32) -> Vec<u8> {
+        let mut message = ((HEADER_LEN + self.body.len()) as u32).to_ne_bytes().to_vec();
+        message.extend([self.kind.to_ne_bytes(), ((flags | self.flags) as u16).to_ne_bytes()].concat());
+        message.extend([0; 8]);
+        message.extend_from_slice(&self.body);
+        message.resize(message.len().next_multiple_of(4), 0);
+        message
+    }
+}
+
+/// An attribute with its padding.
+pub fn attribute(kind: u16, content: &[u8]) -> Vec<u8> {
+    let mut bytes = ((ATTRIBUTE_LEN + content.len()) as u16).to_ne_bytes().to_vec();
+    bytes.extend(kind.to_ne_bytes());
+    bytes.extend_from_slice(content);
+    bytes.resize(bytes.len().next_multiple_of(4), 0);
+    bytes
+}
+
+/// An attribute that consists of attributes.
+pub fn nested(kind: u16, content: &[Vec<u8>]) -> Vec<u8> {
+    attribute(kind | NESTED, &content.concat())
 }
 
 fn header(bytes: &[u8]) -> Option<(usize, u16)> {

@@ -122,6 +122,12 @@ pub fn unsent(fd: BorrowedFd<'_>) -> io::Result<usize> {
     ioctl_read::<i32>(fd, libc::TIOCOUTQ).map(|n| usize::try_from(n).unwrap_or(0))
 }
 
+/// Bytes that a TCP socket has never sent, SIOCOUTQNSD of include/uapi/linux/sockios.h.
+pub fn unsent_at_all(fd: BorrowedFd<'_>) -> io::Result<usize> {
+    const SIOCOUTQNSD: libc::c_ulong = 0x894b;
+    ioctl_read::<i32>(fd, SIOCOUTQNSD).map(|n| usize::try_from(n).unwrap_or(0))
+}
+
 /// getxattr(2), which follows links; at most 256 bytes.
 pub fn get_attribute(path: &str, name: &str) -> io::Result<Vec<u8>> {
     let invalid = |_| io::Error::from_raw_os_error(libc::EINVAL);

@@ -24,6 +24,7 @@ use crate::kernel::fdinfo::{FdInfo, Lock};
 use crate::kernel::{Pid, ProcDir, fdinfo};
 use crate::options::DumpOptions;
 use crate::report::NotKept;
+use crate::resource::socket::inet::connections::Connections;
 use crate::resource::socket::{InFlight, SocketDump};
 use crate::sys::stat::fstat;
 
@@ -76,6 +77,8 @@ pub struct DumpedFiles {
     pub not_kept: Vec<NotKept>,
     /// Pages of memory files that were written.
     pub pages: u64,
+    /// Of TCP: locked as long as this lives, or for good if the tree [ends](Connections::prepare_end).
+    pub connections: Connections,
 }
 
 impl<'a> FileDump<'a> {
@@ -291,7 +294,8 @@ impl<'a> FileDump<'a> {
             return Err(blocker);
         }
         let last_id = &mut self.last_id;
-        let sockets = std::mem::take(&mut self.kinds.sockets).finish(self.images, || {
+        let sockets = std::mem::take(&mut self.kinds.sockets);
+        let (sockets, connections) = sockets.finish(self.images, self.options, || {
             *last_id += 1;
             *last_id
         })?;
@@ -312,7 +316,7 @@ impl<'a> FileDump<'a> {
         one_ended.extend(fifos.finish()?);
         let pages = memfds.finish()?;
         ttys.finish(self.images)?;
-        Ok(DumpedFiles { links: self.links, one_ended, not_kept, pages })
+        Ok(DumpedFiles { links: self.links, one_ended, not_kept, pages, connections })
     }
 
     fn path_entry(&mut self, id: u32, d: &Description<'_>) -> Result<RegFileEntry> {

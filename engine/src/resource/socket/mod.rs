@@ -14,6 +14,7 @@
 //! | [`survey`] | all sockets of a running tree, and which cannot be kept |
 
 pub mod inet;
+pub mod network_lock;
 mod options;
 pub mod place;
 mod queue;
@@ -36,6 +37,7 @@ pub use survey::Sockets;
 pub use unix::dump::InFlight;
 pub use unix::{Call, Tasks};
 
+use inet::connections::Connections;
 use inet::dump::InetDump;
 use inet::restore::InetRestore;
 use unix::dump::UnixDump;
@@ -89,8 +91,14 @@ impl SocketDump {
         self.unix.not_kept(tree).into_iter().chain(self.inet.not_kept()).collect()
     }
 
-    /// Writes the queues; gives the entries for `files.img`.
-    pub fn finish(self, images: &ImageDir, allocate: impl FnMut() -> u32) -> Result<Vec<FileEntry>> {
+    /// Writes queues and connections, which are locked until their guard is gone; gives the entries for `files.img`.
+    pub fn finish(
+        mut self,
+        images: &ImageDir,
+        options: &DumpOptions,
+        allocate: impl FnMut() -> u32,
+    ) -> Result<(Vec<FileEntry>, Connections)> {
+        let connections = self.inet.write_connections(images, options)?;
         let (mut files, mut packets) = self.unix.finish(allocate);
         let (inet, more) = self.inet.finish();
         files.extend(inet);
@@ -98,7 +106,7 @@ impl SocketDump {
         let mut image = images.writer(Kind::SkQueues);
         packets.iter().try_for_each(|(entry, bytes)| image.push_with_payload(entry, bytes))?;
         image.finish()?;
-        Ok(files)
+        Ok((files, connections))
     }
 }
 
@@ -117,7 +125,7 @@ impl SocketRestore {
         options: &RestoreOptions,
     ) -> Result<Self> {
         let unix = UnixRestore::load(images, entries.clone())?;
-        let inet = InetRestore::load(images, entries, options.tcp_close)?;
+        let inet = InetRestore::load(images, entries, options)?;
         Ok(SocketRestore { unix: Some(unix), inet: Some(inet) })
     }
 
@@ -157,5 +165,6 @@ impl SocketRestore {
     /// The restore has succeeded: the files of sockets stay.
     pub fn commit(&mut self) {
         self.unix.iter_mut().for_each(UnixRestore::commit);
+        self.inet.iter_mut().for_each(InetRestore::commit);
     }
 }

@@ -48,7 +48,7 @@ pub(super) fn words(ip: IpAddr) -> Vec<u32> {
 }
 
 /// Four or sixteen bytes in network order.
-pub(super) fn octets(ip: IpAddr) -> Vec<u8> {
+pub(in crate::resource::socket) fn octets(ip: IpAddr) -> Vec<u8> {
     match ip {
         IpAddr::V4(v4) => v4.octets().to_vec(),
         IpAddr::V6(v6) => v6.octets().to_vec(),

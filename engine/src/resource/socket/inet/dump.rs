@@ -1,14 +1,17 @@
 //! All sockets of ip(7) and ipv6(7) of a tree while it is dumped.
 
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use super::super::network_lock::Connection;
 use super::super::{options, unsupported};
-use super::{CLOSE, ESTABLISHED, LISTEN, UDPLITE, address, datagram, judge, levels, multicast};
+use super::connections::Connections;
+use super::{CLOSE, ESTABLISHED, LISTEN, UDPLITE, address, datagram, judge, levels, multicast, tcp};
 use crate::error::{Blame, Error, OsContext, Result};
 use crate::image::message::{
     FdType, FileEntry, InetSkEntry, IpOptsEntry, IpOptsRawEntry, SkPacketEntry, SkShutdown, TcpOptsEntry,
 };
+use crate::image::{ImageDir, Kind};
 use crate::kernel::Pid;
 use crate::options::DumpOptions;
 use crate::report::NotKept;
@@ -34,6 +37,15 @@ pub struct InetDump {
     /// What is to be judged when the options are known: task, its name, socket, state, connections that wait.
     tcp: Vec<(Pid, String, String, u32, u32)>,
     not_kept: Vec<NotKept>,
+    connections: Vec<Connected>,
+}
+
+/// A connection of the tree.
+#[derive(Debug)]
+struct Connected {
+    fd: OwnedFd,
+    inode: u32,
+    ends: Connection,
 }
 
 /// What a TCP socket says of itself.
@@ -62,11 +74,15 @@ impl InetDump {
         let local = address::parse(&socket::name(fd).os(|| "getsockname")?);
         let local = local.ok_or_else(|| unsupported("without an address of its family"))?;
         let peer = socket::peer(fd).ok().and_then(|raw| address::parse(&raw));
-        let tcp = if kind == libc::SOCK_STREAM { Some(tcp(fd)?) } else { None };
+        let tcp = if kind == libc::SOCK_STREAM { Some(ask_tcp(fd)?) } else { None };
         let connected = if peer.is_some() { ESTABLISHED } else { CLOSE };
         let state = tcp.as_ref().map_or(connected, |tcp| tcp.state);
         if let Some(tcp) = &tcp {
             self.tcp.push((d.pid, d.comm.to_owned(), d.name(), state, tcp.pending));
+            if let Some(peer) = peer.filter(|_| state == ESTABLISHED) {
+                let fd = fd.try_clone_to_owned().os(|| "duplicate a socket")?;
+                self.connections.push(Connected { fd, inode: d.stat.st_ino as u32, ends: (local, peer) });
+            }
         }
         let flags = d.info.flags & !(libc::O_CLOEXEC as u32);
         let levels = levels::of(family, kind, protocol, !matches!(state, CLOSE | LISTEN));
@@ -159,6 +175,26 @@ impl InetDump {
         self.not_kept.clone()
     }
 
+    /// Writes the connections, which are locked from here on.
+    pub fn write_connections(&mut self, images: &ImageDir, options: &DumpOptions) -> Result<Connections> {
+        let connections = std::mem::take(&mut self.connections);
+        if connections.is_empty() || options.tcp_close {
+            return Ok(Connections::default());
+        }
+        let ends = connections.iter().map(|connection| connection.ends).collect();
+        let held = Connections::lock(ends, options.skip_network_lock)?;
+        let mut fds = Vec::new();
+        for Connected { fd, inode, ends } in connections {
+            let what = || format!("TCP socket {} to {}", ends.0, ends.1);
+            let stream = tcp::read(fd.as_fd()).map_err(|e| e.on(what()))?;
+            let mut image = images.writer(Kind::TcpStream(inode));
+            image.push_with_payload(&stream.entry, &[stream.received, stream.written].concat())?;
+            image.finish()?;
+            fds.push(fd);
+        }
+        Ok(held.with(fds))
+    }
+
     /// The entries for `files.img` and the packets for `sk-queues.img`.
     pub fn finish(self) -> (Vec<FileEntry>, Vec<(SkPacketEntry, Vec<u8>)>) {
         let file = |isk: InetSkEntry| FileEntry {
@@ -185,7 +221,7 @@ fn scope(address: SocketAddr) -> Option<u32> {
     }
 }
 
-fn tcp(fd: BorrowedFd<'_>) -> Result<Tcp> {
+fn ask_tcp(fd: BorrowedFd<'_>) -> Result<Tcp> {
     let info = option(fd, libc::SOL_TCP, libc::TCP_INFO, INFO).os(|| "getsockopt TCP_INFO")?;
     let word =
         |at: usize| info.get(at..).and_then(<[u8]>::first_chunk).map_or(0, |word| u32::from_ne_bytes(*word));

@@ -1,7 +1,7 @@
 //! Which sockets of ip(7) and ipv6(7) cannot be kept.
 
 use super::super::unsupported;
-use super::{CLOSE, LISTEN, SYN_SENT, UDPLITE};
+use super::{CLOSE, ESTABLISHED, LISTEN, SYN_SENT, UDPLITE};
 use crate::error::{Blame, Error, Result};
 use crate::options::DumpOptions;
 
@@ -31,10 +31,15 @@ pub fn tcp(state: u32, pending: u32, options: &DumpOptions) -> Option<Error> {
         }
         CLOSE | LISTEN | SYN_SENT => None,
         _ if options.tcp_close => None,
+        ESTABLISHED if options.tcp_established => None,
+        ESTABLISHED => Some(
+            Error::new("E-SOCKET-CONNECTED", Blame::Program, "is a TCP connection")
+                .help("add --tcp-established here and at the restore to keep it, or --tcp-close to drop it"),
+        ),
         _ => {
-            Some(Error::new("E-SOCKET-CONNECTED", Blame::Program, "is a TCP connection").help(
-                "let the program close it, or add --tcp-close here and at the restore, which closes it",
-            ))
+            let reason = format!("is a TCP connection that one end has closed (state {state})");
+            let help = "let the program close it, too, or add --tcp-close here and at the restore";
+            Some(Error::new("E-SOCKET-CONNECTED", Blame::Program, reason).help(help))
         }
     }
 }

@@ -8,6 +8,8 @@
 //! | [`judge`] | which of them cannot be kept, for survey and dump alike |
 //! | `levels` | the options of each protocol |
 //! | `multicast` | memberships of groups |
+//! | [`tcp`] | connections in repair mode |
+//! | [`connections`] | all of them while the tree is dumped |
 //! | `datagram` | packets that wait to be read |
 //! | `address` | addresses in calls and in images |
 //!
@@ -15,12 +17,15 @@
 //! can take; times, labels and interfaces of unread packets.
 
 mod address;
+pub(super) use address::octets;
+pub mod connections;
 mod datagram;
 pub mod dump;
 pub mod judge;
 mod levels;
 mod multicast;
 pub mod restore;
+pub mod tcp;
 
 /// States of include/net/tcp_states.h, which the image has for every protocol.
 pub(super) const ESTABLISHED: u32 = 1;

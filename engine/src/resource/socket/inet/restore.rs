@@ -11,13 +11,19 @@ use std::rc::Rc;
 
 use nix::unistd::{Gid, Uid, fchown};
 
+use super::super::network_lock::{self, LOCKED_BY_NFTABLES};
 use super::super::options;
 use super::super::queue::Queues;
+use super::tcp::{self, Repair, Stream};
 use super::{CLOSE, ESTABLISHED, LISTEN, SYN_SENT, address, datagram, judge, levels, multicast};
 use crate::error::{Blame, Error, OsContext, Result};
-use crate::image::message::{FileEntry, InetSkEntry, IpOptsEntry, SkPacketEntry, SkShutdown, TcpOptsEntry};
+use crate::image::message::{
+    FileEntry, InetSkEntry, InventoryEntry, IpOptsEntry, SkPacketEntry, SkShutdown, TcpOptsEntry,
+    TcpStreamEntry,
+};
 use crate::image::{ImageDir, Kind};
 use crate::log_warn;
+use crate::options::RestoreOptions;
 use crate::resource::file::reopen::set_flags;
 use crate::sys::socket::{self, set_option};
 
@@ -28,6 +34,11 @@ pub struct InetRestore {
     entries: BTreeMap<u32, InetSkEntry>,
     made: HashMap<u32, Rc<OwnedFd>>,
     queues: Queues,
+    /// Connections that go on when the restore has succeeded.
+    streams: HashMap<u32, Stream>,
+    repairs: Vec<Repair>,
+    /// The name of the lock that the dump has left.
+    lock: Option<String>,
 }
 
 impl InetRestore {
@@ -35,9 +46,9 @@ impl InetRestore {
     pub fn load<'e>(
         images: &ImageDir,
         listed: impl Iterator<Item = &'e FileEntry>,
-        tcp_close: bool,
+        options: &RestoreOptions,
     ) -> Result<Self> {
-        let mut entries = BTreeMap::new();
+        let (mut entries, mut streams) = (BTreeMap::new(), HashMap::new());
         for entry in listed.filter_map(|entry| entry.isk.as_ref()) {
             let family = entry.family as i32;
             if !matches!(family, libc::AF_INET | libc::AF_INET6)
@@ -46,17 +57,22 @@ impl InetRestore {
                 return Err(bad(entry, "has a bad family or id"));
             }
             judge::protocol(entry.r#type as i32, entry.proto as i32)?;
-            if is_connection(entry) && !tcp_close {
-                return Err(Error::new(
-                    "E-SOCKET-CONNECTED",
-                    Blame::Usage,
-                    "is a TCP connection in the image",
-                )
-                .on(shown(entry))
-                .help("add --tcp-close, and the program finds it closed"));
+            if !is_connection(entry) || options.tcp_close {
+                continue;
             }
+            if !options.tcp_established {
+                let reason = "is a TCP connection in the image";
+                return Err(Error::new("E-SOCKET-CONNECTED", Blame::Usage, reason)
+                    .on(shown(entry))
+                    .help("add --tcp-established, or --tcp-close, and the program finds it closed"));
+            }
+            streams.insert(entry.id, load_stream(images, entry)?);
         }
-        Ok(InetRestore { entries, made: HashMap::new(), queues: Queues::load(images)? })
+        let inventory: Option<InventoryEntry> = images.read_one(Kind::Inventory)?;
+        let locked = inventory.filter(|found| found.network_lock_method == Some(LOCKED_BY_NFTABLES));
+        let lock = locked.and_then(|inventory| inventory.dump_criu_run_id);
+        let (made, repairs, queues) = (HashMap::new(), Vec::new(), Queues::load(images)?);
+        Ok(InetRestore { entries, made, queues, streams, repairs, lock })
     }
 
     /// `--inherit-fd fd[N]:socket:[INO]`: this descriptor is the socket. Whether there is such a socket.
@@ -73,9 +89,22 @@ impl InetRestore {
                 continue;
             }
             let fd = make(entry).map_err(|e| e.on(shown(entry)))?;
+            if let Some(stream) = self.streams.get(&entry.id) {
+                let repair = connect_again(entry, fd.as_fd(), stream).map_err(|e| e.on(shown(entry)))?;
+                self.repairs.push(repair);
+            }
             self.made.insert(entry.id, Rc::new(fd));
         }
         Ok(())
+    }
+
+    /// The restore has succeeded: the connections go on.
+    pub fn commit(&mut self) {
+        let unlocked = self.lock.take().map_or(Ok(()), |run| network_lock::unlock(&run));
+        let gone_on = self.repairs.drain(..).map(tcp::go_on);
+        for error in std::iter::once(unlocked).chain(gone_on).filter_map(Result::err) {
+            log_warn!("a TCP connection may not go on: {error}");
+        }
     }
 
     /// The sockets by the ids of their files.
@@ -113,10 +142,38 @@ impl InetRestore {
     pub fn finish(&mut self) -> Result<()> {
         for entry in self.entries.values() {
             let Some(fd) = self.made.get(&entry.id) else { continue };
-            finish(entry, fd.as_fd()).map_err(|e| e.on(shown(entry)))?;
+            let alive = self.streams.contains_key(&entry.id);
+            finish(entry, fd.as_fd(), alive).map_err(|e| e.on(shown(entry)))?;
         }
         Ok(())
     }
+}
+
+impl Drop for InetRestore {
+    fn drop(&mut self) {
+        // It has failed: peers are not told, and the image may be restored again.
+        self.repairs.drain(..).for_each(Repair::leave);
+    }
+}
+
+fn load_stream(images: &ImageDir, entry: &InetSkEntry) -> Result<Stream> {
+    let kind = Kind::TcpStream(entry.ino);
+    let missing = || Error::image(kind.file_name(), format!("it is missing, and {} needs it", shown(entry)));
+    let mut reader = images.reader(kind)?.ok_or_else(missing)?;
+    let stream: TcpStreamEntry = reader.next()?.ok_or_else(missing)?;
+    let mut received = reader.payload()?;
+    received.truncate(stream.inq_len as usize + stream.outq_len as usize);
+    let written = received.split_off(received.len().min(stream.inq_len as usize));
+    Ok(Stream { entry: stream, received, written })
+}
+
+fn connect_again(entry: &InetSkEntry, fd: BorrowedFd<'_>, stream: &Stream) -> Result<Repair> {
+    if entry.state != ESTABLISHED {
+        let reason = format!("is a TCP connection that one end has closed (state {})", entry.state);
+        return Err(Error::new("E-SOCKET-CONNECTED", Blame::Image, reason).help("restore with --tcp-close"));
+    }
+    let peer = address::of_image(entry.family, &entry.dst_addr, entry.dst_port, interface(entry)?)?;
+    tcp::connect(fd, &address::raw(&name(entry)?), &address::raw(&peer), stream)
 }
 
 fn is_tcp(entry: &InetSkEntry) -> bool {
@@ -134,8 +191,8 @@ fn make(entry: &InetSkEntry) -> Result<OwnedFd> {
     if !is_tcp(entry) {
         options::make_room(borrowed)?;
     }
-    // A listening socket and the connections that it has accepted have the same name.
-    if is_tcp(entry) || entry.opts.reuseaddr == Some(true) {
+    // A listening socket and the connections that it has accepted have the same name. Repair mode sees to those.
+    if is_tcp(entry) && !is_connection(entry) || entry.opts.reuseaddr == Some(true) {
         options::set(borrowed, libc::SO_REUSEADDR, 1)?;
     }
     if entry.opts.so_reuseport == Some(true) {
@@ -199,13 +256,10 @@ fn read(entry: &InetSkEntry, packet: &SkPacketEntry) -> Option<datagram::Packet>
     Some(datagram::Packet { bytes: Vec::new(), from, to })
 }
 
-fn finish(entry: &InetSkEntry, fd: BorrowedFd<'_>) -> Result<()> {
+fn finish(entry: &InetSkEntry, fd: BorrowedFd<'_>, alive: bool) -> Result<()> {
     options::restore(fd, &entry.opts)?;
     entry.ip_opts.as_ref().map_or(Ok(()), |ip| set_ip(fd, ip))?;
     entry.tcp_opts.as_ref().map_or(Ok(()), |tcp| set_tcp(fd, tcp))?;
-    if is_tcp(entry) && entry.opts.reuseaddr != Some(true) {
-        options::set(fd, libc::SO_REUSEADDR, 0)?;
-    }
     entry.groups.iter().try_for_each(|group| multicast::restore(fd, group))?;
     if let (Some(uid), Some(gid)) = (entry.uid, entry.gid) {
         fchown(fd, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))
@@ -220,7 +274,12 @@ fn finish(entry: &InetSkEntry, fd: BorrowedFd<'_>) -> Result<()> {
         // Closed, or a connection that is to be.
         _ => {}
     }
+    // Not before listen(2), which looks for conflicts again. Repair mode puts it back by itself.
+    if is_tcp(entry) && !alive && entry.opts.reuseaddr != Some(true) {
+        options::set(fd, libc::SO_REUSEADDR, 0)?;
+    }
     let how = match entry.shutdown.map(SkShutdown::try_from) {
+        _ if alive => return Ok(()),
         _ if is_connection(entry) => libc::SHUT_RDWR,
         Some(Ok(SkShutdown::Read)) => libc::SHUT_RD,
         Some(Ok(SkShutdown::Write)) => libc::SHUT_WR,

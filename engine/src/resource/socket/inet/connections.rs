@@ -1,0 +1,71 @@
+//! The TCP connections of a tree that is dumped: none of their packets passes from the moment when they are read.
+
+use std::os::fd::{AsFd, OwnedFd};
+
+use super::super::network_lock::{Connection, NetworkLock, unlock};
+use super::tcp::Repair;
+use crate::error::{OsContext, Result};
+use crate::log_warn;
+
+/// Connections that are in an image. Dropped, they go on as if nothing had been.
+#[derive(Debug, Default)]
+pub struct Connections {
+    /// What the lock is called after; the restore asks the inventory for it.
+    run: Option<String>,
+    lock: Option<NetworkLock>,
+    fds: Vec<OwnedFd>,
+    repairs: Vec<Repair>,
+    /// The lock is there without us.
+    left: bool,
+}
+
+impl Connections {
+    /// Holds back their packets, unless somebody else does (`skip`).
+    pub fn lock(ends: Vec<Connection>, skip: bool) -> Result<Self> {
+        if skip {
+            return Ok(Connections::default());
+        }
+        let path = "/proc/sys/kernel/random/uuid";
+        let run = std::fs::read_to_string(path).os(|| format!("read {path}"))?.trim().to_owned();
+        let lock = Some(NetworkLock::take(&run, ends)?);
+        Ok(Connections { run: Some(run), lock, fds: Vec::new(), repairs: Vec::new(), left: false })
+    }
+
+    /// With the sockets.
+    pub fn with(mut self, fds: Vec<OwnedFd>) -> Self {
+        self.fds = fds;
+        self
+    }
+
+    /// The name of the lock, for the inventory.
+    pub fn run(&self) -> Option<&str> {
+        self.run.as_deref()
+    }
+
+    /// The tree is about to end: no packet says so, and the lock stays.
+    pub fn prepare_end(&mut self) -> Result<()> {
+        for fd in &self.fds {
+            self.repairs.push(Repair::begin(fd.as_fd())?);
+        }
+        if let Some(lock) = self.lock.take() {
+            lock.leave()?;
+            self.left = true;
+        }
+        Ok(())
+    }
+
+    /// The tree has ended.
+    pub fn ended(mut self) {
+        self.repairs.drain(..).for_each(Repair::leave);
+        self.left = false;
+    }
+}
+
+impl Drop for Connections {
+    fn drop(&mut self) {
+        self.repairs.clear();
+        if let Some(Err(error)) = self.run.as_deref().filter(|_| self.left).map(unlock) {
+            log_warn!("{error}");
+        }
+    }
+}

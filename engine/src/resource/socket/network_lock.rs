@@ -1,0 +1,255 @@
+//! The network lock: no packet of a connection passes while it is in an image only, so that neither end is told that the
+//! other is gone.
+//!
+//! It is a table of nftables (netlink, NETLINK_NETFILTER) with one rule for each connection and direction, and a first one
+//! that lets packets with CRIU's mark through. Its name is CRIU's, and the image says which run has made it: either
+//! engine's restore removes it. While the dump runs, the table belongs to our socket (NFT_TABLE_F_OWNER, Linux 5.12), so
+//! that it goes with us if we are killed; when the tree is about to end it is made anew, and stays.
+//!
+//! include/uapi/linux/netfilter/{nfnetlink,nf_tables}.h
+
+use std::net::{IpAddr, SocketAddr};
+
+use super::inet::octets;
+use crate::error::{Error, Result};
+use crate::kernel::netlink::{Netlink, Request, attribute, nested};
+
+/// CRIU's number of this method, in the inventory.
+pub const LOCKED_BY_NFTABLES: u32 = 2;
+/// SO_MARK of what has to pass all the same.
+pub const MARK: u32 = 0xc114;
+
+const NFNL_MSG_BATCH_BEGIN: u16 = 16;
+const NFNL_MSG_BATCH_END: u16 = 17;
+const NFNL_SUBSYS_NFTABLES: u16 = 10;
+const NFPROTO_INET: u8 = 1;
+const NEW_TABLE: u16 = 0;
+const DEL_TABLE: u16 = 2;
+const NEW_CHAIN: u16 = 3;
+const NEW_RULE: u16 = 6;
+const TABLE_OWNER: u32 = 2;
+/// Verdicts of include/uapi/linux/netfilter.h.
+const DROP: u32 = 0;
+const ACCEPT: u32 = 1;
+/// Hooks: NF_INET_LOCAL_IN and NF_INET_LOCAL_OUT.
+const CHAINS: [(&str, u32); 2] = [("input", 1), ("output", 3)];
+const REGISTER: u32 = 1;
+const META_MARK: u32 = 3;
+const META_NFPROTO: u32 = 15;
+const META_L4PROTO: u32 = 16;
+const NETWORK_HEADER: u32 = 1;
+const TRANSPORT_HEADER: u32 = 2;
+
+/// A connection: our end and the other.
+pub type Connection = (SocketAddr, SocketAddr);
+
+/// Connections whose packets are dropped.
+#[derive(Debug)]
+pub struct NetworkLock {
+    netlink: Netlink,
+    name: String,
+    connections: Vec<Connection>,
+    /// The table goes with our socket.
+    owned: bool,
+}
+
+impl NetworkLock {
+    /// Locks connections for as long as this lives, or until we are killed. `run` makes the name unique.
+    ///
+    /// # Errors
+    /// `E-NETWORK-LOCK`: without nftables, or without CAP_NET_ADMIN.
+    pub fn take(run: &str, connections: Vec<Connection>) -> Result<Self> {
+        let netlink = Netlink::open(libc::NETLINK_NETFILTER)?;
+        let mut lock = NetworkLock { netlink, name: name(run), connections, owned: true };
+        let made = lock.make(TABLE_OWNER).or_else(|_| {
+            lock.owned = false;
+            lock.make(0)
+        });
+        made.map_err(|e| refused("make", &e))?;
+        Ok(lock)
+    }
+
+    fn make(&self, flags: u32) -> Result<()> {
+        transact(&self.netlink, &table(&self.name, flags, &self.connections))
+    }
+
+    /// Leaves the connections locked when we are gone: until somebody calls [`unlock`].
+    pub fn leave(mut self) -> Result<()> {
+        if self.owned {
+            let mut requests = vec![request(DEL_TABLE, 0, &[text(1, &self.name)])];
+            requests.extend(table(&self.name, 0, &self.connections));
+            // One transaction: no packet passes in between.
+            transact(&self.netlink, &requests).map_err(|e| refused("keep", &e))?;
+        }
+        self.name.clear();
+        Ok(())
+    }
+}
+
+impl Drop for NetworkLock {
+    fn drop(&mut self) {
+        if !self.name.is_empty()
+            && let Err(error) = transact(&self.netlink, &[request(DEL_TABLE, 0, &[text(1, &self.name)])])
+        {
+            crate::log_warn!("the network lock {} is still there: {error}", self.name);
+        }
+    }
+}
+
+/// Whether there can be a lock: makes one of a connection that there cannot be.
+pub fn probe() -> std::io::Result<()> {
+    let nobody = SocketAddr::from(([0, 0, 0, 0], 0));
+    let lock = NetworkLock::take(&format!("probe-{}", std::process::id()), vec![(nobody, nobody)]);
+    lock.map(drop).map_err(std::io::Error::other)
+}
+
+/// Removes the lock of a run; none is fine.
+pub fn unlock(run: &str) -> Result<()> {
+    let netlink = Netlink::open(libc::NETLINK_NETFILTER)?;
+    match transact(&netlink, &[request(DEL_TABLE, 0, &[text(1, &name(run))])]) {
+        Err(e) if e.errno() == Some(libc::ENOENT) => Ok(()),
+        done => done.map_err(|e| refused("remove", &e)),
+    }
+}
+
+fn name(run: &str) -> String {
+    format!("CRIU-{run}")
+}
+
+fn refused(verb: &str, error: &Error) -> Error {
+    let reason = format!("cannot {verb} the network lock: {error}");
+    Error::new("E-NETWORK-LOCK", crate::error::Blame::Kernel, reason)
+        .help("the kernel needs CONFIG_NF_TABLES_INET, and crio CAP_NET_ADMIN; or add --network-lock skip")
+}
+
+fn transact(netlink: &Netlink, requests: &[Request]) -> Result<()> {
+    let frame = |kind| Request {
+        kind,
+        flags: 0,
+        body: [&[libc::AF_UNSPEC as u8, 0][..], &NFNL_SUBSYS_NFTABLES.to_be_bytes()].concat(),
+    };
+    netlink.transact(requests, [&frame(NFNL_MSG_BATCH_BEGIN), &frame(NFNL_MSG_BATCH_END)])
+}
+
+fn request(kind: u16, flags: i32, attributes: &[Vec<u8>]) -> Request {
+    // struct nfgenmsg: family, version, resource.
+    let body = [&[NFPROTO_INET, 0, 0, 0][..], &attributes.concat()].concat();
+    Request { kind: NFNL_SUBSYS_NFTABLES << 8 | kind, flags, body }
+}
+
+/// Everything that makes the table.
+fn table(name: &str, flags: u32, connections: &[Connection]) -> Vec<Request> {
+    let new = libc::NLM_F_CREATE | libc::NLM_F_EXCL;
+    let mut requests = vec![request(NEW_TABLE, new, &[text(1, name), number(2, flags)])];
+    for (chain, hook) in CHAINS {
+        let hook = nested(4, &[number(1, hook), number(2, 0)]);
+        requests.push(request(NEW_CHAIN, new, &[text(1, name), text(3, chain), hook, text(7, "filter")]));
+        let append = libc::NLM_F_CREATE | libc::NLM_F_APPEND;
+        let mut rule = |expressions: Vec<Vec<u8>>| {
+            let attributes = [text(1, name), text(2, chain), nested(4, &expressions)];
+            requests.push(request(NEW_RULE, append, &attributes));
+        };
+        rule([meta(META_MARK, &MARK.to_ne_bytes()), vec![verdict(ACCEPT)]].concat());
+        for (ours, other) in connections {
+            let (from, to) = if chain == "output" { (ours, other) } else { (other, ours) };
+            rule(dropped(from, to));
+        }
+    }
+    requests
+}
+
+fn dropped(from: &SocketAddr, to: &SocketAddr) -> Vec<Vec<u8>> {
+    let (source, destination) = (from.ip().to_canonical(), to.ip().to_canonical());
+    let (family, at, len) = match source {
+        IpAddr::V4(_) => (libc::AF_INET as u8, 12, 4),
+        IpAddr::V6(_) => (libc::AF_INET6 as u8, 8, 16),
+    };
+    let ports = [from.port().to_be_bytes(), to.port().to_be_bytes()].concat();
+    [
+        meta(META_NFPROTO, &[family]),
+        meta(META_L4PROTO, &[libc::IPPROTO_TCP as u8]),
+        payload(NETWORK_HEADER, at, &octets(source)),
+        payload(NETWORK_HEADER, at + len, &octets(destination)),
+        payload(TRANSPORT_HEADER, 0, &ports),
+        vec![verdict(DROP)],
+    ]
+    .concat()
+}
+
+fn expression(name: &str, data: &[Vec<u8>]) -> Vec<u8> {
+    nested(1, &[text(1, name), nested(2, data)])
+}
+
+/// Loads something of the packet's surroundings and compares it.
+fn meta(key: u32, value: &[u8]) -> Vec<Vec<u8>> {
+    vec![expression("meta", &[number(1, REGISTER), number(2, key)]), compare(value)]
+}
+
+/// Loads bytes of the packet and compares them.
+fn payload(base: u32, offset: u32, value: &[u8]) -> Vec<Vec<u8>> {
+    let data = [number(1, REGISTER), number(2, base), number(3, offset), number(4, value.len() as u32)];
+    vec![expression("payload", &data), compare(value)]
+}
+
+fn compare(value: &[u8]) -> Vec<u8> {
+    expression("cmp", &[number(1, REGISTER), number(2, 0), nested(3, &[attribute(1, value)])])
+}
+
+fn verdict(code: u32) -> Vec<u8> {
+    expression("immediate", &[number(1, 0), nested(2, &[nested(2, &[number(1, code)])])])
+}
+
+fn number(kind: u16, value: u32) -> Vec<u8> {
+    attribute(kind, &value.to_be_bytes())
+}
+
+fn text(kind: u16, value: &str) -> Vec<u8> {
+    attribute(kind, &[value.as_bytes(), &[0]].concat())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::OsContext;
+    use std::io::{ErrorKind, Read, Write};
+    use std::net::{TcpListener, TcpStream};
+    use std::time::Duration;
+
+    fn pair(address: &str) -> Result<[TcpStream; 2]> {
+        let listener = TcpListener::bind(address).os(|| "bind")?;
+        let client = TcpStream::connect(listener.local_addr().os(|| "name")?).os(|| "connect")?;
+        let (server, _) = listener.accept().os(|| "accept")?;
+        server.set_read_timeout(Some(Duration::from_millis(100))).os(|| "timeout")?;
+        Ok([client, server])
+    }
+
+    fn connection(stream: &TcpStream) -> Result<Connection> {
+        Ok((stream.local_addr().os(|| "name")?, stream.peer_addr().os(|| "peer")?))
+    }
+
+    #[test]
+    fn packets_of_the_connection_wait_and_others_pass() -> Result<()> {
+        let run = format!("test-{}", std::process::id());
+        for address in ["127.0.0.1:0", "[::1]:0"] {
+            let ([mut client, mut server], [mut free, mut other]) = (pair(address)?, pair(address)?);
+            let lock = match NetworkLock::take(&run, vec![connection(&client)?]) {
+                // A kernel without nftables has no lock to test.
+                Err(e) if e.to_string().contains("os error 93") => return Ok(()),
+                lock => lock?,
+            };
+            let mut buffer = [0; 5];
+            client.write_all(b"hello").os(|| "write")?;
+            free.write_all(b"hello").os(|| "write")?;
+            other.read_exact(&mut buffer).os(|| "the free connection")?;
+            let locked = server.read(&mut buffer).map_err(|e| e.kind());
+            assert_eq!(locked, Err(ErrorKind::WouldBlock));
+            lock.leave()?;
+            assert_eq!(server.read(&mut buffer).map_err(|e| e.kind()), Err(ErrorKind::WouldBlock));
+            unlock(&run)?;
+            unlock(&run)?;
+            server.set_read_timeout(Some(Duration::from_secs(10))).os(|| "timeout")?;
+            server.read_exact(&mut buffer).os(|| "after the lock")?;
+        }
+        Ok(())
+    }
+}
