@@ -56,14 +56,19 @@ pub fn dump(options: &DumpOptions) -> Result<DumpReport> {
     report.not_kept.extend_from_slice(&collected.files.not_kept);
     finish_images(&images, collected.files.connections.run())?;
     hooks.run(Point::PostDump, Some(options.tree)).inspect_err(|_| withdraw(&images))?;
+    let mut connections = std::mem::take(&mut collected.files.connections);
+    let ends = fate(options) == Fate::Kill;
+    if ends {
+        connections.prepare_end().inspect_err(|_| withdraw(&images))?;
+    }
     collected.files.links.keep();
-    if fate(options) == Fate::Kill {
-        collected.files.connections.prepare_end().inspect_err(|_| withdraw(&images))?;
+    let released = frozen.release(fate(options));
+    if ends {
+        connections.ended();
+    } else {
+        drop(connections);
     }
-    frozen.release(fate(options))?;
-    if fate(options) == Fate::Kill {
-        collected.files.connections.ended();
-    }
+    released?;
     report.stats.frozen_time = micros(frozen_since);
     report.image_bytes = image_bytes(&images)?;
     // The work is done, and cannot be undone, by now.

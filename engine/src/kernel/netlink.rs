@@ -1,8 +1,9 @@
-//! Asking the kernel by netlink(7): one request, and the messages of its answer.
+//! Asking the kernel by netlink(7): a request and the messages of its answer, or a transaction of several.
 //!
 //! A message is a header (`struct nlmsghdr`), a structure of the protocol, and attributes (`struct nlattr`), all in the
 //! byte order of the machine and aligned to four bytes. Here they are taken apart; what they say is for the callers.
 
+use std::cell::Cell;
 use std::os::fd::{AsFd, OwnedFd};
 
 use crate::error::{Error, OsContext, Result};
@@ -20,6 +21,8 @@ const ROOM: usize = 1 << 16;
 #[derive(Debug)]
 pub struct Netlink {
     fd: OwnedFd,
+    /// The number of the next request that is answered.
+    sequence: Cell<u32>,
 }
 
 impl Netlink {
@@ -27,7 +30,7 @@ impl Netlink {
     pub fn open(protocol: i32) -> Result<Self> {
         let fd = socket::socket(libc::AF_NETLINK, libc::SOCK_RAW, protocol)
             .os(|| format!("socket AF_NETLINK, protocol {protocol}"))?;
-        Ok(Netlink { fd })
+        Ok(Netlink { fd, sequence: Cell::new(1) })
     }
 
     /// Asks for a list, and gives every message of the answer, without its header, to `each`.
@@ -50,32 +53,44 @@ impl Netlink {
         }
     }
 
-    /// Sends requests as one and waits for the answer to each: all are done, or none (nfnetlink_rcv_batch in
-    /// net/netfilter/nfnetlink.c). `begin` and `end` frame them.
+    /// Sends requests as one: all are done, or none (nfnetlink_rcv_batch in net/netfilter/nfnetlink.c). `begin` and `end`
+    /// frame them.
     pub fn transact(&self, requests: &[Request], [begin, end]: [&Request; 2]) -> Result<()> {
-        let mut bytes = begin.frame(libc::NLM_F_REQUEST);
-        for request in requests {
-            bytes.extend(request.frame(libc::NLM_F_REQUEST | libc::NLM_F_ACK));
+        // Whatever is still to be read of an earlier transaction has a lower number.
+        let first = self.sequence.get();
+        let last = first.wrapping_add(1);
+        self.sequence.set(last.wrapping_add(1));
+        let mut bytes = begin.frame(0, first);
+        for (index, request) in requests.iter().enumerate() {
+            // An error is answered in any case, and one answer says that all went well.
+            let is_last = index + 1 == requests.len();
+            let (flags, number) = if is_last { (libc::NLM_F_ACK, last) } else { (0, first) };
+            bytes.extend(request.frame(flags, number));
         }
-        bytes.extend(end.frame(libc::NLM_F_REQUEST));
+        bytes.extend(end.frame(0, first));
+        // The default has room for some hundred rules.
+        let room = (2 * bytes.len() as i32).max(ROOM as i32);
+        socket::set_option(self.fd.as_fd(), libc::SOL_SOCKET, libc::SO_SNDBUFFORCE, &room.to_ne_bytes())
+            .os(|| format!("setsockopt SO_SNDBUFFORCE {room}"))?;
         socket::send(self.fd.as_fd(), &bytes, &socket::Along::default()).os(|| "send to netlink")?;
         let mut buffer = vec![0; ROOM];
-        let mut left = requests.len();
-        while left > 0 {
-            // The kernel has answered all before it lets us go on.
+        loop {
+            // The kernel has answered before it lets us go on.
             let got = socket::receive(self.fd.as_fd(), &mut buffer, 0).os(|| "receive from netlink")?;
             let mut answer = buffer.get(..got.len).unwrap_or_default();
             while let Some((len, kind)) = header(answer) {
-                let errno = answer.get(HEADER_LEN..len).and_then(<[u8]>::first_chunk).copied();
-                let errno = errno.map_or(0, |bytes| -i32::from_ne_bytes(bytes));
-                if i32::from(kind) == libc::NLMSG_ERROR && errno != 0 {
+                let number = word(answer, 8);
+                let errno = -(word(answer, HEADER_LEN) as i32);
+                let ours = i32::from(kind) == libc::NLMSG_ERROR && (number == first || number == last);
+                if ours && errno != 0 {
                     return Err(Error::os("netlink request", std::io::Error::from_raw_os_error(errno)));
                 }
-                left -= 1;
-                answer = answer.get(len.next_multiple_of(4)..).unwrap_or_default();
+                if ours && number == last {
+                    return Ok(());
+                }
+                answer = answer.get(len.next_multiple_of(4).max(HEADER_LEN)..).unwrap_or_default();
             }
         }
-        Ok(())
     }
 
     /// Hands out the messages of one datagram; whether more datagrams follow.
@@ -109,10 +124,11 @@ pub struct Request {
 }
 
 impl Request {
-    fn frame(&self, flags: i32) -> Vec<u8> {
+    fn frame(&self, flags: i32, sequence: u32) -> Vec<u8> {
+        let flags = (libc::NLM_F_REQUEST | flags | self.flags) as u16;
         let mut message = ((HEADER_LEN + self.body.len()) as u32).to_ne_bytes().to_vec();
-        message.extend([self.kind.to_ne_bytes(), ((flags | self.flags) as u16).to_ne_bytes()].concat());
-        message.extend([0; 8]);
+        message.extend([self.kind.to_ne_bytes(), flags.to_ne_bytes()].concat());
+        message.extend([sequence.to_ne_bytes(), [0; 4]].concat());
         message.extend_from_slice(&self.body);
         message.resize(message.len().next_multiple_of(4), 0);
         message

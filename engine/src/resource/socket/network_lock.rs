@@ -17,7 +17,7 @@ use crate::kernel::netlink::{Netlink, Request, attribute, nested};
 /// CRIU's number of this method, in the inventory.
 pub const LOCKED_BY_NFTABLES: u32 = 2;
 /// SO_MARK of what has to pass all the same.
-pub const MARK: u32 = 0xc114;
+const MARK: u32 = 0xc114;
 
 const NFNL_MSG_BATCH_BEGIN: u16 = 16;
 const NFNL_MSG_BATCH_END: u16 = 17;
@@ -31,8 +31,9 @@ const TABLE_OWNER: u32 = 2;
 /// Verdicts of include/uapi/linux/netfilter.h.
 const DROP: u32 = 0;
 const ACCEPT: u32 = 1;
-/// Hooks: NF_INET_LOCAL_IN and NF_INET_LOCAL_OUT.
-const CHAINS: [(&str, u32); 2] = [("input", 1), ("output", 3)];
+/// Name, hook (NF_INET_LOCAL_IN, NF_INET_LOCAL_OUT) and priority: where addresses are those that the socket has, after the
+/// translation of what comes in (NF_IP_PRI_NAT_SRC) and before that of what goes out (NF_IP_PRI_NAT_DST).
+const CHAINS: [(&str, u32, i32); 2] = [("input", 1, 101), ("output", 3, -150)];
 const REGISTER: u32 = 1;
 const META_MARK: u32 = 3;
 const META_NFPROTO: u32 = 15;
@@ -61,11 +62,15 @@ impl NetworkLock {
     pub fn take(run: &str, connections: Vec<Connection>) -> Result<Self> {
         let netlink = Netlink::open(libc::NETLINK_NETFILTER)?;
         let mut lock = NetworkLock { netlink, name: name(run), connections, owned: true };
-        let made = lock.make(TABLE_OWNER).or_else(|_| {
+        let mut made = lock.make(TABLE_OWNER);
+        if matches!(made.as_ref().map_err(Error::errno), Err(Some(libc::EINVAL | libc::EOPNOTSUPP))) {
             lock.owned = false;
-            lock.make(0)
-        });
-        made.map_err(|e| refused("make", &e))?;
+            made = lock.make(0);
+        }
+        if let Err(error) = made {
+            lock.name.clear();
+            return Err(refused("make", &error));
+        }
         Ok(lock)
     }
 
@@ -141,8 +146,8 @@ fn request(kind: u16, flags: i32, attributes: &[Vec<u8>]) -> Request {
 fn table(name: &str, flags: u32, connections: &[Connection]) -> Vec<Request> {
     let new = libc::NLM_F_CREATE | libc::NLM_F_EXCL;
     let mut requests = vec![request(NEW_TABLE, new, &[text(1, name), number(2, flags)])];
-    for (chain, hook) in CHAINS {
-        let hook = nested(4, &[number(1, hook), number(2, 0)]);
+    for (chain, hook, priority) in CHAINS {
+        let hook = nested(4, &[number(1, hook), number(2, priority as u32)]);
         requests.push(request(NEW_CHAIN, new, &[text(1, name), text(3, chain), hook, text(7, "filter")]));
         let append = libc::NLM_F_CREATE | libc::NLM_F_APPEND;
         let mut rule = |expressions: Vec<Vec<u8>>| {
@@ -225,6 +230,15 @@ mod tests {
 
     fn connection(stream: &TcpStream) -> Result<Connection> {
         Ok((stream.local_addr().os(|| "name")?, stream.peer_addr().os(|| "peer")?))
+    }
+
+    #[test]
+    fn there_may_be_many_connections() -> Result<()> {
+        let other: SocketAddr = SocketAddr::from(([192, 0, 2, 1], 9));
+        let many = (1..600).map(|port| (SocketAddr::from(([192, 0, 2, 2], port)), other)).collect();
+        let run = format!("many-{}", std::process::id());
+        NetworkLock::take(&run, many)?.leave()?;
+        unlock(&run)
     }
 
     #[test]

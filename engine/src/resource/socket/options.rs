@@ -168,7 +168,6 @@ pub(super) fn restore(fd: BorrowedFd<'_>, entry: &SkOptsEntry) -> Result<()> {
     set_some(fd, SO_BUF_LOCK, entry.so_buf_lock)?;
     // Some families have no SO_RCVLOWAT of their own, and 1 is what all start with.
     set_some(fd, libc::SO_RCVLOWAT, entry.so_rcvlowat.filter(|low| *low != 1))?;
-    set_some(fd, libc::SO_PRIORITY, entry.so_priority.filter(|priority| *priority != 0))?;
     set_some(fd, libc::SO_MARK, entry.so_mark)?;
     let switches = [
         (libc::SO_PASSCRED, entry.so_passcred),
@@ -194,7 +193,9 @@ pub(super) fn restore(fd: BorrowedFd<'_>, entry: &SkOptsEntry) -> Result<()> {
         set_option(fd, SOCKET, libc::SO_BINDTODEVICE, device).os(what)?;
     }
     restore_filter(fd, &entry.so_filter)?;
-    entry.others.iter().try_for_each(|other| set_other(fd, other))
+    entry.others.iter().try_for_each(|other| set_other(fd, other))?;
+    // After IP_TOS, which sets it, too.
+    set_some(fd, libc::SO_PRIORITY, entry.so_priority.filter(|priority| *priority != 0))
 }
 
 /// Gives a socket an option of the list.

@@ -14,7 +14,6 @@ pub struct Connections {
     run: Option<String>,
     lock: Option<NetworkLock>,
     fds: Vec<OwnedFd>,
-    repairs: Vec<Repair>,
     /// The lock is there without us.
     left: bool,
 }
@@ -28,7 +27,7 @@ impl Connections {
         let path = "/proc/sys/kernel/random/uuid";
         let run = std::fs::read_to_string(path).os(|| format!("read {path}"))?.trim().to_owned();
         let lock = Some(NetworkLock::take(&run, ends)?);
-        Ok(Connections { run: Some(run), lock, fds: Vec::new(), repairs: Vec::new(), left: false })
+        Ok(Connections { run: Some(run), lock, fds: Vec::new(), left: false })
     }
 
     /// With the sockets.
@@ -42,11 +41,8 @@ impl Connections {
         self.run.as_deref()
     }
 
-    /// The tree is about to end: no packet says so, and the lock stays.
+    /// The tree is about to end: the lock stays.
     pub fn prepare_end(&mut self) -> Result<()> {
-        for fd in &self.fds {
-            self.repairs.push(Repair::begin(fd.as_fd())?);
-        }
         if let Some(lock) = self.lock.take() {
             lock.leave()?;
             self.left = true;
@@ -54,16 +50,20 @@ impl Connections {
         Ok(())
     }
 
-    /// The tree has ended.
+    /// The tree has ended, and we are the last to have its connections: no packet says that they end.
     pub fn ended(mut self) {
-        self.repairs.drain(..).for_each(Repair::leave);
+        for fd in &self.fds {
+            match Repair::begin(fd.as_fd()) {
+                Ok(repair) => repair.leave(),
+                Err(error) => log_warn!("a peer may be told that its connection has ended: {error}"),
+            }
+        }
         self.left = false;
     }
 }
 
 impl Drop for Connections {
     fn drop(&mut self) {
-        self.repairs.clear();
         if let Some(Err(error)) = self.run.as_deref().filter(|_| self.left).map(unlock) {
             log_warn!("{error}");
         }

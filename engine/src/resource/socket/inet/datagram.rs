@@ -7,6 +7,7 @@
 //!
 //! raw(7), IPV6_HDRINCL of include/uapi/linux/in6.h, RFC 768, RFC 3828.
 
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
@@ -57,9 +58,12 @@ impl<'a> Peeking<'a> {
 
     /// The next packet, or `None` at the end of the queue.
     fn next(&self, buffer: &mut [u8]) -> Result<Option<Received>> {
-        match socket::receive(self.fd, buffer, libc::MSG_PEEK) {
+        let peek = |buffer: &mut [u8]| socket::receive(self.fd, buffer, libc::MSG_PEEK);
+        let again = |e: &io::Error| e.raw_os_error() == Some(libc::EAGAIN);
+        // The first call may fail with what an earlier packet was answered.
+        match peek(buffer).or_else(|e| if again(&e) { Err(e) } else { peek(buffer) }) {
             Ok(got) => Ok(Some(got)),
-            Err(e) if e.raw_os_error() == Some(libc::EAGAIN) => Ok(None),
+            Err(e) if again(&e) => Ok(None),
             Err(e) => Err(Error::os("recvmsg MSG_PEEK", e)),
         }
     }

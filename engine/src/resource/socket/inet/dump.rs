@@ -85,7 +85,9 @@ impl InetDump {
             }
         }
         let flags = d.info.flags & !(libc::O_CLOEXEC as u32);
-        let levels = levels::of(family, kind, protocol, !matches!(state, CLOSE | LISTEN));
+        let shutdown = shutdown(fd)?;
+        let connected = !matches!(state, CLOSE | LISTEN) || state == CLOSE && shutdown.is_some();
+        let levels = levels::of(family, kind, protocol, connected);
         let opts = options::dump(fd, &levels)?;
         let scoped = [Some(local), peer].into_iter().flatten().find_map(scope);
         self.entries.push(InetSkEntry {
@@ -106,7 +108,7 @@ impl InetDump {
             ip_opts: Some(ip_options(fd, family, kind)),
             ifname: scoped.and_then(address::interface_name),
             ns_id: Some(HOST_NETWORK),
-            shutdown: shutdown(fd)?.map(Into::into),
+            shutdown: shutdown.map(Into::into),
             tcp_opts: tcp.is_some().then(|| tcp_options(fd)),
             groups: if tcp.is_none() { multicast::dump(fd, family)? } else { Vec::new() },
             uid: Some(d.stat.st_uid),
@@ -144,7 +146,7 @@ impl InetDump {
                 }
             }
             (libc::SOCK_STREAM, _) => {}
-            _ if readable(fd).os(|| "ioctl FIONREAD")? > 0 => {
+            _ if ready(fd, libc::POLLIN).os(|| "poll")? & libc::POLLIN != 0 => {
                 self.lose(d, "unread packets", "they are lost, as on a network");
             }
             _ => {}

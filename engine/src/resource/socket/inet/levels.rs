@@ -89,7 +89,7 @@ const OF_IPV6: [Level; 38] = [
     (IPV6, 78, 4),   // IPV6_FREEBIND
 ];
 
-const OF_TCP: [Level; 20] = [
+const OF_TCP: [Level; 19] = [
     (TCP, 1, 4),   // TCP_NODELAY
     (TCP, 3, 4),   // TCP_CORK
     (TCP, 4, 4),   // TCP_KEEPIDLE
@@ -105,18 +105,18 @@ const OF_TCP: [Level; 20] = [
     (TCP, 18, 4),  // TCP_USER_TIMEOUT
     (TCP, 25, 4),  // TCP_NOTSENT_LOWAT
     (TCP, 27, 4),  // TCP_SAVE_SYN
-    (TCP, 30, 4),  // TCP_FASTOPEN_CONNECT
     (TCP, 33, 32), // TCP_FASTOPEN_KEY
     (TCP, 34, 4),  // TCP_FASTOPEN_NO_COOKIE
     (TCP, 36, 4),  // TCP_INQ
     (TCP, 37, 4),  // TCP_TX_DELAY
 ];
 
-/// These belong to a connection once there is one.
-const OF_UNCONNECTED_TCP: [Level; 3] = [
+/// These belong to a connection once there is one, and show what is left of it when it is gone.
+const OF_UNCONNECTED_TCP: [Level; 4] = [
     (TCP, 2, 4),  // TCP_MAXSEG
     (TCP, 10, 4), // TCP_WINDOW_CLAMP
     (TCP, 23, 4), // TCP_FASTOPEN
+    (TCP, 30, 4), // TCP_FASTOPEN_CONNECT
 ];
 
 const OF_UDP: [Level; 6] = [

@@ -173,7 +173,16 @@ fn connect_again(entry: &InetSkEntry, fd: BorrowedFd<'_>, stream: &Stream) -> Re
         return Err(Error::new("E-SOCKET-CONNECTED", Blame::Image, reason).help("restore with --tcp-close"));
     }
     let peer = address::of_image(entry.family, &entry.dst_addr, entry.dst_port, interface(entry)?)?;
-    tcp::connect(fd, &address::raw(&name(entry)?), &address::raw(&peer), stream)
+    tcp::connect(fd, &address::raw(&name(entry)?), &address::raw(&peer), stream).map_err(|e| {
+        match e.errno() {
+            Some(libc::EADDRNOTAVAIL | libc::EADDRINUSE) => {
+                let reason = "its address is none of this machine, or the connection still exists";
+                Error::new("E-SOCKET-ADDRESS", Blame::Environment, reason)
+                    .help("add the address to an interface, or end the program that has the connection")
+            }
+            _ => e,
+        }
+    })
 }
 
 fn is_tcp(entry: &InetSkEntry) -> bool {
@@ -257,8 +266,9 @@ fn read(entry: &InetSkEntry, packet: &SkPacketEntry) -> Option<datagram::Packet>
 }
 
 fn finish(entry: &InetSkEntry, fd: BorrowedFd<'_>, alive: bool) -> Result<()> {
-    options::restore(fd, &entry.opts)?;
+    // IP_TOS sets SO_PRIORITY, too.
     entry.ip_opts.as_ref().map_or(Ok(()), |ip| set_ip(fd, ip))?;
+    options::restore(fd, &entry.opts)?;
     entry.tcp_opts.as_ref().map_or(Ok(()), |tcp| set_tcp(fd, tcp))?;
     entry.groups.iter().try_for_each(|group| multicast::restore(fd, group))?;
     if let (Some(uid), Some(gid)) = (entry.uid, entry.gid) {
@@ -279,6 +289,7 @@ fn finish(entry: &InetSkEntry, fd: BorrowedFd<'_>, alive: bool) -> Result<()> {
         options::set(fd, libc::SO_REUSEADDR, 0)?;
     }
     let how = match entry.shutdown.map(SkShutdown::try_from) {
+        Some(Ok(SkShutdown::Read)) if alive => libc::SHUT_RD,
         _ if alive => return Ok(()),
         _ if is_connection(entry) => libc::SHUT_RDWR,
         Some(Ok(SkShutdown::Read)) => libc::SHUT_RD,

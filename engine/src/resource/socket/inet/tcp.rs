@@ -8,13 +8,13 @@
 //! Not kept: urgent data that nobody has read; measurements of the path (round trips, congestion window), which the kernel
 //! makes again.
 
-use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use super::super::options;
-use crate::error::{Error, OsContext, Result};
+use super::ESTABLISHED;
+use crate::error::{Blame, Error, OsContext, Result};
 use crate::image::message::TcpStreamEntry;
-use crate::sys::fd::{readable, unsent, unsent_at_all};
+use crate::sys::fd::{readable, ready, unsent, unsent_at_all};
 use crate::sys::socket::{self, Along, int_option, option, set_option};
 
 const TCP_MAXSEG: i32 = 2;
@@ -113,6 +113,15 @@ pub fn read(fd: BorrowedFd<'_>) -> Result<Stream> {
     let repair = Repair::begin(fd)?;
     let info = option(fd, libc::SOL_TCP, libc::TCP_INFO, 8).os(|| "getsockopt TCP_INFO")?;
     let byte = |at: usize| info.get(at).copied().map_or(0, u32::from);
+    if byte(0) != ESTABLISHED {
+        return Err(Error::new("E-SOCKET-CONNECTED", Blame::Environment, "was closed by its peer just now")
+            .help("dump again, with --tcp-close if the program keeps it"));
+    }
+    // What comes behind an urgent byte is not part of what can be asked for.
+    if ready(fd, libc::POLLPRI).os(|| "poll")? & libc::POLLPRI != 0 {
+        return Err(Error::new("E-SOCKET-URGENT", Blame::Program, "has unread urgent data (MSG_OOB)")
+            .help("let the program read it before the dump"));
+    }
     let (opt_mask, scales) = (byte(5), byte(6));
     let window = option(fd, libc::SOL_TCP, TCP_REPAIR_WINDOW, 20).os(|| "getsockopt TCP_REPAIR_WINDOW")?;
     let words: Vec<u32> = window.as_chunks::<4>().0.iter().map(|word| u32::from_ne_bytes(*word)).collect();
@@ -161,7 +170,20 @@ fn queue(fd: BorrowedFd<'_>, queue: i32, len: usize) -> Result<(Vec<u8>, u32)> {
 /// Binds and connects a new socket as the connection was. It stays in repair mode until [`Repair`] is dropped or
 /// [`go_on`] is called. Only in that mode it may have the name of a listening socket.
 pub fn connect(fd: BorrowedFd<'_>, name: &[u8], peer: &[u8], stream: &Stream) -> Result<Repair> {
-    let (repair, entry) = (Repair::begin(fd)?, &stream.entry);
+    let repair = Repair::begin(fd)?;
+    match rebuild(fd, name, peer, stream) {
+        Ok(()) => Ok(repair),
+        Err(error) => {
+            // Closed in this mode, it tells its peer nothing.
+            let _ = set(fd, TCP_REPAIR, ON);
+            repair.leave();
+            Err(error)
+        }
+    }
+}
+
+fn rebuild(fd: BorrowedFd<'_>, name: &[u8], peer: &[u8], stream: &Stream) -> Result<()> {
+    let entry = &stream.entry;
     options::make_room(fd)?;
     socket::bind(fd, name).os(|| "bind in repair mode")?;
     for (queue, seq, len) in
@@ -199,7 +221,7 @@ pub fn connect(fd: BorrowedFd<'_>, name: &[u8], peer: &[u8], stream: &Stream) ->
         push(fd, fresh)?;
         set(fd, TCP_REPAIR, ON)?;
     }
-    Ok(repair)
+    Ok(())
 }
 
 fn set_window(fd: BorrowedFd<'_>, entry: &TcpStreamEntry) -> Result<()> {
@@ -239,12 +261,6 @@ pub fn go_on(repair: Repair) -> Result<()> {
     Repair::end(fd.as_fd(), OFF, repair.reuse)?;
     repair.leave();
     Ok(())
-}
-
-/// Whether the kernel has repair mode, and we may use it.
-pub fn is_available() -> io::Result<()> {
-    let fd = socket::socket(libc::AF_INET, libc::SOCK_STREAM, 0)?;
-    set_option(fd.as_fd(), libc::SOL_TCP, TCP_REPAIR, &ON.to_ne_bytes())
 }
 
 #[cfg(test)]
