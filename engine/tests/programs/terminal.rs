@@ -31,8 +31,11 @@ impl Terminal {
         let path = ptsname_r(&master).unwrap();
         let slave = File::options().read(true).write(true).custom_flags(libc::O_NOCTTY).open(path).unwrap();
         let end = || Stdio::from(slave.try_clone().unwrap());
-        let mut command = Command::new("setsid");
-        command.args(["--ctty", "bash", "--norc", "--noprofile", "-i"]).current_dir(directory);
+        // Who starts a test in the background has it ignore SIGINT, and a shell leaves that so.
+        let mut command = Command::new("env");
+        command
+            .args(["--default-signal", "setsid", "--ctty", "bash", "--norc", "--noprofile", "-i"])
+            .current_dir(directory);
         command.env("PS1", "").env("TERM", "dumb").env("CRIO", CRIO).env("HOME", "/nonexistent");
         command.env_remove("CRIU_CONFIG_FILE").stdin(end()).stdout(end()).stderr(end());
         let shell = command.spawn().unwrap();
