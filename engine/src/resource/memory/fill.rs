@@ -5,7 +5,8 @@
 //! image fills whole gets huge pages first, by MADV_COLLAPSE (Linux 6.1): advice would stay with the mapping, be seen by
 //! the program, and let memory grow that is touched here and there. That is two to three times as fast, but several
 //! times as slow where the kernel first has to make room for huge pages, or a hypervisor to give memory back. Nothing
-//! tells beforehand, so the two ways are measured on the first windows, and the dearer one is not taken again ([`Pace`]).
+//! tells beforehand, so the two ways are measured on the first windows of a large range, and huge pages are taken where
+//! they are clearly cheaper ([`Pace`]).
 //!
 //! Where huge pages are the rule, the first byte of a block would bring one, over what the image leaves out: such blocks
 //! are filled while PR_SET_THP_DISABLE holds, which leaves no mark.
@@ -33,7 +34,9 @@ const MADV_POPULATE_WRITE: u64 = 23;
 /// Bytes that are given huge pages at once. Each MADV_COLLAPSE waits for all CPUs (lru_add_drain_all in mm/khugepaged.c).
 const WINDOW: u64 = 16 << 20;
 /// A smaller range is not worth that, nor the measurement.
-const FEWEST_BYTES: u64 = 2 * WINDOW;
+const FEWEST_BYTES: u64 = 16 * WINDOW;
+/// How much cheaper huge pages have to be: their price is paid by others as well, by what the kernel moves for them.
+const CLEARLY: f64 = 0.7;
 /// Bytes of a part; a call reads at most MAX_RW_COUNT, 2 GiB less a page.
 const MOST_BYTES: u64 = 1 << 30;
 /// Bytes that pass through memory of ours at once.
@@ -133,10 +136,10 @@ struct Pace {
 }
 
 impl Pace {
-    /// The first window has small pages, the second huge ones, the others what was cheaper last.
+    /// The first window has small pages, the second huge ones, the others what was clearly cheaper last.
     fn prefers_huge(&self) -> bool {
         match (self.small, self.huge) {
-            (Some(small), Some(huge)) => huge < small,
+            (Some(small), Some(huge)) => huge < CLEARLY * small,
             (small, _) => small.is_some(),
         }
     }
