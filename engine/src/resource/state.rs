@@ -206,6 +206,10 @@ const SIGNALS: &[State] = &[
         "overruns of POSIX timers (cannot be seen while pending)",
         "timer_getoverrun(2) counts from the restore",
     ),
+    not_kept(
+        "EINTR of a signal that comes before a restored task runs",
+        "after the handler the call starts over, as with SA_RESTART",
+    ),
     not_kept("system time", "timers of absolute time wait for as long as they had to at the dump"),
 ];
 
