@@ -5,11 +5,14 @@
 
 use std::cell::Cell;
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::error::{Error, OsContext, Result};
 use crate::sys::socket;
 
 const HEADER_LEN: usize = 16;
+/// Where in it the number of the request is.
+const SEQUENCE: usize = 8;
 const ATTRIBUTE_LEN: usize = 4;
 /// The upper bits of an attribute's type are flags: include/uapi/linux/netlink.h.
 const TYPE_MASK: u16 = 0x3fff;
@@ -30,17 +33,16 @@ impl Netlink {
     pub fn open(protocol: i32) -> Result<Self> {
         let fd = socket::socket(libc::AF_NETLINK, libc::SOCK_RAW, protocol)
             .os(|| format!("socket AF_NETLINK, protocol {protocol}"))?;
+        // Another's may have this port; then the kernel chooses one.
+        let _ = socket::bind(fd.as_fd(), &own_address());
         Ok(Netlink { fd, sequence: Cell::new(1) })
     }
 
     /// Asks for a list, and gives every message of the answer, without its header, to `each`.
     pub fn dump(&self, kind: u16, request: &[u8], mut each: impl FnMut(&[u8])) -> Result<()> {
-        let flags = (libc::NLM_F_REQUEST | libc::NLM_F_DUMP) as u16;
-        let mut message = ((HEADER_LEN + request.len()) as u32).to_ne_bytes().to_vec();
-        message.extend([kind.to_ne_bytes(), flags.to_ne_bytes()].concat());
-        // Sequence number and our port: there is one request on this socket at a time.
-        message.extend([0; 8]);
-        message.extend_from_slice(request);
+        let request = Request { kind, flags: libc::NLM_F_DUMP, body: request.to_vec() };
+        // There is one such request on this socket at a time: it needs no number.
+        let message = request.frame(0, 0);
         socket::send(self.fd.as_fd(), &message, &socket::Along::default()).os(|| "send to netlink")?;
         let mut buffer = vec![0; ROOM];
         // A dump answers while it is asked for the next part: there is always something to receive.
@@ -79,11 +81,10 @@ impl Netlink {
             let got = socket::receive(self.fd.as_fd(), &mut buffer, 0).os(|| "receive from netlink")?;
             let mut answer = buffer.get(..got.len).unwrap_or_default();
             while let Some((len, kind)) = header(answer) {
-                let number = word(answer, 8);
-                let errno = -(word(answer, HEADER_LEN) as i32);
+                let number = word(answer, SEQUENCE);
                 let ours = i32::from(kind) == libc::NLMSG_ERROR && (number == first || number == last);
-                if ours && errno != 0 {
-                    return Err(Error::os("netlink request", std::io::Error::from_raw_os_error(errno)));
+                if ours && errno(answer) != 0 {
+                    return Err(failed("netlink request".to_owned(), answer));
                 }
                 if ours && number == last {
                     return Ok(());
@@ -99,17 +100,24 @@ impl Netlink {
             let body = answer.get(HEADER_LEN..len).ok_or_else(|| Error::bug("a short netlink message"))?;
             match i32::from(kind) {
                 libc::NLMSG_DONE => return Ok(false),
-                libc::NLMSG_ERROR => {
-                    let errno = body.first_chunk().map_or(0, |bytes| -i32::from_ne_bytes(*bytes));
-                    let error = std::io::Error::from_raw_os_error(errno);
-                    return Err(Error::os(format!("netlink request {asked}"), error));
-                }
+                libc::NLMSG_ERROR => return Err(failed(format!("netlink request {asked}"), answer)),
                 _ => each(body),
             }
             answer = answer.get(len.next_multiple_of(4)..).unwrap_or_default();
         }
         Ok(true)
     }
+}
+
+/// `struct sockaddr_nl` with a port that no socket of ours had before. The kernel gives the process id again as soon as a
+/// socket leaves it, and tells nftables only then that the socket is gone (netlink_release in net/netlink/af_netlink.c):
+/// the table of another thread's socket would go with it.
+fn own_address() -> Vec<u8> {
+    static OPENED: AtomicU32 = AtomicU32::new(0);
+    let number = OPENED.fetch_add(1, Ordering::Relaxed) & 0x3ff;
+    let port = 1 << 30 | (std::process::id() & 0xf_ffff) << 10 | number;
+    let family = (libc::AF_NETLINK as u16).to_ne_bytes();
+    [&family[..], &[0; 2], &port.to_ne_bytes(), &[0; 4]].concat()
 }
 
 /// A message to the kernel: its type, flags besides NLM_F_REQUEST, and what follows the header.
@@ -149,6 +157,15 @@ pub fn nested(kind: u16, content: &[Vec<u8>]) -> Vec<u8> {
     attribute(kind | NESTED, &content.concat())
 }
 
+/// What NLMSG_ERROR says; 0 is success.
+fn errno(message: &[u8]) -> i32 {
+    (word(message, HEADER_LEN) as i32).wrapping_neg()
+}
+
+fn failed(request: String, answer: &[u8]) -> Error {
+    Error::os(request, std::io::Error::from_raw_os_error(errno(answer)))
+}
+
 fn header(bytes: &[u8]) -> Option<(usize, u16)> {
     let len = u32::from_ne_bytes(*bytes.first_chunk()?);
     let kind = u16::from_ne_bytes(bytes.get(4..6)?.try_into().ok()?);
@@ -178,13 +195,8 @@ mod tests {
 
     #[test]
     fn attributes_are_aligned_and_end_where_the_bytes_do() {
-        let mut bytes = Vec::new();
-        for (kind, content) in [(1u16, &b"abc"[..]), (0x8002, b""), (3, b"1234")] {
-            bytes.extend(((ATTRIBUTE_LEN + content.len()) as u16).to_ne_bytes());
-            bytes.extend(kind.to_ne_bytes());
-            bytes.extend_from_slice(content);
-            bytes.resize(bytes.len().next_multiple_of(4), 0);
-        }
+        let bytes = [attribute(1, b"abc"), nested(2, &[]), attribute(3, b"1234")].concat();
+        assert_eq!(bytes, [7, 0, 1, 0, 97, 98, 99, 0, 4, 0, 2, 0x80, 8, 0, 3, 0, 49, 50, 51, 52]);
         let all: Vec<_> = attributes(&bytes).collect();
         assert_eq!(all, [(1, &b"abc"[..]), (2, b""), (3, b"1234")]);
         // One that claims more than there is ends the list.

@@ -5,7 +5,7 @@
 //! A socket that stays in repair mode is dead for its program, so the dump has it so only for the moment of reading, and
 //! again when the tree ends: what is closed then, its peer is not told of.
 //!
-//! Not kept: urgent data that nobody has read; measurements of the path (round trips, congestion window), which the kernel
+//! Not kept: measurements of the path (round trips, congestion window), which the kernel
 //! makes again.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -16,14 +16,6 @@ use crate::error::{Blame, Error, OsContext, Result};
 use crate::image::message::TcpStreamEntry;
 use crate::sys::fd::{readable, ready, unsent, unsent_at_all};
 use crate::sys::socket::{self, Along, int_option, option, set_option};
-
-const TCP_MAXSEG: i32 = 2;
-const TCP_REPAIR: i32 = 19;
-const TCP_REPAIR_QUEUE: i32 = 20;
-const TCP_QUEUE_SEQ: i32 = 21;
-const TCP_REPAIR_OPTIONS: i32 = 22;
-const TCP_TIMESTAMP: i32 = 24;
-const TCP_REPAIR_WINDOW: i32 = 29;
 
 const OFF: i32 = 0;
 const ON: i32 = 1;
@@ -62,12 +54,12 @@ impl Repair {
     pub fn begin(fd: BorrowedFd<'_>) -> Result<Self> {
         let own = fd.try_clone_to_owned().os(|| "duplicate a socket")?;
         let reuse = int_option(fd, libc::SOL_SOCKET, libc::SO_REUSEADDR).os(|| "getsockopt SO_REUSEADDR")?;
-        set(fd, TCP_REPAIR, ON)?;
+        set(fd, libc::TCP_REPAIR, ON)?;
         Ok(Repair { fd: Some(own), reuse })
     }
 
     fn end(fd: BorrowedFd<'_>, how: i32, reuse: i32) -> Result<()> {
-        set(fd, TCP_REPAIR, how)?;
+        set(fd, libc::TCP_REPAIR, how)?;
         options::set(fd, libc::SO_REUSEADDR, reuse as u32)
     }
 
@@ -123,12 +115,13 @@ pub fn read(fd: BorrowedFd<'_>) -> Result<Stream> {
             .help("let the program read it before the dump"));
     }
     let (opt_mask, scales) = (byte(5), byte(6));
-    let window = option(fd, libc::SOL_TCP, TCP_REPAIR_WINDOW, 20).os(|| "getsockopt TCP_REPAIR_WINDOW")?;
+    let window =
+        option(fd, libc::SOL_TCP, libc::TCP_REPAIR_WINDOW, 20).os(|| "getsockopt TCP_REPAIR_WINDOW")?;
     let words: Vec<u32> = window.as_chunks::<4>().0.iter().map(|word| u32::from_ne_bytes(*word)).collect();
     let word = |at: usize| words.get(at).copied();
     let (received, inq_seq) = queue(fd, RECV_QUEUE, readable(fd).os(|| "ioctl SIOCINQ")?)?;
     let (written, outq_seq) = queue(fd, SEND_QUEUE, unsent(fd).os(|| "ioctl SIOCOUTQ")?)?;
-    set(fd, TCP_REPAIR_QUEUE, NO_QUEUE)?;
+    set(fd, libc::TCP_REPAIR_QUEUE, NO_QUEUE)?;
     let entry = TcpStreamEntry {
         inq_len: received.len() as u32,
         inq_seq,
@@ -138,8 +131,8 @@ pub fn read(fd: BorrowedFd<'_>) -> Result<Stream> {
         // Bit fields, which start with the lowest bits of a little-endian machine.
         snd_wscale: scales & 0xf,
         rcv_wscale: (opt_mask & WINDOW_SCALE != 0).then_some(scales >> 4),
-        mss_clamp: get(fd, TCP_MAXSEG)?,
-        timestamp: if opt_mask & TIMESTAMPS != 0 { Some(get(fd, TCP_TIMESTAMP)?) } else { None },
+        mss_clamp: get(fd, libc::TCP_MAXSEG)?,
+        timestamp: if opt_mask & TIMESTAMPS != 0 { Some(get(fd, libc::TCP_TIMESTAMP)?) } else { None },
         unsq_len: Some(unsent_at_all(fd).os(|| "ioctl SIOCOUTQNSD")? as u32),
         snd_wl1: word(0),
         snd_wnd: word(1),
@@ -154,8 +147,8 @@ pub fn read(fd: BorrowedFd<'_>) -> Result<Stream> {
 
 /// The bytes of a queue and the sequence number behind them.
 fn queue(fd: BorrowedFd<'_>, queue: i32, len: usize) -> Result<(Vec<u8>, u32)> {
-    set(fd, TCP_REPAIR_QUEUE, queue)?;
-    let seq = get(fd, TCP_QUEUE_SEQ)?;
+    set(fd, libc::TCP_REPAIR_QUEUE, queue)?;
+    let seq = get(fd, libc::TCP_QUEUE_SEQ)?;
     let mut bytes = vec![0; len];
     if len > 0 {
         let got =
@@ -175,7 +168,7 @@ pub fn connect(fd: BorrowedFd<'_>, name: &[u8], peer: &[u8], stream: &Stream) ->
         Ok(()) => Ok(repair),
         Err(error) => {
             // Closed in this mode, it tells its peer nothing.
-            let _ = set(fd, TCP_REPAIR, ON);
+            let _ = set(fd, libc::TCP_REPAIR, ON);
             repair.leave();
             Err(error)
         }
@@ -189,8 +182,8 @@ fn rebuild(fd: BorrowedFd<'_>, name: &[u8], peer: &[u8], stream: &Stream) -> Res
     for (queue, seq, len) in
         [(RECV_QUEUE, entry.inq_seq, entry.inq_len), (SEND_QUEUE, entry.outq_seq, entry.outq_len)]
     {
-        set(fd, TCP_REPAIR_QUEUE, queue)?;
-        set(fd, TCP_QUEUE_SEQ, seq.wrapping_sub(len) as i32)?;
+        set(fd, libc::TCP_REPAIR_QUEUE, queue)?;
+        set(fd, libc::TCP_QUEUE_SEQ, seq.wrapping_sub(len) as i32)?;
     }
     socket::connect(fd, peer).os(|| "connect in repair mode")?;
     let scales = entry.snd_wscale | entry.rcv_wscale.unwrap_or(0) << 16;
@@ -203,23 +196,23 @@ fn rebuild(fd: BorrowedFd<'_>, name: &[u8], peer: &[u8], stream: &Stream) -> Res
     for (code, value, _) in options.into_iter().filter(|(.., on)| *on) {
         // struct tcp_repair_opt
         let option = [code, value].map(u32::to_ne_bytes).concat();
-        set_option(fd, libc::SOL_TCP, TCP_REPAIR_OPTIONS, &option)
+        set_option(fd, libc::SOL_TCP, libc::TCP_REPAIR_OPTIONS, &option)
             .os(|| format!("setsockopt TCP_REPAIR_OPTIONS {code} {value}"))?;
     }
     if let Some(timestamp) = entry.timestamp {
-        set(fd, TCP_TIMESTAMP, timestamp as i32)?;
+        set(fd, libc::TCP_TIMESTAMP, timestamp as i32)?;
     }
     let unsent = entry.unsq_len.unwrap_or(0).min(entry.outq_len) as usize;
     let (sent, fresh) = stream.written.split_at(stream.written.len().saturating_sub(unsent));
     fill(fd, RECV_QUEUE, &stream.received)?;
     fill(fd, SEND_QUEUE, sent)?;
-    set(fd, TCP_REPAIR_QUEUE, NO_QUEUE)?;
+    set(fd, libc::TCP_REPAIR_QUEUE, NO_QUEUE)?;
     set_window(fd, entry)?;
     if !fresh.is_empty() {
         // What was never sent is sent as usual.
-        set(fd, TCP_REPAIR, OFF_SILENTLY)?;
+        set(fd, libc::TCP_REPAIR, OFF_SILENTLY)?;
         push(fd, fresh)?;
-        set(fd, TCP_REPAIR, ON)?;
+        set(fd, libc::TCP_REPAIR, ON)?;
     }
     Ok(())
 }
@@ -231,14 +224,14 @@ fn set_window(fd: BorrowedFd<'_>, entry: &TcpStreamEntry) -> Result<()> {
         return Ok(());
     };
     let window = [snd_wl1, snd_wnd, max_window, rcv_wnd, rcv_wup].map(u32::to_ne_bytes).concat();
-    set_option(fd, libc::SOL_TCP, TCP_REPAIR_WINDOW, &window).os(|| "setsockopt TCP_REPAIR_WINDOW")
+    set_option(fd, libc::SOL_TCP, libc::TCP_REPAIR_WINDOW, &window).os(|| "setsockopt TCP_REPAIR_WINDOW")
 }
 
 fn fill(fd: BorrowedFd<'_>, queue: i32, bytes: &[u8]) -> Result<()> {
     if bytes.is_empty() {
         return Ok(());
     }
-    set(fd, TCP_REPAIR_QUEUE, queue)?;
+    set(fd, libc::TCP_REPAIR_QUEUE, queue)?;
     push(fd, bytes)
 }
 
@@ -270,6 +263,7 @@ mod tests {
     use super::*;
     use std::io::{Read, Write};
     use std::net::{TcpListener, TcpStream};
+    use std::time::{Duration, Instant};
 
     /// One end is read, closed without a word, and made again; both ends go on.
     fn survives(address: &str, sent: usize, received: usize) -> Result<()> {
@@ -279,6 +273,11 @@ mod tests {
         let (name, other) = (ours.local_addr().os(|| "name")?, ours.peer_addr().os(|| "peer")?);
         let bytes = |seed: u8, len: usize| (0..len).map(|i| (i % 251) as u8 ^ seed).collect::<Vec<_>>();
         peer.write_all(&bytes(1, received)).os(|| "write")?;
+        // What is still on its way when the lock is taken does not arrive.
+        let end = Instant::now() + Duration::from_secs(20);
+        while readable(ours.as_fd()).os(|| "ioctl SIOCINQ")? < received && Instant::now() < end {
+            std::thread::sleep(Duration::from_millis(1));
+        }
         let run = format!("stream-{}-{}", std::process::id(), name.port());
         let lock = NetworkLock::take(&run, vec![(name, other)])?;
         // These stay in the queue.
@@ -304,7 +303,7 @@ mod tests {
         let mut ours = TcpStream::from(fd);
         ours.write_all(b"end").os(|| "write")?;
         let mut got = vec![0; written + 3];
-        peer.set_read_timeout(Some(std::time::Duration::from_secs(20))).os(|| "timeout")?;
+        peer.set_read_timeout(Some(Duration::from_secs(20))).os(|| "timeout")?;
         peer.read_exact(&mut got).os(|| "the peer reads")?;
         assert!(got.get(..written) == bytes(2, sent).get(..written) && got.ends_with(b"end"));
         let mut got = vec![0; received];
