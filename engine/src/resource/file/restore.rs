@@ -411,7 +411,7 @@ impl FileRestore {
             let is_tty =
                 inherit.key.starts_with("tty[") && self.ttys.inherit(&inherit.key, duplicate(inherit.fd)?);
             if inherit.key.starts_with("socket:[") {
-                self.sockets.inherit(&inherit.key, duplicate(inherit.fd)?)?;
+                self.sockets.inherit(&inherit.key, duplicate(inherit.fd)?);
             }
             if let (false, Some((pipes, _))) = (is_tty || !inherit.key.starts_with("pipe:["), &mut self.pipes)
             {

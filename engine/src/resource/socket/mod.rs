@@ -43,6 +43,14 @@ use inet::restore::InetRestore;
 use unix::dump::UnixDump;
 use unix::restore::UnixRestore;
 
+/// The number of crio's own network namespace, see `host_namespaces` of the dump.
+const HOST_NETWORK: u32 = 2;
+
+fn elsewhere() -> Error {
+    Error::new("E-NAMESPACE", Blame::Program, "is a socket of another network namespace")
+        .help("run crio inside of that namespace (nsenter)")
+}
+
 fn unsupported(what: &str) -> Error {
     let reason = format!("is a socket {what}, which is not supported yet");
     Error::new("E-FILE-UNSUPPORTED", Blame::Program, reason).help("close it before the dump")
@@ -130,13 +138,11 @@ impl SocketRestore {
     }
 
     /// `--inherit-fd fd[N]:socket:[INO]`: this descriptor is the socket.
-    pub fn inherit(&mut self, key: &str, fd: OwnedFd) -> Result<()> {
-        let copy = fd.try_clone().os(|| "duplicate a socket")?;
-        let taken = self.unix.as_mut().is_some_and(|unix| unix.inherit(key, fd));
-        if let Some(inet) = self.inet.as_mut().filter(|_| !taken) {
-            inet.inherit(key, copy);
-        }
-        Ok(())
+    pub fn inherit(&mut self, key: &str, fd: OwnedFd) {
+        let inode = key.strip_prefix("socket:[").and_then(|rest| rest.strip_suffix(']')?.parse().ok());
+        let (Some(inode), fd) = (inode, Rc::new(fd)) else { return };
+        self.unix.iter_mut().for_each(|unix| unix.inherit(inode, &fd));
+        self.inet.iter_mut().for_each(|inet| inet.inherit(inode, &fd));
     }
 
     /// Makes every socket, with name and connection.

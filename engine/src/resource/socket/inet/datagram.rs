@@ -16,8 +16,6 @@ use super::address::{self, octets};
 use crate::error::{Error, OsContext, Result};
 use crate::sys::socket::{self, Along, Received, int_option, set_option};
 
-const IPV6_RECVPKTINFO: i32 = 49;
-const IPV6_PKTINFO: i32 = 50;
 const UDP_GRO: i32 = 104;
 const HEADER: usize = 8;
 /// No packet has more bytes, nor has what the kernel puts together.
@@ -44,7 +42,7 @@ impl<'a> Peeking<'a> {
     fn begin(fd: BorrowedFd<'a>, family: i32) -> Result<Self> {
         let info = match family {
             libc::AF_INET => (libc::SOL_IP, libc::IP_PKTINFO),
-            _ => (libc::SOL_IPV6, IPV6_RECVPKTINFO),
+            _ => (libc::SOL_IPV6, libc::IPV6_RECVPKTINFO),
         };
         let ask = |(level, name)| {
             let value = int_option(fd, level, name).os(|| format!("getsockopt {level} {name}"))?;
@@ -107,7 +105,7 @@ pub(super) fn peek(fd: BorrowedFd<'_>, family: i32) -> Result<Vec<Packet>> {
 fn destination((level, kind, content): &(i32, i32, Vec<u8>)) -> Option<IpAddr> {
     match (*level, *kind) {
         (libc::SOL_IP, libc::IP_PKTINFO) => address::from_octets(content.get(8..12)?),
-        (libc::SOL_IPV6, IPV6_PKTINFO) => address::from_octets(content.get(..16)?),
+        (libc::SOL_IPV6, libc::IPV6_PKTINFO) => address::from_octets(content.get(..16)?),
         _ => None,
     }
 }

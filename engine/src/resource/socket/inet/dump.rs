@@ -1,12 +1,13 @@
 //! All sockets of ip(7) and ipv6(7) of a tree while it is dumped.
 
+use std::fs::File;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use super::super::network_lock::Connection;
-use super::super::{options, unsupported};
+use super::super::{HOST_NETWORK, elsewhere, options, unsupported};
 use super::connections::Connections;
-use super::{CLOSE, ESTABLISHED, LISTEN, UDPLITE, address, datagram, judge, levels, multicast, tcp};
+use super::{CLOSE, ESTABLISHED, LISTEN, address, datagram, judge, levels, multicast, tcp};
 use crate::error::{Blame, Error, OsContext, Result};
 use crate::image::message::{
     FdType, FileEntry, InetSkEntry, IpOptsEntry, IpOptsRawEntry, SkPacketEntry, SkShutdown, TcpOptsEntry,
@@ -20,9 +21,6 @@ use crate::sys::fd::{readable, ready, unsent};
 use crate::sys::socket::{self, int_option, option};
 use crate::sys::stat::fstat;
 
-/// The number of crio's own network namespace, see `host_namespaces` of the dump.
-const HOST_NETWORK: u32 = 2;
-const TCP_ULP: i32 = 31;
 /// `struct tcp_info`: `tcpi_state`, `tcpi_unacked` and `tcpi_sacked`, which of a listening socket are the connections that
 /// wait and their limit (tcp_get_info in net/ipv4/tcp.c).
 const INFO: usize = 32;
@@ -32,6 +30,8 @@ const INFO_SACKED: usize = 28;
 /// The sockets of a tree so far.
 #[derive(Debug, Default)]
 pub struct InetDump {
+    /// The inode of ours, once it was asked for.
+    namespace: Option<u64>,
     entries: Vec<InetSkEntry>,
     packets: Vec<(SkPacketEntry, Vec<u8>)>,
     /// What is to be judged when the options are known: task, its name, socket, state, connections that wait.
@@ -59,14 +59,8 @@ impl InetDump {
     /// Reads a socket, with what waits in it.
     pub fn add(&mut self, id: u32, family: i32, d: &Description<'_>) -> Result<()> {
         let fd = d.fd.as_fd();
-        if fstat(&socket::namespace(fd).os(|| "ioctl SIOCGSKNS")?).os(|| "fstat")?.st_ino != own_namespace()?
-        {
-            return Err(Error::new(
-                "E-NAMESPACE",
-                Blame::Program,
-                "is a socket of another network namespace",
-            )
-            .help("run crio inside of that namespace (nsenter)"));
+        if inode(&socket::namespace(fd).os(|| "ioctl SIOCGSKNS")?)? != self.own_namespace()? {
+            return Err(elsewhere());
         }
         let ask = |name| int_option(fd, libc::SOL_SOCKET, name).os(|| format!("getsockopt {name}"));
         let (kind, protocol) = (ask(libc::SO_TYPE)?, ask(libc::SO_PROTOCOL)?);
@@ -118,13 +112,22 @@ impl InetDump {
         self.queue(id, family, kind, protocol, d)
     }
 
+    /// The inode of our network namespace.
+    fn own_namespace(&mut self) -> Result<u64> {
+        if let Some(known) = self.namespace {
+            return Ok(known);
+        }
+        let ours = inode(&File::open("/proc/self/ns/net").os(|| "open /proc/self/ns/net")?)?;
+        Ok(*self.namespace.insert(ours))
+    }
+
     fn queue(&mut self, id: u32, family: i32, kind: i32, protocol: i32, d: &Description<'_>) -> Result<()> {
         let fd = d.fd.as_fd();
         if has_error(fd)? {
             self.lose(d, "an error that waits (SO_ERROR)", "the next call does not fail with it");
         }
         match (kind, protocol) {
-            (libc::SOCK_DGRAM, libc::IPPROTO_UDP | UDPLITE) => {
+            (libc::SOCK_DGRAM, libc::IPPROTO_UDP | libc::IPPROTO_UDPLITE) => {
                 if corked(fd)? {
                     return Err(Error::new(
                         "E-SOCKET-QUEUE",
@@ -209,9 +212,8 @@ impl InetDump {
     }
 }
 
-fn own_namespace() -> Result<u64> {
-    let ours = std::fs::File::open("/proc/self/ns/net").os(|| "open /proc/self/ns/net")?;
-    Ok(fstat(&ours).os(|| "fstat")?.st_ino)
+fn inode(file: &impl AsFd) -> Result<u64> {
+    Ok(fstat(file).os(|| "fstat")?.st_ino)
 }
 
 fn scope(address: SocketAddr) -> Option<u32> {
@@ -228,7 +230,7 @@ fn ask_tcp(fd: BorrowedFd<'_>) -> Result<Tcp> {
     let word =
         |at: usize| info.get(at..).and_then(<[u8]>::first_chunk).map_or(0, |word| u32::from_ne_bytes(*word));
     let state = info.first().copied().map_or(CLOSE, u32::from);
-    if option(fd, libc::SOL_TCP, TCP_ULP, 16).is_ok_and(|name| !name.is_empty()) {
+    if option(fd, libc::SOL_TCP, libc::TCP_ULP, 16).is_ok_and(|name| !name.is_empty()) {
         return Err(unsupported("with a protocol of the upper layer (TCP_ULP)"));
     }
     if state == CLOSE && readable(fd).os(|| "ioctl FIONREAD")? > 0 {
@@ -268,10 +270,11 @@ fn ip_options(fd: BorrowedFd<'_>, family: i32, kind: i32) -> IpOptsEntry {
     let ip = |name| is_on(fd, libc::SOL_IP, name);
     let number = |name| int_option(fd, libc::SOL_IP, name).ok().map(|value| value as u32);
     let version6 = family == libc::AF_INET6;
-    let (level, info) = if version6 { (libc::SOL_IPV6, 49) } else { (libc::SOL_IP, libc::IP_PKTINFO) };
+    let (level, info) =
+        if version6 { (libc::SOL_IPV6, libc::IPV6_RECVPKTINFO) } else { (libc::SOL_IP, libc::IP_PKTINFO) };
     let raw = (kind == libc::SOCK_RAW && !version6).then(|| IpOptsRawEntry {
         hdrincl: ip(libc::IP_HDRINCL),
-        nodefrag: ip(22),
+        nodefrag: ip(libc::IP_NODEFRAG),
         checksum: None,
         icmpv_filter: Vec::new(),
     });

@@ -1,7 +1,7 @@
 //! Which sockets of ip(7) and ipv6(7) cannot be kept.
 
 use super::super::unsupported;
-use super::{CLOSE, ESTABLISHED, LISTEN, SYN_SENT, UDPLITE};
+use super::{CLOSE, ESTABLISHED, LISTEN, SYN_SENT};
 use crate::error::{Blame, Error, Result};
 use crate::options::DumpOptions;
 
@@ -12,7 +12,10 @@ use crate::options::DumpOptions;
 pub fn protocol(kind: i32, protocol: i32) -> Result<()> {
     match (kind, protocol) {
         (libc::SOCK_STREAM, libc::IPPROTO_TCP)
-        | (libc::SOCK_DGRAM, libc::IPPROTO_UDP | UDPLITE | libc::IPPROTO_ICMP | libc::IPPROTO_ICMPV6)
+        | (
+            libc::SOCK_DGRAM,
+            libc::IPPROTO_UDP | libc::IPPROTO_UDPLITE | libc::IPPROTO_ICMP | libc::IPPROTO_ICMPV6,
+        )
         | (libc::SOCK_RAW, _) => Ok(()),
         (_, libc::IPPROTO_MPTCP) => Err(unsupported("of MPTCP")),
         (_, libc::IPPROTO_SCTP) => Err(unsupported("of SCTP")),

@@ -13,7 +13,7 @@ const IP: i32 = libc::SOL_IP;
 const IPV6: i32 = libc::SOL_IPV6;
 const TCP: i32 = libc::SOL_TCP;
 const UDP: i32 = libc::SOL_UDP;
-const UDPLITE: i32 = 136;
+const UDPLITE: i32 = libc::IPPROTO_UDPLITE;
 const RAW: i32 = 255;
 const ICMPV6: i32 = 58;
 

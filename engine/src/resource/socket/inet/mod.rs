@@ -32,4 +32,3 @@ pub(super) const ESTABLISHED: u32 = 1;
 pub(super) const SYN_SENT: u32 = 2;
 pub(super) const CLOSE: u32 = 7;
 pub(super) const LISTEN: u32 = 10;
-const UDPLITE: i32 = 136;

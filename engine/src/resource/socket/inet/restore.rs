@@ -75,11 +75,11 @@ impl InetRestore {
         Ok(InetRestore { entries, made, queues, streams, repairs, lock })
     }
 
-    /// `--inherit-fd fd[N]:socket:[INO]`: this descriptor is the socket. Whether there is such a socket.
-    pub fn inherit(&mut self, key: &str, fd: OwnedFd) -> bool {
-        let inode = key.strip_prefix("socket:[").and_then(|rest| rest.strip_suffix(']')?.parse().ok());
-        let known = self.entries.values().find(|entry| Some(entry.ino) == inode);
-        known.is_some_and(|entry| self.made.insert(entry.id, Rc::new(fd)).is_none())
+    /// If there is a socket of this inode, it is `fd`.
+    pub fn inherit(&mut self, inode: u32, fd: &Rc<OwnedFd>) {
+        if let Some(entry) = self.entries.values().find(|entry| entry.ino == inode) {
+            self.made.insert(entry.id, Rc::clone(fd));
+        }
     }
 
     /// Makes every socket, with its name.
@@ -358,7 +358,7 @@ fn shown(entry: &InetSkEntry) -> String {
     let protocol = match (entry.r#type as i32, entry.proto as i32) {
         (libc::SOCK_STREAM, _) => "TCP",
         (libc::SOCK_DGRAM, libc::IPPROTO_UDP) => "UDP",
-        (libc::SOCK_DGRAM, super::UDPLITE) => "UDP-Lite",
+        (libc::SOCK_DGRAM, libc::IPPROTO_UDPLITE) => "UDP-Lite",
         (libc::SOCK_DGRAM, _) => "ICMP",
         _ => "raw",
     };

@@ -8,10 +8,10 @@ use std::os::fd::{AsFd, OwnedFd};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::super::queue::{self, Message};
-use super::super::{options, place};
+use super::super::{HOST_NETWORK, elsewhere, options, place};
 use super::judge::{Judge, Member};
 use super::{EXTERN, LISTEN};
-use crate::error::{Blame, Error, OsContext, Result};
+use crate::error::{Error, OsContext, Result};
 use crate::image::message::{FdType, FileEntry, FownEntry, SkPacketEntry, SkUcredEntry, UnixSkEntry};
 use crate::kernel::Pid;
 use crate::kernel::sock_diag::{UnixSocket, unix_sockets};
@@ -19,9 +19,6 @@ use crate::options::DumpOptions;
 use crate::report::NotKept;
 use crate::resource::file::{Description, owner};
 use crate::sys::socket::{Credentials, option};
-
-/// The number of crio's own network namespace, see `host_namespaces` of the dump.
-const HOST_NETWORK: u32 = 2;
 
 /// The unix sockets of a tree so far.
 #[derive(Debug, Default)]
@@ -179,11 +176,6 @@ pub struct InFlight {
     message: Message,
     /// Ours, sharing the descriptions.
     pub rights: Vec<OwnedFd>,
-}
-
-fn elsewhere() -> Error {
-    Error::new("E-NAMESPACE", Blame::Program, "is a socket of another network namespace")
-        .help("run crio inside of that namespace (nsenter)")
 }
 
 fn file(usk: UnixSkEntry) -> FileEntry {

@@ -60,11 +60,11 @@ impl UnixRestore {
         Ok(UnixRestore { entries, made, queues: Queues::load(images)?, closed, gone, files })
     }
 
-    /// `--inherit-fd fd[N]:socket:[INO]`: this descriptor is the socket. Whether there is such a socket.
-    pub fn inherit(&mut self, key: &str, fd: OwnedFd) -> bool {
-        let inode = key.strip_prefix("socket:[").and_then(|rest| rest.strip_suffix(']')?.parse().ok());
-        let known = inode.filter(|inode| self.entries.contains_key(inode));
-        known.is_some_and(|inode| self.made.insert(inode, Rc::new(fd)).is_none())
+    /// If there is a socket of this inode, it is `fd`.
+    pub fn inherit(&mut self, inode: u32, fd: &Rc<OwnedFd>) {
+        if self.entries.contains_key(&inode) {
+            self.made.insert(inode, Rc::clone(fd));
+        }
     }
 
     /// Makes every socket, with its name and, of streams, its connection.
