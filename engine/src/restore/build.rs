@@ -188,19 +188,26 @@ pub(super) fn place_in_file_system(
     batch.expect_all()
 }
 
-/// Installs the descriptors of a table. `asynchronous` are the descriptions for which a task has switched on O_ASYNC:
+/// Installs the descriptors of a table: those that need nothing else installed, or, `after` these, the others.
+/// `asynchronous` are the descriptions for which a task has switched on O_ASYNC:
 /// the signals tell the number by which it was done, so that no other way leads to it.
 pub(super) fn install_table(
     built: &mut Built,
     files_id: u32,
     plan: &mut Plan,
     transport: &Transport,
+    after: bool,
     asynchronous: &mut HashSet<u32>,
 ) -> Result<()> {
     let Plan { tables, files, .. } = plan;
-    let entries: &[FdinfoEntry] = tables.get(&files_id).map_or(&[], Vec::as_slice);
+    let all = tables.get(&files_id).into_iter().flatten();
+    let (entries, others): (Vec<&FdinfoEntry>, Vec<_>) =
+        all.partition(|entry| files.needs_tables(entry.id) == after);
+    if entries.is_empty() {
+        return Ok(());
+    }
     let mut held = Vec::new();
-    for entry in entries {
+    for entry in &entries {
         held.push(files.open(entry.id)?);
     }
     let parcels: Vec<Parcel> = entries
@@ -212,7 +219,8 @@ pub(super) fn install_table(
             close_on_exec: entry.flags & libc::FD_CLOEXEC as u32 != 0,
         })
         .collect();
-    transport.install(&mut built.loan, &parcels)?;
+    let taken = others.iter().filter(|_| after).map(|entry| entry.fd as i32).collect();
+    transport.install(&mut built.loan, taken, &parcels)?;
     let mut batch = built.loan.batch();
     for entry in entries {
         if let Some(flags) = files.asynchronous(entry.id)

@@ -309,10 +309,14 @@ impl Construction {
         self.bear_threads()?;
         self.watch()?;
         let (mut done, mut asynchronous) = (HashSet::new(), HashSet::new());
-        self.with_bodies(|plan, transport, built, body| match done.insert(body.ids.files_id) {
-            true => build::install_table(built, body.ids.files_id, plan, transport, &mut asynchronous),
-            false => Ok(()),
-        })?;
+        for after in [false, true] {
+            self.with_bodies(|plan, transport, built, body| match done.insert((after, body.ids.files_id)) {
+                true => {
+                    build::install_table(built, body.ids.files_id, plan, transport, after, &mut asynchronous)
+                }
+                false => Ok(()),
+            })?;
+        }
         drop(stand_ins);
         self.lock()
     }
