@@ -299,6 +299,8 @@ pub(super) struct Finish<'a> {
     pub(super) runtime: &'a Runtime,
     pub(super) shared: &'a SharedRestore,
     pub(super) identity: &'a Identity,
+    /// The transport, if the task is the first of those with its table, and has to leave it.
+    pub(super) leave: Option<&'a Transport>,
     /// The CPUs of a thread whose image does not say.
     pub(super) home: &'a [u32],
 }
@@ -336,11 +338,11 @@ pub(super) fn complete(
     with: &Finish<'_>,
     told: &mut Vec<NotKept>,
 ) -> Result<()> {
-    let Finish { runtime, shared, identity, home } = with;
-    let process = task.process();
+    let Finish { runtime, shared, identity, home, leave } = with;
+    let (process, leave) = (task.process(), *leave);
     memory_restore::finish(&mut built.loan, &body.mm, &built.fit, shared)?;
     attributes::restore_by_proc(&built.proc, &process, body.mm.coredump_filter)?;
-    complete_process(&process, task.pid, &mut built.loan)?;
+    complete_process(&process, task.pid, &mut built.loan, leave)?;
     let loan = &mut built.loan;
     // The leader comes last: what it changes for all, no other thread may still need.
     for (tid, core) in task.threads.iter().skip(1).chain(task.threads.first()) {
@@ -374,8 +376,14 @@ pub(super) fn complete(
 }
 
 /// What belongs to the process as a whole and needs our privileges.
-fn complete_process(process: &TaskCoreEntry, pid: i32, loan: &mut Loan) -> Result<()> {
+fn complete_process(
+    process: &TaskCoreEntry,
+    pid: i32,
+    loan: &mut Loan,
+    leave: Option<&Transport>,
+) -> Result<()> {
     run(loan, |batch| {
+        leave.iter().for_each(|transport| transport.leave(batch));
         signals::forget_children(batch);
         signals::restore_actions(batch, process.sigactions.iter().chain(&process.more_sigactions));
         attributes::restore_privileged(batch, process);

@@ -429,10 +429,8 @@ impl Construction {
                     return Ok(());
                 };
                 let Some(body) = &task.body else { return Ok(()) };
-                if left.insert(body.ids.files_id) {
-                    build::run(&mut built.loan, |batch| transport.leave(batch))?;
-                }
-                let with = Finish { runtime, shared: &plan.shared, identity: &identity, home };
+                let leave = left.insert(body.ids.files_id).then_some(&*transport);
+                let with = Finish { runtime, shared: &plan.shared, identity: &identity, leave, home };
                 build::complete(task, body, built, &with, told)?;
                 fault::point("task-completed")
             })?;
