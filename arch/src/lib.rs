@@ -67,8 +67,10 @@ pub use machine::MACHINE;
 pub use machine::fpu::{
     CALL_CLOBBERS, FPU_CAPACITY, FPU_REGSETS, arrange, component as fpu_component, refusal,
 };
-pub use machine::inject::{FRAME_LEN, enter, enter_one, frame, from_frame, result_of_one};
-pub use machine::regs::{CALL_NUMBER, REGS_ACCESS, REGS_LEN, Regs, SIGMASK_LEN, THREAD_AREA};
+pub use machine::inject::{FRAME_LEN, enter, enter_one, frame, from_frame, mmap_of_32_bits, result_of_one};
+pub use machine::regs::{
+    CALL_NUMBER, DEBUG_REGISTERS, REGS_ACCESS, REGS_LEN, Regs, SIGMASK_LEN, THREAD_AREA,
+};
 pub use machine::syscall;
 pub use machine::vdso::{VDSO_JUMP_LEN, VDSO_SYMBOLS, vdso_jump};
 pub use sigaction::{SIGACTION_LEN, SigAction};

@@ -8,6 +8,9 @@ use crate::{CallNumber, RegsAccess, ThreadArea, words};
 pub const REGS_ACCESS: RegsAccess = RegsAccess::Set(1);
 /// `orig_ax`.
 pub const CALL_NUMBER: CallNumber = CallNumber::InRegs;
+/// Where in `struct user` the registers of hardware breakpoints are, for PTRACE_POKEUSER: four addresses, two unused, the
+/// status and what is enabled.
+pub const DEBUG_REGISTERS: Option<usize> = Some(core::mem::offset_of!(libc::user, u_debugreg));
 /// `fs_base`.
 pub const THREAD_AREA: Option<ThreadArea> = None;
 /// Bytes of the register set of a 64-bit task; a task in 32-bit mode answers with fewer.
