@@ -3,7 +3,7 @@
 //! A guest that has died is not given back, so the next asker boots a fresh one.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -17,6 +17,9 @@ use crate::qemu::{Emulated, Launcher};
 /// What one test may take on the reference machine; the agent's own limits for its steps are smaller.
 const LIMIT: Duration = Duration::from_secs(120);
 
+/// Of so many guests of a kind one must have come up, or no more are tried.
+const ATTEMPTS: usize = 6;
+
 /// A crash by the sysrq key (Documentation/admin-guide/sysrq.rst), when the test has begun.
 const PANIC: &str = "(sleep 0.5; echo c >/proc/sysrq-trigger) >/dev/null 2>&1 &";
 
@@ -29,6 +32,7 @@ pub struct Pool {
     folder: PathBuf,
     idle: Mutex<Vec<Guest>>,
     booted: AtomicUsize,
+    came_up: AtomicBool,
     panic: Option<String>,
 }
 
@@ -42,6 +46,7 @@ impl Pool {
             folder: folder.to_owned(),
             idle: Mutex::default(),
             booted: AtomicUsize::new(0),
+            came_up: AtomicBool::new(false),
             panic: None,
         }
     }
@@ -89,10 +94,14 @@ impl Pool {
         if let Some(guest) = idle {
             return Ok(guest);
         }
+        if self.booted.load(Ordering::Relaxed) >= ATTEMPTS && !self.came_up.load(Ordering::Relaxed) {
+            bail!("no guest of this kind boots, as the tests before have told");
+        }
         let mut guest = self.boot().or_else(|error| {
             eprintln!("vm: a guest did not boot, another one is tried: {error:#}");
             self.boot()
         })?;
+        self.came_up.store(true, Ordering::Relaxed);
         guest.order(&Order::Terms(self.terms.clone())).context("the guest does not take orders")?;
         Ok(guest)
     }
@@ -119,7 +128,7 @@ mod tests {
     use crate::qemu::Accelerator;
 
     #[test]
-    fn a_guest_that_does_not_boot_is_tried_twice() -> Result<()> {
+    fn a_guest_that_does_not_boot_is_tried_again_but_not_for_ever() -> Result<()> {
         let folder = tempfile::tempdir()?;
         let qemu =
             "{program: 'false', package: none, machine: none, cpu: none, memory: 1M, cpus: 1, console: none}";
@@ -138,6 +147,10 @@ mod tests {
         assert!(pool.take().is_err());
         assert_eq!(pool.booted.load(Ordering::Relaxed), 2);
         assert!(folder.path().join("guest-2.console").exists());
+        for _ in 0..ATTEMPTS {
+            assert!(pool.take().is_err());
+        }
+        assert_eq!(pool.booted.load(Ordering::Relaxed), ATTEMPTS);
         Ok(())
     }
 }

@@ -222,7 +222,7 @@ const SIGNALS: &[State] = &[
         "timer_getoverrun(2) counts from the restore",
     ),
     not_kept(
-        "EINTR of a signal that comes before a restored task runs",
+        "EINTR of a signal that comes before a restored task runs (other machines than x86-64)",
         "after the handler the call starts over, as with SA_RESTART",
     ),
     not_kept("system time", "timers of absolute time wait for as long as they had to at the dump"),

@@ -312,10 +312,14 @@ impl Construction {
         self.bear_threads()?;
         self.watch()?;
         let (mut done, mut asynchronous) = (HashSet::new(), HashSet::new());
-        self.with_bodies(|plan, transport, built, body| match done.insert(body.ids.files_id) {
-            true => build::install_table(built, body.ids.files_id, plan, transport, &mut asynchronous),
-            false => Ok(()),
-        })?;
+        for after in [false, true] {
+            self.with_bodies(|plan, transport, built, body| match done.insert((after, body.ids.files_id)) {
+                true => {
+                    build::install_table(built, body.ids.files_id, plan, transport, after, &mut asynchronous)
+                }
+                false => Ok(()),
+            })?;
+        }
         drop(stand_ins);
         self.lock()
     }
@@ -428,10 +432,8 @@ impl Construction {
                     return Ok(());
                 };
                 let Some(body) = &task.body else { return Ok(()) };
-                if left.insert(body.ids.files_id) {
-                    build::run(&mut built.loan, |batch| transport.leave(batch))?;
-                }
-                let with = Finish { runtime, shared: &plan.shared, identity: &identity, home };
+                let leave = left.insert(body.ids.files_id).then_some(&*transport);
+                let with = Finish { runtime, shared: &plan.shared, identity: &identity, leave, home };
                 build::complete(task, body, built, &with, told)?;
                 fault::point("task-completed")
             })?;

@@ -1,8 +1,8 @@
 //! `cargo xtask build`: the release build of `crio`, for this machine or for others.
 //!
 //! Without `--arch` it is the ordinary one, in `target/release`. With `--arch` it is one file without shared libraries
-//! that runs on any system of that machine, in `target/cross/<rust target>/release`; a folder of its own, so that the
-//! two never compile each other's work again.
+//! that runs on any system of that machine, in `target/cross/MACHINE`: folders of their own, so that none compiles
+//! another's work again, or waits for its lock.
 
 mod toolchain;
 
@@ -68,7 +68,7 @@ pub(crate) fn crio() -> Result<PathBuf> {
 /// Builds one statically linked program for `machine` when it is not up to date, and returns its path.
 pub(crate) fn program(machine: &Machine, package: &str, name: &str) -> Result<PathBuf> {
     setup::ensure(&setup::cross_compiler(machine))?;
-    let folder = workspace::target()?.join("cross");
+    let folder = workspace::target()?.join("cross").join(&machine.name);
     let mut cargo = toolchain::cargo(machine)?;
     cargo.args(["build", "--release", "--quiet", "--package", package, "--bin", name]);
     cargo.arg("--target").arg(&machine.rust).arg("--target-dir").arg(&folder);
