@@ -47,8 +47,9 @@ pub const DUMP: [&str; 17] = [
 ];
 
 /// Points of a restore.
-pub const RESTORE: [&str; 13] = [
+pub const RESTORE: [&str; 14] = [
     "plan-loaded",
+    "segments-made",
     "root-forked",
     "root-adopted",
     "root-settled",
