@@ -12,6 +12,9 @@ use crate::{CallNumber, RegsAccess, ThreadArea, words};
 pub const REGS_ACCESS: RegsAccess = RegsAccess::Set(1);
 /// `NT_ARM_SYSTEM_CALL`.
 pub const CALL_NUMBER: CallNumber = CallNumber::Set(0x404);
+/// Where in `struct user` the registers of hardware breakpoints are, for PTRACE_POKEUSER: four addresses, two unused, the
+/// status and what is enabled: not on this machine.
+pub const DEBUG_REGISTERS: Option<usize> = None;
 /// It is the register set `NT_ARM_TLS`.
 pub const THREAD_AREA: Option<ThreadArea> = None;
 /// Bytes of the register set of a 64-bit task; a task in 32-bit mode answers with fewer.
@@ -149,6 +152,16 @@ impl Regs {
             regs.words[NUMBER] = number;
         }
         regs
+    }
+
+    /// How a call was interrupted cannot be seen at a stop here.
+    pub fn interruption(&self) -> Option<u32> {
+        None
+    }
+
+    /// What the kernel decides by is not in the registers.
+    pub fn interrupted(&self, _interruption: u32) -> Option<Self> {
+        None
     }
 }
 

@@ -10,5 +10,9 @@ pub const TASK_SIZES: &[u64] = &[1 << 48, 1 << 47, 1 << 42, 1 << 39, 1 << 36];
 /// How many signals there are, and so the highest number: `_NSIG`.
 pub const SIGNALS: i32 = 64;
 
+/// The call with its first argument that maps the code that the kernel gives to 32-bit programs, at an address in the
+/// second: there is none.
+pub const MAP_VDSO: Option<(libc::c_long, libc::c_ulong)> = None;
+
 /// Where the parts of a signal action stand: words (include/uapi/asm-generic/signal.h).
 pub(crate) const SIGACTION: Layout = Layout { handler: 0..8, flags: 8..16, restorer: 16..24, mask: 24..32 };

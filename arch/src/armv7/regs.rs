@@ -8,6 +8,9 @@ use crate::{CallNumber, RegsAccess, ThreadArea, words};
 pub const REGS_ACCESS: RegsAccess = RegsAccess::Set(1);
 /// `PTRACE_SET_SYSCALL`.
 pub const CALL_NUMBER: CallNumber = CallNumber::Request(23);
+/// Where in `struct user` the registers of hardware breakpoints are, for PTRACE_POKEUSER: four addresses, two unused, the
+/// status and what is enabled: not on this machine.
+pub const DEBUG_REGISTERS: Option<usize> = None;
 /// `PTRACE_GET_THREAD_AREA`, and `set_tls` of the calls that only ARM has.
 pub const THREAD_AREA: Option<ThreadArea> = Some(ThreadArea { get: 22, set: 0xf_0005 });
 /// Bytes of the register set.
@@ -126,6 +129,16 @@ impl Regs {
         let mut regs = *self;
         regs.0[Self::ORIG_R0] = NONE;
         regs
+    }
+
+    /// How a call was interrupted cannot be seen at a stop here.
+    pub fn interruption(&self) -> Option<u32> {
+        None
+    }
+
+    /// What the kernel decides by is not in the registers.
+    pub fn interrupted(&self, _interruption: u32) -> Option<Self> {
+        None
     }
 }
 

@@ -48,6 +48,10 @@ pub const TIMER_SETTIME: libc::c_long = 409;
 /// `utimensat`, with seconds of 64 bits: `utimensat_time64`.
 pub const UTIMENSAT: libc::c_long = 412;
 
+/// The call with its first argument that maps the code that the kernel gives to 32-bit programs, at an address in the
+/// second: there is none.
+pub const MAP_VDSO: Option<(libc::c_long, libc::c_ulong)> = None;
+
 /// Where the parts of a signal action stand: words, the mask in two (include/linux/signal_types.h).
 pub(crate) const SIGACTION: Layout = Layout { handler: 0..4, flags: 4..8, restorer: 8..12, mask: 12..20 };
 

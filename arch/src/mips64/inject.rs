@@ -160,6 +160,11 @@ pub fn result_of_one(regs: &Regs) -> i64 {
     regs.0[Regs::S2] as i64
 }
 
+/// Maps memory by the call of 32-bit programs, from a program of 64 bits: no such call is made on this machine.
+pub fn mmap_of_32_bits(_len: u32) -> Option<i32> {
+    None
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -10,6 +10,9 @@ use crate::{CallNumber, RegsAccess, ThreadArea, words};
 pub const REGS_ACCESS: RegsAccess = RegsAccess::Requests { get: 12, set: 13 };
 /// `$v0`.
 pub const CALL_NUMBER: CallNumber = CallNumber::InRegs;
+/// Where in `struct user` the registers of hardware breakpoints are, for PTRACE_POKEUSER: four addresses, two unused, the
+/// status and what is enabled: not on this machine.
+pub const DEBUG_REGISTERS: Option<usize> = None;
 /// `PTRACE_GET_THREAD_AREA`, and set_thread_area(2), which takes the address itself here.
 pub const THREAD_AREA: Option<ThreadArea> =
     Some(ThreadArea { get: 25, set: libc::SYS_set_thread_area as u64 });
@@ -128,6 +131,16 @@ impl Regs {
         }
         regs.0[Self::RESTART] = 0;
         regs
+    }
+
+    /// How a call was interrupted is of no use here, see [`interrupted`](Regs::interrupted).
+    pub fn interruption(&self) -> Option<u32> {
+        None
+    }
+
+    /// What the kernel decides by, `$0` of its frame, ptrace(2) does not set.
+    pub fn interrupted(&self, _interruption: u32) -> Option<Self> {
+        None
     }
 }
 

@@ -10,6 +10,10 @@ pub const TASK_SIZES: &[u64] = &[1 << 48, 1 << 40];
 /// How many signals there are, and so the highest number: `_NSIG` of arch/mips/include/uapi/asm/signal.h.
 pub const SIGNALS: i32 = 128;
 
+/// The call with its first argument that maps the code that the kernel gives to 32-bit programs, at an address in the
+/// second: there is none.
+pub const MAP_VDSO: Option<(libc::c_long, libc::c_ulong)> = None;
+
 /// Where the parts of a signal action stand, as in IRIX: flags in half a word, which is padded; handlers return by the
 /// vdso (arch/mips/include/uapi/asm/signal.h).
 pub(crate) const SIGACTION: Layout = Layout { handler: 8..16, flags: 0..4, restorer: 0..0, mask: 16..32 };

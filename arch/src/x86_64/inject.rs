@@ -134,6 +134,24 @@ pub fn result_of_one(regs: &Regs) -> i64 {
     regs.0[Regs::R13] as i64
 }
 
+/// Maps `len` bytes that cannot be accessed by the mmap2(2) of 32-bit programs, from a program of 64 bits: the address, or
+/// an errno, negative. A kernel without 32-bit programs sends a signal, SIGSEGV.
+pub fn mmap_of_32_bits(len: u32) -> Option<i32> {
+    const MMAP2: i32 = 192; // arch/x86/entry/syscalls/syscall_32.tbl
+    const MAP_PRIVATE_ANONYMOUS: i32 = 0x22;
+    let result;
+    // SAFETY: a new mapping at a place of the kernel's choice touches none of ours; what the kernel may change is named.
+    unsafe {
+        core::arch::asm!(
+            "push rbx", "push rbp", "xor ebx, ebx", "xor ebp, ebp", "int 0x80", "pop rbp", "pop rbx",
+            inlateout("eax") MMAP2 => result,
+            in("ecx") len, in("edx") 0, in("esi") MAP_PRIVATE_ANONYMOUS, in("edi") -1,
+            lateout("r8") _, lateout("r9") _, lateout("r10") _, lateout("r11") _,
+        );
+    }
+    Some(result)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -10,5 +10,9 @@ pub const TASK_SIZES: &[u64] = &[0x7fff_ffff_f000];
 /// How many signals there are, and so the highest number: `_NSIG`.
 pub const SIGNALS: i32 = 64;
 
+/// The call with its first argument that maps the code that the kernel gives to 32-bit programs, at an address in the
+/// second: ARCH_MAP_VDSO_32 of arch/x86/include/uapi/asm/prctl.h.
+pub const MAP_VDSO: Option<(libc::c_long, libc::c_ulong)> = Some((libc::SYS_arch_prctl, 0x2002));
+
 /// Where the parts of a signal action stand: words.
 pub(crate) const SIGACTION: Layout = Layout { handler: 0..8, flags: 8..16, restorer: 16..24, mask: 24..32 };

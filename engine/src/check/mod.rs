@@ -2,80 +2,46 @@
 //!
 //! A probe does the thing itself, on something of ours, and looks at the answer; a kernel version is never compared,
 //! because distributions carry features back and configurations leave them out. The names that CRIU's
-//! `check --feature` knows are kept, since scripts and test lists use them; [`find`] knows all 45, also those whose
-//! probe comes with the resource that needs it.
+//! `check --feature` knows are all here, and mean the same, since scripts and test lists use them.
 //!
 //! The categories are CRIU's. Required: without it no program can be dumped or restored. Extra: some programs need
-//! it, and where there is another way, `fallback` says which. Processor is ours: registers that only some machines have,
-//! whose absence is no fault of the kernel; tests name them.
+//! it, and where there is another way, `fallback` says which. Optional is what CRIU answers by name only, and what only
+//! some machines have: a whole check shows it and does not miss it.
+//!
+//! Nothing is remembered from one run to the next: a probe costs less than a file that may be out of date.
 //!
 //! Not here: system calls (`sys::probe`), and what the command prints at its end (`cli::check`).
 
 mod feature;
 mod probes;
 mod report;
+mod table;
 
-pub use self::feature::{Category, Feature};
+pub use self::feature::{Category, Goal};
 pub use self::report::{CheckReport, Finding};
+pub use self::table::Feature;
 
 use std::io;
+use std::panic;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::error::{Blame, Error, Result};
 use crate::options::CheckOptions;
-
-/// What a name on the command line means.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Named {
-    /// A feature with a probe.
-    Probed(Feature),
-    /// A feature of CRIU's list without a probe so far; what it belongs to.
-    Later(&'static str),
-}
-
-/// CRIU's features that have no probe yet, and what brings it.
-const LATER: [(&str, &str); 22] = [
-    ("tun", "it belongs to network devices"),
-    ("tun_ns", "it belongs to network devices"),
-    ("userns", "it belongs to namespaces"),
-    ("cgroupns", "it belongs to namespaces"),
-    ("timens", "it belongs to namespaces"),
-    ("nsid", "it belongs to network namespaces"),
-    ("link_nsid", "it belongs to network namespaces"),
-    ("external_net_ns", "it belongs to network namespaces"),
-    ("newifindex", "it belongs to network namespaces"),
-    ("autofs", "it belongs to mounts"),
-    ("move_mount_set_group", "it belongs to mounts"),
-    ("overlayfs_maps", "it belongs to mounts"),
-    ("tcp_half_closed", "it belongs to sockets"),
-    ("sk_unix_file", "it belongs to sockets"),
-    ("net_diag_raw", "it belongs to sockets"),
-    ("ipv6_freebind", "it belongs to sockets"),
-    ("nftables", "it belongs to sockets"),
-    ("has_ipt_legacy", "it belongs to sockets"),
-    ("apparmor_stacking", "it belongs to security labels"),
-    ("compat_cr", "it belongs to 32-bit programs"),
-    ("can_map_vdso", "the engine moves the vdso and never maps another"),
-    ("breakpoints", "nothing here uses hardware breakpoints"),
-];
 
 /// Resolves a name.
 ///
 /// # Errors
 /// `E-USAGE`: no such feature.
-pub fn find(name: &str) -> Result<Named> {
-    if let Some(feature) = Feature::ALL.into_iter().find(|f| f.name() == name) {
-        return Ok(Named::Probed(feature));
-    }
-    match LATER.iter().find(|(later, _)| *later == name) {
-        Some((_, why)) => Ok(Named::Later(why)),
-        None => Err(Error::new("E-USAGE", Blame::Usage, format!("Unknown feature {name}"))
-            .help("crio check --feature list prints the names")),
-    }
+pub fn find(name: &str) -> Result<Feature> {
+    Feature::ALL.into_iter().find(|f| f.name() == name).ok_or_else(|| {
+        Error::new("E-USAGE", Blame::Usage, format!("Unknown feature {name}"))
+            .help("crio check --feature list prints the names")
+    })
 }
 
 /// All names that [`find`] knows.
 pub fn names() -> Vec<&'static str> {
-    Feature::ALL.iter().map(|f| f.name()).chain(LATER.iter().map(|(name, _)| *name)).collect()
+    Feature::ALL.iter().map(|f| f.name()).collect()
 }
 
 /// Asks the kernel for one feature.
@@ -83,15 +49,33 @@ pub fn probe(feature: Feature) -> Finding {
     Finding { feature, answer: Answer::from(probes::run(feature)) }
 }
 
-/// Asks for all features of the categories that the options name.
+/// Asks for all features of the categories that the options name; both together, which is `--all`, for all there are.
 pub fn check(options: &CheckOptions) -> CheckReport {
     let wanted = |f: &Feature| match f.category() {
         Category::Required => true,
         Category::Extra => options.extra,
         Category::Experimental => options.experimental,
-        Category::Processor => false,
+        Category::Optional => options.extra && options.experimental,
     };
-    CheckReport { findings: Feature::ALL.into_iter().filter(wanted).map(probe).collect() }
+    let features: Vec<Feature> = Feature::ALL.into_iter().filter(wanted).collect();
+    CheckReport { findings: probe_all(&features) }
+}
+
+/// Several at a time: some wait for the kernel to take namespaces and rings down, and none needs the processor for long.
+fn probe_all(features: &[Feature]) -> Vec<Finding> {
+    const AT_A_TIME: usize = 8;
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let one = || features.get(next.fetch_add(1, Ordering::Relaxed)).copied();
+        std::iter::from_fn(one).map(probe).collect::<Vec<_>>()
+    };
+    let mut findings = std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..AT_A_TIME.min(features.len())).map(|_| scope.spawn(work)).collect();
+        let all = workers.into_iter().flat_map(|w| w.join().unwrap_or_else(|why| panic::resume_unwind(why)));
+        all.collect::<Vec<_>>()
+    });
+    findings.sort_by_key(|finding| features.iter().position(|feature| *feature == finding.feature));
+    findings
 }
 
 /// What a probe found.
@@ -136,11 +120,24 @@ mod tests {
     }
 
     #[test]
-    fn names_are_unique_and_each_later_one_is_crius() {
+    fn every_row_of_the_table_is_whole() {
         let mut names = names();
         names.sort_unstable();
         assert!(names.windows(2).all(|pair| pair[0] != pair[1]), "{names:?}");
-        assert!(LATER.iter().all(|(name, _)| OF_CRIU.split_whitespace().any(|n| n == *name)));
+        for feature in Feature::ALL {
+            let entry = feature.entry();
+            assert!(!entry.purpose.is_empty() && !entry.consequence.is_empty(), "{}", entry.name);
+            assert!(Goal::ALL.contains(&feature.goal()), "{}", entry.name);
+        }
+        assert!(Feature::ALL.windows(2).all(|pair| pair[0].category() <= pair[1].category()));
+    }
+
+    #[test]
+    fn a_whole_check_asks_for_everything_and_a_plain_one_for_what_is_required() {
+        let of = |extra, experimental| CheckOptions { extra, experimental, ..CheckOptions::default() };
+        assert_eq!(check(&of(true, true)).findings.len(), Feature::ALL.len());
+        let plain = check(&of(false, false));
+        assert!(plain.findings.iter().all(|f| f.feature.category() == Category::Required));
     }
 
     /// Compares probes with the configuration of the kernel that runs the test.
@@ -154,6 +151,10 @@ mod tests {
             (Feature::Kcmp, "CONFIG_KCMP"),
             (Feature::GetRseqConf, "CONFIG_RSEQ"),
             (Feature::PrctlMmMap, "CONFIG_CHECKPOINT_RESTORE"),
+            (Feature::UserNs, "CONFIG_USER_NS"),
+            (Feature::TimeNs, "CONFIG_TIME_NS"),
+            (Feature::CgroupNs, "CONFIG_CGROUPS"),
+            (Feature::NsId, "CONFIG_NET_NS"),
         ] {
             let finding = probe(feature);
             // An option that is not mentioned is one that this kernel does not have yet.
@@ -181,6 +182,8 @@ mod tests {
             (Feature::PagemapScanGuard, Feature::MadvGuard),
             (Feature::UserfaultfdNoncoop, Feature::Userfaultfd),
             (Feature::SeccompFilters, Feature::PtraceSeize),
+            (Feature::CompatCr, Feature::CanMapVdso),
+            (Feature::TcpHalfClosed, Feature::TcpRepair),
         ] {
             assert!(!present(whole) || present(part), "{} without {}", whole.name(), part.name());
         }

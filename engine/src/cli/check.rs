@@ -5,7 +5,7 @@
 use std::process::ExitCode;
 
 use super::print;
-use crate::check::{self, Feature, Named};
+use crate::check::{self, Feature};
 use crate::error::Result;
 use crate::log;
 use crate::options::CheckOptions;
@@ -25,13 +25,7 @@ pub(super) fn run(options: &CheckOptions) -> Result<ExitCode> {
     }
     let mut supported = true;
     for name in &options.features {
-        supported &= match check::find(name)? {
-            Named::Probed(feature) => tell(feature, options),
-            Named::Later(why) => {
-                log::error!("{name} is not probed yet: {why}");
-                false
-            }
-        };
+        supported &= tell(check::find(name)?, options);
     }
     Ok(status(supported))
 }

@@ -29,7 +29,7 @@ use clap::{ArgMatches, Parser};
 use self::args::Arguments;
 use crate::error::{Blame, Error, Result};
 use crate::log;
-use crate::options::Places;
+use crate::options::{DumpOptions, Places};
 use crate::report;
 
 /// CRIU's version whose options, images and requests these are.
@@ -124,6 +124,12 @@ impl Line {
             }
             Some("check") => {
                 alone("check")?;
+                if self.arguments.names_a_tree() {
+                    // Can this very tree be dumped, here and now?
+                    let survey = DumpOptions { dry_run: true, ..self.arguments.dump_options()? };
+                    let starts = self.start("check", &survey.places)?;
+                    return Ok(if starts { dump::run(&survey) } else { ExitCode::FAILURE });
+                }
                 let places = self.arguments.places()?;
                 start_log(&places)?;
                 check::run(&self.arguments.check_options()?)

@@ -55,6 +55,29 @@ impl Netlink {
         }
     }
 
+    /// Makes one request, and gives every message of the answer, without its header, to `each`.
+    pub fn ask(&self, request: &Request, mut each: impl FnMut(&[u8])) -> Result<()> {
+        let number = self.sequence.get();
+        self.sequence.set(number.wrapping_add(1));
+        let message = request.frame(libc::NLM_F_ACK, number);
+        socket::send(self.fd.as_fd(), &message, &socket::Along::default()).os(|| "send to netlink")?;
+        let mut buffer = vec![0; ROOM];
+        loop {
+            // The kernel has answered before it lets us go on.
+            let got = socket::receive(self.fd.as_fd(), &mut buffer, 0).os(|| "receive from netlink")?;
+            let mut answer = buffer.get(..got.len).unwrap_or_default();
+            while let Some((len, kind)) = header(answer) {
+                let is_end = i32::from(kind) == libc::NLMSG_ERROR;
+                match (is_end, errno(answer)) {
+                    (true, 0) => return Ok(()),
+                    (true, _) => return Err(failed(format!("netlink request {}", request.kind), answer)),
+                    (false, _) => each(answer.get(HEADER_LEN..len).unwrap_or_default()),
+                }
+                answer = answer.get(len.next_multiple_of(4).max(HEADER_LEN)..).unwrap_or_default();
+            }
+        }
+    }
+
     /// Sends requests as one: all are done, or none (nfnetlink_rcv_batch in net/netfilter/nfnetlink.c). `begin` and `end`
     /// frame them.
     pub fn transact(&self, requests: &[Request], [begin, end]: [&Request; 2]) -> Result<()> {
@@ -99,6 +122,10 @@ impl Netlink {
         while let Some((len, kind)) = header(answer) {
             let body = answer.get(HEADER_LEN..len).ok_or_else(|| Error::bug("a short netlink message"))?;
             match i32::from(kind) {
+                // An error that comes up on the way is told at the end (netlink_dump_done in af_netlink.c).
+                libc::NLMSG_DONE if errno(answer) > 0 => {
+                    return Err(failed(format!("netlink request {asked}"), answer));
+                }
                 libc::NLMSG_DONE => return Ok(false),
                 libc::NLMSG_ERROR => return Err(failed(format!("netlink request {asked}"), answer)),
                 _ => each(body),

@@ -7,12 +7,14 @@
 #![allow(unsafe_code, reason = "probes call what no library wraps")]
 
 pub mod child;
+pub mod processor;
 
+use std::ffi::CStr;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
-use libc::{c_int, c_long, c_ulong};
+use libc::{c_int, c_long, c_uint, c_ulong};
 
 /// One page of private memory, for probes that need an address of their own.
 struct Page {
@@ -334,6 +336,39 @@ pub fn aio_remap() -> io::Result<()> {
     // SAFETY: only the number of the context is passed.
     let ended = check(unsafe { libc::syscall(libc::SYS_io_destroy, context) });
     failed.map_or(ended.map(drop), Err)
+}
+
+/// prctl(2) PR_CAPBSET_READ: the kernel knows this capability.
+pub fn capability(number: u32) -> io::Result<()> {
+    prctl(libc::PR_CAPBSET_READ, [number.into(), 0, 0, 0])
+}
+
+/// move_mount(2) with MOVE_MOUNT_SET_GROUP: the mount at `to` shares what the one at `from` does.
+pub fn move_mount_set_group(from: &CStr, to: &CStr) -> io::Result<()> {
+    const MOVE_MOUNT_SET_GROUP: c_uint = 0x100;
+    let (here, from, to) = (libc::AT_FDCWD, from.as_ptr(), to.as_ptr());
+    // SAFETY: both paths are C strings that outlive the call.
+    check(unsafe { libc::syscall(libc::SYS_move_mount, here, from, here, to, MOVE_MOUNT_SET_GROUP) })
+        .map(drop)
+}
+
+/// Device (major, minor) and inode of a mapping of `file`, as /proc/self/maps tells them.
+pub fn mapped_file(file: &File) -> io::Result<((u64, u64), u64)> {
+    let (prot, flags) = (libc::PROT_READ, libc::MAP_SHARED);
+    // SAFETY: a new mapping at a place of the kernel's choice touches none of ours.
+    let start = unsafe { libc::mmap(std::ptr::null_mut(), 1, prot, flags, file.as_raw_fd(), 0) };
+    if start == libc::MAP_FAILED {
+        return Err(io::Error::last_os_error());
+    }
+    let page = Page { start, len: 1 };
+    let maps = std::fs::read_to_string("/proc/self/maps")?;
+    let line = maps.lines().find(|line| line.starts_with(&format!("{:08x}-", page.address())));
+    let mut words = line.unwrap_or_default().split_ascii_whitespace().skip(3);
+    let device = words.next().and_then(|device| device.split_once(':'));
+    let hex = |text| u64::from_str_radix(text, 16).ok();
+    let device = device.and_then(|(major, minor)| Some((hex(major)?, hex(minor)?)));
+    let inode = words.next().and_then(|inode| inode.parse().ok());
+    device.zip(inode).ok_or_else(|| io::Error::other("/proc/self/maps does not show a mapping"))
 }
 
 /// flock(2) on `file`.

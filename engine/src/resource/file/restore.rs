@@ -12,7 +12,7 @@ use super::fifo::FifoRestore;
 use super::made::{Anchor, Made};
 use super::memfd::MemfdRestore;
 use super::pipe::PipeRestore;
-use super::remap::{path_of, pid_in_proc};
+use super::remap::{is_about_descriptor, path_of, pid_in_proc};
 use super::reopen::SETTABLE;
 use super::tty::{Opened, TtyClaim, TtyRestore};
 use super::{embed, ghost, owner, regular, reopen, validate};
@@ -197,6 +197,11 @@ impl FileRestore {
     /// Whether it can be opened only when the restored tasks exist: it is in the /proc directory of one.
     pub fn is_late(&self, id: u32) -> bool {
         self.regular(id).is_ok_and(|reg| pid_in_proc(&reg.name).is_some())
+    }
+
+    /// Whether it can be opened only when tables have been filled: it is about a descriptor of a restored task.
+    pub fn needs_tables(&self, id: u32) -> bool {
+        self.regular(id).is_ok_and(|reg| is_about_descriptor(&reg.name))
     }
 
     /// Pids that are in use by nobody, and that some process has to have while late files are opened.

@@ -60,6 +60,11 @@ impl NetworkLock {
     /// # Errors
     /// `E-NETWORK-LOCK`: without nftables, or without CAP_NET_ADMIN.
     pub fn take(run: &str, connections: Vec<Connection>) -> Result<Self> {
+        Self::try_take(run, connections).map_err(|error| refused("make", &error))
+    }
+
+    /// The same, with the kernel's own error.
+    fn try_take(run: &str, connections: Vec<Connection>) -> Result<Self> {
         let netlink = Netlink::open(libc::NETLINK_NETFILTER)?;
         let mut lock = NetworkLock { netlink, name: name(run), connections, owned: true };
         let mut made = lock.make(TABLE_OWNER);
@@ -69,7 +74,7 @@ impl NetworkLock {
         }
         if let Err(error) = made {
             lock.name.clear();
-            return Err(refused("make", &error));
+            return Err(error);
         }
         Ok(lock)
     }
@@ -102,10 +107,9 @@ impl Drop for NetworkLock {
 }
 
 /// Whether there can be a lock: makes one of a connection that there cannot be.
-pub fn probe() -> std::io::Result<()> {
+pub fn probe() -> Result<()> {
     let nobody = SocketAddr::from(([0, 0, 0, 0], 0));
-    let lock = NetworkLock::take(&format!("probe-{}", std::process::id()), vec![(nobody, nobody)]);
-    lock.map(drop).map_err(std::io::Error::other)
+    NetworkLock::try_take(&format!("probe-{}", std::process::id()), vec![(nobody, nobody)]).map(drop)
 }
 
 /// Removes the lock of a run; none is fine.

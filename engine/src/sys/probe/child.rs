@@ -17,14 +17,14 @@ use super::{check, expect};
 pub type Mapping = (usize, usize);
 
 /// A child that ends when this is dropped.
-struct Child(pid_t);
+pub(super) struct Child(pid_t);
 
 impl Child {
     /// Runs `body` in a child. Its result is the exit status.
     ///
     /// # Safety
     /// `body` calls async-signal-safe functions only.
-    unsafe fn fork(body: impl FnOnce() -> c_int) -> io::Result<Self> {
+    pub(super) unsafe fn fork(body: impl FnOnce() -> c_int) -> io::Result<Self> {
         // SAFETY: the child runs `body`, whose caller vouches for it, and leaves without unwinding.
         unsafe {
             let pid = libc::fork();
@@ -72,7 +72,7 @@ impl Drop for Child {
 ///
 /// # Safety
 /// As [`Child::fork`].
-unsafe fn ask(body: impl FnOnce() -> c_int) -> io::Result<()> {
+pub(super) unsafe fn ask(body: impl FnOnce() -> c_int) -> io::Result<()> {
     // SAFETY: passed on to the caller.
     match unsafe { Child::fork(body) }?.status()? {
         0 => Ok(()),
@@ -80,7 +80,7 @@ unsafe fn ask(body: impl FnOnce() -> c_int) -> io::Result<()> {
     }
 }
 
-fn errno() -> c_int {
+pub(super) fn errno() -> c_int {
     // SAFETY: the thread's own errno.
     unsafe { *libc::__errno_location() }
 }
@@ -122,7 +122,7 @@ impl Tracee {
         Self::seize(child)
     }
 
-    fn seize(child: Child) -> io::Result<Self> {
+    pub(super) fn seize(child: Child) -> io::Result<Self> {
         let tracee = Tracee(child);
         tracee.request(libc::PTRACE_SEIZE as _, 0, PTRACE_O_EXITKILL)?;
         tracee.request(libc::PTRACE_INTERRUPT as _, 0, 0)?;
@@ -130,8 +130,13 @@ impl Tracee {
         Ok(tracee)
     }
 
+    /// Waits for the next stop, or the end.
+    pub(super) fn wait(&self) -> io::Result<c_int> {
+        self.0.wait()
+    }
+
     /// The callers pass integers, or addresses of live buffers of the size that the request writes.
-    fn request(&self, request: c_uint, address: usize, data: usize) -> io::Result<c_long> {
+    pub(super) fn request(&self, request: c_uint, address: usize, data: usize) -> io::Result<c_long> {
         // SAFETY: see above.
         check(unsafe { libc::ptrace(request as _, self.0.0, address as *mut c_void, data as *mut c_void) })
     }

@@ -1,24 +1,30 @@
 //! The probe of each feature. What needs no unsafe call is here, the rest in `sys::probe`.
 
+mod mount;
+mod namespace;
+mod network;
+
 use std::cmp::Ordering;
 use std::fs::{self, File};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd};
 
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 
 use super::Feature;
-use crate::resource::socket::network_lock;
+use crate::sys::event;
 use crate::sys::kcmp::{self, EpollSlot};
-use crate::sys::probe;
 use crate::sys::probe::child::{self, Mapping, Tracee};
-use crate::sys::{event, socket};
+use crate::sys::probe::{self, processor};
 
 /// Register sets of aarch64, include/uapi/linux/elf.h. Other machines have other sets under other numbers.
 const NT_ARM_SVE: u32 = 0x405;
 const NT_ARM_PACA_KEYS: u32 = 0x407;
 /// Of SME, with which the second thread pointer comes; NT_ARM_TLS shows that also where there is none.
 const NT_ARM_SSVE: u32 = 0x40b;
+
+/// include/uapi/linux/capability.h
+const CAP_CHECKPOINT_RESTORE: u32 = 40;
 
 /// Asks the kernel; `Ok` is yes.
 pub(super) fn run(feature: Feature) -> io::Result<()> {
@@ -59,24 +65,55 @@ pub(super) fn run(feature: Feature) -> io::Result<()> {
         Feature::KcmpEpoll => kcmp_epoll(),
         Feature::TimerFd => timerfd(),
         Feature::AioRemap => probe::aio_remap(),
-        Feature::SockoptBufLock => socket_buffer_lock(),
-        Feature::SkNs => socket::namespace(inet_socket(libc::IPPROTO_UDP)?.as_fd()).map(drop),
-        Feature::NetworkLockNftables => network_lock::probe(),
-        Feature::UdpLite => inet_socket(libc::IPPROTO_UDPLITE).map(drop),
+        Feature::SockoptBufLock => network::buffer_lock(),
+        Feature::SkNs => network::namespace_of_socket(),
+        Feature::NetworkLockNftables => network::network_lock(),
+        Feature::UdpLite => network::udplite(),
         Feature::Userfaultfd => probe::userfaultfd().map(drop),
         Feature::UserfaultfdNoncoop => userfaultfd_events(),
         Feature::Sve => Tracee::new()?.register_set(NT_ARM_SVE, 16),
         Feature::PacKeys => Tracee::new()?.register_set(NT_ARM_PACA_KEYS, 64),
         Feature::Tpidr2 => Tracee::new()?.register_set(NT_ARM_SSVE, 16),
+        Feature::CapCheckpointRestore => probe::capability(CAP_CHECKPOINT_RESTORE),
+        Feature::UserNs => namespace::exists("user").and_then(|()| probe::prctl_mm_map()),
+        Feature::CgroupNs => namespace::exists("cgroup"),
+        Feature::TimeNs => namespace::exists("time_for_children"),
+        Feature::ExternalNetNs => namespace::enter_network(),
+        Feature::MoveMountSetGroup => mount::set_group(),
+        Feature::OverlayfsMaps => mount::overlay_in_maps(),
+        Feature::Autofs => mount::autofs(),
+        Feature::ApparmorStacking => apparmor_stacking(),
+        Feature::CompatCr => processor::memory_of_32_bits(),
+        Feature::CanMapVdso => processor::map_vdso(),
+        Feature::Breakpoints => processor::breakpoint(),
+        network => of_network(network),
+    }
+}
+
+/// The rest: sockets, devices and packet filters.
+fn of_network(feature: Feature) -> io::Result<()> {
+    match feature {
+        Feature::SockDiag => network::sock_diag(),
+        Feature::PeekOff => network::peek_offset(),
+        Feature::TcpRepair => network::tcp_repair(),
+        Feature::TcpRepairWindow => network::tcp_repair_window(),
+        Feature::TcpHalfClosed => network::tcp_half_closed(),
+        Feature::SkUnixFile => network::file_of_socket(),
+        Feature::NetDiagRaw => network::raw_diag(),
+        Feature::Ipv6Freebind => network::ipv6_freebind(),
+        Feature::NewIfIndex => network::new_index(),
+        Feature::Tun => network::tun(),
+        Feature::TunNs => network::namespace_of_tun(),
+        Feature::NsId => network::namespace_id(),
+        Feature::LinkNsId => network::namespace_of_link(),
+        Feature::Nftables => network::nftables(),
+        Feature::IptLegacy => network::legacy_filters(),
+        other => Err(missing(format!("{} has no probe", other.name()))),
     }
 }
 
 fn missing(what: impl Into<String>) -> io::Error {
     io::Error::other(what.into())
-}
-
-fn inet_socket(protocol: i32) -> io::Result<OwnedFd> {
-    socket::socket(libc::AF_INET, libc::SOCK_DGRAM, protocol)
 }
 
 /// Writes what is there already: anybody may open the file, the privilege is asked for by the write. A pid that was
@@ -131,10 +168,16 @@ fn timerfd() -> io::Result<()> {
     event::timerfd_set_ticks(timer.as_fd(), 1)
 }
 
-fn socket_buffer_lock() -> io::Result<()> {
-    const SO_BUF_LOCK: i32 = 72;
-    let socket = socket::socket(libc::AF_UNIX, libc::SOCK_STREAM, 0)?;
-    socket::int_option(socket.as_fd(), libc::SOL_SOCKET, SO_BUF_LOCK).map(drop)
+/// AppArmor can put one profile on top of another one, in the version that shows both.
+fn apparmor_stacking() -> io::Result<()> {
+    const DOMAIN: &str = "/sys/kernel/security/apparmor/features/domain";
+    let stacks = fs::read_to_string(format!("{DOMAIN}/stack"))?;
+    let version = fs::read_to_string(format!("{DOMAIN}/version"))?;
+    let number = |at| version.trim().split('.').nth(at).and_then(|n: &str| n.parse().ok()).unwrap_or(0);
+    match (stacks.trim(), number(0), number(1)) {
+        ("yes", 1.., 2..) => Ok(()),
+        (stacks, ..) => Err(missing(format!("stacking: {stacks}, version {}", version.trim()))),
+    }
 }
 
 /// The events of a program that was not written for userfaultfd: fork, remap, remove and unmap.
