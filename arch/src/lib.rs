@@ -21,7 +21,9 @@
 //! the same process, by the kernel's restart block. Where sending the thread elsewhere would lose it,
 //! `may_resume_call()` says that it may be there; the tracer then lets the thread enter the call, reads its number and
 //! skips it; `resuming(nr)` are the registers that later go on with it. `feigned_exit()`, where there is one, is set at the
-//! exit of a system call first, so that the kernel takes its decision again.
+//! exit of a system call first, so that the kernel takes its decision again. `interruption()` goes into the image beside
+//! the call that starts over, and `interrupted()` puts it back, where the registers are what the kernel decides by: then a
+//! handler that runs before the restored thread's first step makes the call fail with `EINTR`.
 
 // Assembly for MIPS is unstable (rust-lang/rust#93335), and so is the target's std: both ask for a bootstrap compiler.
 #![cfg_attr(target_arch = "mips64", feature(asm_experimental_arch))]

@@ -180,7 +180,7 @@ impl<'a> Collector<'a> {
     }
 
     fn finish(mut self, frozen: &Frozen) -> Result<Collection> {
-        let shared = self.memory.finish()?;
+        let shared = self.memory.finish(IPC_NAMESPACE)?;
         self.collect_in_flight()?;
         let tree: Vec<Pid> = frozen.tasks().iter().map(|task| task.pid).collect();
         self.not_kept.extend(self.files.not_kept(&tree));
@@ -278,12 +278,15 @@ impl Objects {
     }
 }
 
+/// That of the IPC namespace in [`host_namespaces`].
+const IPC_NAMESPACE: u32 = 3;
+
 /// The numbers that CRIU gives to the namespaces that it runs in itself, in the order in which it meets them.
 fn host_namespaces() -> TaskKobjIdsEntry {
     TaskKobjIdsEntry {
         pid_ns_id: Some(1),
         net_ns_id: Some(2),
-        ipc_ns_id: Some(3),
+        ipc_ns_id: Some(IPC_NAMESPACE),
         uts_ns_id: Some(4),
         time_ns_id: Some(5),
         mnt_ns_id: Some(6),

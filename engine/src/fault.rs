@@ -6,7 +6,8 @@
 //! the variable a point is one load of a pointer. Who can set our environment can kill us anyway.
 //!
 //! [`DUMP`] and [`RESTORE`] list the points of either direction in the order in which they are passed; the tests in
-//! `tests/safety` visit every one, and a name that is in no list cannot be armed.
+//! `tests/safety` visit every one. A name that is in no list is an error at the first point that is passed: a test that
+//! misspells its fault must not pass.
 
 use std::env;
 use std::sync::OnceLock;
@@ -46,8 +47,9 @@ pub const DUMP: [&str; 17] = [
 ];
 
 /// Points of a restore.
-pub const RESTORE: [&str; 13] = [
+pub const RESTORE: [&str; 14] = [
     "plan-loaded",
+    "segments-made",
     "root-forked",
     "root-adopted",
     "root-settled",
@@ -152,12 +154,23 @@ pub fn late_point(name: &'static str) {
 
 /// Passes the point `name`: nothing, unless `CRIO_FAULT` names it for the first time.
 pub fn point(name: &'static str) -> Result<()> {
-    static FAULT: OnceLock<Option<Fault>> = OnceLock::new();
-    let fault = FAULT.get_or_init(|| env::var(VARIABLE).ok().as_deref().and_then(Fault::parse));
-    match fault {
-        Some(fault) if fault.name == name && fault.armed.swap(false, Ordering::Relaxed) => fault.strike(),
+    static FAULT: OnceLock<Option<std::result::Result<Fault, String>>> = OnceLock::new();
+    let parse = |text: String| Fault::parse(&text).ok_or(text);
+    match FAULT.get_or_init(|| env::var(VARIABLE).ok().map(parse)) {
+        Some(Ok(fault)) if fault.name == name && fault.armed.swap(false, Ordering::Relaxed) => fault.strike(),
+        Some(Err(text)) => Err(unknown(text)),
         _ => Ok(()),
     }
+}
+
+fn unknown(text: &str) -> Error {
+    Error::new("E-FAULT-UNKNOWN", Blame::Usage, format!("{VARIABLE} names no fault point and effect"))
+        .on(format!("{text:?}"))
+        .help(format!(
+            "the points of a dump are {}; those of a restore {}",
+            DUMP.join(" "),
+            RESTORE.join(" ")
+        ))
 }
 
 #[cfg(test)]

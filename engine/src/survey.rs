@@ -21,7 +21,8 @@ use crate::options::DumpOptions;
 use crate::report::{Counts, NotKept};
 use crate::resource::file::tty::TaskTerminal;
 use crate::resource::file::{FileSurvey, Kind, Seen, event, lock};
-use crate::resource::memory::vma::{self, Mapping};
+use crate::resource::ipc::shm;
+use crate::resource::memory::vma::{self, Content, Mapping};
 use crate::resource::socket::Sockets;
 use crate::resource::task::lineage::{Kin, Lineage, Unborn};
 use crate::tracee::Site;
@@ -310,7 +311,14 @@ impl TaskSurvey<'_, '_> {
         if self.options.dry_run {
             self.lose(vma::lost(&vmas));
         }
-        for vma in vmas.iter().filter(|vma| Mapping::of(vma).is_ok()) {
+        for vma in &vmas {
+            match Mapping::of(vma) {
+                Ok(mapping) if mapping.content == Content::Segment => {
+                    self.block_by(shm::judge(self.proc, vma))
+                }
+                Ok(_) => {}
+                Err(_) => continue,
+            }
             let judged = self.files.add_mapping(self.proc, &self.comm, vma);
             self.block_by(judged);
         }

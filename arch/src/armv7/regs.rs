@@ -130,6 +130,16 @@ impl Regs {
         regs.0[Self::ORIG_R0] = NONE;
         regs
     }
+
+    /// How a call was interrupted cannot be seen at a stop here.
+    pub fn interruption(&self) -> Option<u32> {
+        None
+    }
+
+    /// What the kernel decides by is not in the registers.
+    pub fn interrupted(&self, _interruption: u32) -> Option<Self> {
+        None
+    }
 }
 
 /// orig_r0 outside of system calls.

@@ -132,6 +132,16 @@ impl Regs {
         regs.0[Self::RESTART] = 0;
         regs
     }
+
+    /// How a call was interrupted is of no use here, see [`interrupted`](Regs::interrupted).
+    pub fn interruption(&self) -> Option<u32> {
+        None
+    }
+
+    /// What the kernel decides by, `$0` of its frame, ptrace(2) does not set.
+    pub fn interrupted(&self, _interruption: u32) -> Option<Self> {
+        None
+    }
 }
 
 #[cfg(test)]

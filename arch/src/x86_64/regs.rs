@@ -22,6 +22,8 @@ const ERESTARTSYS: i64 = -512;
 const ERESTARTNOINTR: i64 = -513;
 const ERESTARTNOHAND: i64 = -514;
 const ERESTART_RESTARTBLOCK: i64 = -516;
+/// Bytes of `syscall`.
+const SYSCALL_LEN: u64 = 2;
 
 /// `struct user_regs_struct`: r15 r14 r13 r12 bp bx r11 r10 r9 r8 ax cx dx si di orig_ax ip cs flags sp ss fs_base
 /// gs_base ds es fs gs.
@@ -137,10 +139,33 @@ impl Regs {
         );
         if (regs.0[Self::ORIG_AX] as i64) >= 0 && interrupted {
             regs.0[Self::AX] = regs.0[Self::ORIG_AX];
-            regs.0[Self::IP] = regs.0[Self::IP].wrapping_sub(2);
+            regs.0[Self::IP] = regs.0[Self::IP].wrapping_sub(SYSCALL_LEN);
         }
         regs.0[Self::ORIG_AX] = u64::MAX;
         regs
+    }
+
+    /// How the call that starts over by [`restarted`](Regs::restarted) was interrupted: the number of `ERESTARTSYS` or
+    /// `ERESTARTNOHAND`, by which the kernel decides whether it fails with `EINTR` after a handler. `None`: in no such call,
+    /// or in one that starts over in any case.
+    pub fn interruption(&self) -> Option<u32> {
+        let code = match self.0[Self::AX] as i64 {
+            ERESTARTSYS => ERESTARTSYS,
+            ERESTARTNOHAND | ERESTART_RESTARTBLOCK => ERESTARTNOHAND,
+            _ => return None,
+        };
+        (self.0[Self::ORIG_AX] as i64 >= 0).then_some(code.unsigned_abs() as u32)
+    }
+
+    /// From registers that start a call over those of the stop at which it was interrupted, so that the kernel decides
+    /// when the thread leaves such a stop with them; `None` if `interruption` is none.
+    pub fn interrupted(&self, interruption: u32) -> Option<Self> {
+        let code = -i64::from(interruption);
+        let mut regs = *self;
+        regs.0[Self::ORIG_AX] = self.0[Self::AX];
+        regs.0[Self::AX] = code as u64;
+        regs.0[Self::IP] = self.0[Self::IP].wrapping_add(SYSCALL_LEN);
+        matches!(code, ERESTARTSYS | ERESTARTNOHAND).then_some(regs)
     }
 }
 
@@ -158,6 +183,21 @@ mod tests {
         assert_eq!((again.0[Regs::AX], again.ip(), again.0[Regs::ORIG_AX]), (35, 0x1000, u64::MAX));
         regs.0[Regs::AX] = 3;
         assert_eq!(regs.restarted().ip(), 0x1002);
+    }
+
+    #[test]
+    fn an_interruption_is_recorded_beside_the_call() {
+        let mut regs = Regs([0; 27]);
+        regs.0[Regs::ORIG_AX] = 34;
+        regs.0[Regs::AX] = ERESTARTNOHAND as u64;
+        regs.0[Regs::IP] = 0x1002;
+        assert_eq!(regs.interruption(), Some(514));
+        assert_eq!(regs.restarted().interrupted(514), Some(regs));
+        assert_eq!((regs.restarted().interruption(), regs.interrupted(4)), (None, None));
+        regs.0[Regs::AX] = ERESTART_RESTARTBLOCK as u64;
+        assert_eq!(regs.interruption(), Some(514));
+        regs.0[Regs::AX] = ERESTARTNOINTR as u64;
+        assert_eq!(regs.interruption(), None);
     }
 
     #[test]

@@ -155,10 +155,9 @@ pub enum Mapped {
 impl Mapped {
     /// By the path as `maps` prints it.
     pub fn of(path: &[u8]) -> Self {
-        const PREFIXES: [(&[u8], Mapped); 7] = [
+        const PREFIXES: [(&[u8], Mapped); 6] = [
             (b"/memfd:", Mapped::Memfd),
             (b"/[aio]", Mapped::AioRing),
-            (b"/SYSV", Mapped::SysvSegment),
             (b"socket:", Mapped::PacketRing),
             (b"anon_inode:", Mapped::AnonInode),
             // Files of a tmpfs: shm_open(3).
@@ -170,6 +169,12 @@ impl Mapped {
             // Private memory.
             b"/dev/zero" => Mapped::File,
             b"/anon_hugepage (deleted)" => Mapped::HugeMemory,
+            // SYSV and the key (newseg in ipc/shm.c).
+            [b'/', b'S', b'Y', b'S', b'V', key @ ..]
+                if key.len() == b"00000000 (deleted)".len() && key.ends_with(b" (deleted)") =>
+            {
+                Mapped::SysvSegment
+            }
             _ => PREFIXES
                 .iter()
                 .find(|(prefix, _)| path.starts_with(prefix))

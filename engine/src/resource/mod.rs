@@ -9,10 +9,12 @@
 //! | `memory` | its address space |
 //! | `file` | open files, and what they lead to |
 //! | `socket` | sockets, which have no meaning alone |
+//! | `ipc` | System V objects, which belong to no process |
 //!
 //! [`state`] is the table of all state: kept, refused, or not kept and said so.
 
 pub mod file;
+pub mod ipc;
 pub mod memory;
 pub mod socket;
 pub mod state;

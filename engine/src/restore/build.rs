@@ -85,7 +85,7 @@ pub(super) fn memory(
     with: Workshop<'_>,
 ) -> Result<()> {
     let Workshop { transport, runtime, keep, stats } = with;
-    let Plan { tasks, lineage, files, shared, .. } = plan;
+    let Plan { tasks, lineage, files, shared, segments, .. } = plan;
     let body = |index: usize| tasks.get(index).and_then(|task| task.body.as_ref());
     let origin = lineage.origin(index).and_then(body);
     let Some(body) = body(index) else { return Ok(()) };
@@ -93,7 +93,7 @@ pub(super) fn memory(
     let origin = origin.map(|o| Blueprint { mm: &o.mm, pages: o.pages.as_ref(), fit: origin_fit });
     let new = Blueprint { mm: &body.mm, pages: body.pages.as_ref(), fit: &built.fit };
     let lend = |batch: &mut Batch, fds: &[RawFd]| transport.lend(batch, fds);
-    let mut with = Supplies { files, shared, lend: &lend, keep, stats };
+    let mut with = Supplies { files, shared, segments, lend: &lend, keep, stats };
     memory_restore::build(&mut built.loan, &new, origin.as_ref(), &mut with)
 }
 
@@ -188,19 +188,26 @@ pub(super) fn place_in_file_system(
     batch.expect_all()
 }
 
-/// Installs the descriptors of a table. `asynchronous` are the descriptions for which a task has switched on O_ASYNC:
+/// Installs the descriptors of a table: those that need nothing else installed, or, `after` these, the others.
+/// `asynchronous` are the descriptions for which a task has switched on O_ASYNC:
 /// the signals tell the number by which it was done, so that no other way leads to it.
 pub(super) fn install_table(
     built: &mut Built,
     files_id: u32,
     plan: &mut Plan,
     transport: &Transport,
+    after: bool,
     asynchronous: &mut HashSet<u32>,
 ) -> Result<()> {
     let Plan { tables, files, .. } = plan;
-    let entries: &[FdinfoEntry] = tables.get(&files_id).map_or(&[], Vec::as_slice);
+    let all = tables.get(&files_id).into_iter().flatten();
+    let (entries, others): (Vec<&FdinfoEntry>, Vec<_>) =
+        all.partition(|entry| files.needs_tables(entry.id) == after);
+    if entries.is_empty() {
+        return Ok(());
+    }
     let mut held = Vec::new();
-    for entry in entries {
+    for entry in &entries {
         held.push(files.open(entry.id)?);
     }
     let parcels: Vec<Parcel> = entries
@@ -212,7 +219,8 @@ pub(super) fn install_table(
             close_on_exec: entry.flags & libc::FD_CLOEXEC as u32 != 0,
         })
         .collect();
-    transport.install(&mut built.loan, &parcels)?;
+    let taken = others.iter().filter(|_| after).map(|entry| entry.fd as i32).collect();
+    transport.install(&mut built.loan, taken, &parcels)?;
     let mut batch = built.loan.batch();
     for entry in entries {
         if let Some(flags) = files.asynchronous(entry.id)
@@ -291,6 +299,8 @@ pub(super) struct Finish<'a> {
     pub(super) runtime: &'a Runtime,
     pub(super) shared: &'a SharedRestore,
     pub(super) identity: &'a Identity,
+    /// The transport, if the task is the first of those with its table, and has to leave it.
+    pub(super) leave: Option<&'a Transport>,
     /// The CPUs of a thread whose image does not say.
     pub(super) home: &'a [u32],
 }
@@ -328,11 +338,11 @@ pub(super) fn complete(
     with: &Finish<'_>,
     told: &mut Vec<NotKept>,
 ) -> Result<()> {
-    let Finish { runtime, shared, identity, home } = with;
-    let process = task.process();
+    let Finish { runtime, shared, identity, home, leave } = with;
+    let (process, leave) = (task.process(), *leave);
     memory_restore::finish(&mut built.loan, &body.mm, &built.fit, shared)?;
     attributes::restore_by_proc(&built.proc, &process, body.mm.coredump_filter)?;
-    complete_process(&process, task.pid, &mut built.loan)?;
+    complete_process(&process, task.pid, &mut built.loan, leave)?;
     let loan = &mut built.loan;
     // The leader comes last: what it changes for all, no other thread may still need.
     for (tid, core) in task.threads.iter().skip(1).chain(task.threads.first()) {
@@ -366,8 +376,14 @@ pub(super) fn complete(
 }
 
 /// What belongs to the process as a whole and needs our privileges.
-fn complete_process(process: &TaskCoreEntry, pid: i32, loan: &mut Loan) -> Result<()> {
+fn complete_process(
+    process: &TaskCoreEntry,
+    pid: i32,
+    loan: &mut Loan,
+    leave: Option<&Transport>,
+) -> Result<()> {
     run(loan, |batch| {
+        leave.iter().for_each(|transport| transport.leave(batch));
         signals::forget_children(batch);
         signals::restore_actions(batch, process.sigactions.iter().chain(&process.more_sigactions));
         attributes::restore_privileged(batch, process);

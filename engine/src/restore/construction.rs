@@ -93,6 +93,9 @@ impl Construction {
     pub(super) fn begin(mut plan: Plan, options: &RestoreOptions, sibling: bool) -> Result<Self> {
         let transport = Transport::new(plan.free_descriptor())?;
         let claims = plan.open_terminals()?;
+        let mut told = Vec::new();
+        // Before the tasks, whose pids the creators have for a moment.
+        plan.make_segments(&mut told)?;
         let root = plan.tasks.first().map_or(0, |task| task.pid);
         let flags = if sibling { libc::CLONE_PARENT as u64 } else { 0 };
         birth::fork_root(root, flags)?;
@@ -111,7 +114,7 @@ impl Construction {
         fault::point("root-settled")?;
         let keep = [area.start..area.start + area.len, runtime.range()];
         let built = BTreeMap::from([(0, Built { loan, proc, fit: Fit::Absent, threads: Vec::new() })]);
-        let (stats, told) = (RestoreStats::default(), Vec::new());
+        let stats = RestoreStats::default();
         let dead_leaders = plan.dead_leaders();
         Ok(Construction {
             dead_leaders,
@@ -309,10 +312,14 @@ impl Construction {
         self.bear_threads()?;
         self.watch()?;
         let (mut done, mut asynchronous) = (HashSet::new(), HashSet::new());
-        self.with_bodies(|plan, transport, built, body| match done.insert(body.ids.files_id) {
-            true => build::install_table(built, body.ids.files_id, plan, transport, &mut asynchronous),
-            false => Ok(()),
-        })?;
+        for after in [false, true] {
+            self.with_bodies(|plan, transport, built, body| match done.insert((after, body.ids.files_id)) {
+                true => {
+                    build::install_table(built, body.ids.files_id, plan, transport, after, &mut asynchronous)
+                }
+                false => Ok(()),
+            })?;
+        }
         drop(stand_ins);
         self.lock()
     }
@@ -425,10 +432,8 @@ impl Construction {
                     return Ok(());
                 };
                 let Some(body) = &task.body else { return Ok(()) };
-                if left.insert(body.ids.files_id) {
-                    build::run(&mut built.loan, |batch| transport.leave(batch))?;
-                }
-                let with = Finish { runtime, shared: &plan.shared, identity: &identity, home };
+                let leave = left.insert(body.ids.files_id).then_some(&*transport);
+                let with = Finish { runtime, shared: &plan.shared, identity: &identity, leave, home };
                 build::complete(task, body, built, &with, told)?;
                 fault::point("task-completed")
             })?;
@@ -476,6 +481,7 @@ impl Construction {
     /// Lets all tasks run, or leaves them stopped.
     pub(super) fn let_go(mut self, worker: Option<Worker>, stopped: bool) -> Result<RestoreReport> {
         self.plan.files.start()?;
+        self.plan.segments.complete()?;
         let counts = Counts {
             tasks: self.plan.tasks.len(),
             threads: self.plan.tasks.iter().map(|task| task.threads.len()).sum(),
@@ -503,8 +509,9 @@ impl Construction {
             foreground.leave();
         }
         let root = self.root();
-        let Construction { plan, built, stats, told, .. } = self;
+        let Construction { mut plan, built, stats, told, .. } = self;
         plan.files.commit();
+        plan.segments.keep();
         for (index, task) in built {
             if index == counts.tasks / 2 {
                 fault::late_point(fault::HALF_LET_GO);

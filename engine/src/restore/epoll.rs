@@ -1,7 +1,7 @@
 //! The targets of epoll instances. A task adds them while it has nothing else open: each file is for a moment under the
 //! number by which it was added once, whatever has that number later.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::rc::Rc;
 
@@ -70,7 +70,7 @@ pub(super) fn watch(
             now.iter().zip(&held).map(|(target, fd)| parcel(fd, target.number)).collect();
         parcels.push(parcel(&epoll, number));
         parcels.sort_by_key(|parcel| parcel.number);
-        transport.install(&mut built.loan, &parcels)?;
+        transport.install(&mut built.loan, BTreeSet::new(), &parcels)?;
         for target in add(&mut built.loan, number, &now)? {
             told(format!("epoll: what was descriptor {} is disarmed (EPOLLONESHOT)", target.number));
         }

@@ -17,8 +17,10 @@ use crate::kernel::pagemap::page_size;
 use crate::kernel::stat::{self, State};
 use crate::kernel::{Pid, ProcDir, status};
 use crate::options::RestoreOptions;
+use crate::report::NotKept;
 use crate::resource::file::tty::TtyClaim;
 use crate::resource::file::{FileRestore, lock};
+use crate::resource::ipc::shm::ShmRestore;
 use crate::resource::memory::huge::HugeDemand;
 use crate::resource::memory::shared::SharedRestore;
 use crate::resource::task::lineage::{Kin, Lineage};
@@ -65,6 +67,7 @@ pub(super) struct Plan {
     pub(super) files: FileRestore,
     pub(super) locks: Vec<FileLockEntry>,
     pub(super) shared: SharedRestore,
+    pub(super) segments: ShmRestore,
     huge: HugeDemand,
 }
 
@@ -116,21 +119,22 @@ impl Plan {
         }
         let tables = load_tables(&images, &tasks)?;
         let files = FileRestore::load(&images, options)?;
-        let shared = SharedRestore::load(
-            &images,
-            tasks.iter().filter_map(|t| t.body.as_ref()).flat_map(|b| &b.mm.vmas),
-        )?;
+        let bodies = || tasks.iter().filter_map(|task| task.body.as_ref());
+        let shared = SharedRestore::load(&images, bodies().flat_map(|body| &body.mm.vmas))?;
+        let ipc_ns = bodies().find_map(|body| body.ids.ipc_ns_id);
+        let segments = ShmRestore::load(&images, ipc_ns, bodies().flat_map(|body| &body.mm.vmas))?;
         join_callers_job(&mut tasks, options)?;
         let lineage = find_births(&tasks)?;
         let locks = lock::load(&images)?;
         let huge = huge_pages(&images, &tasks, &files)?;
-        Ok(Plan { tasks, lineage, tables, files, locks, shared, huge })
+        Ok(Plan { tasks, lineage, tables, files, locks, shared, segments, huge })
     }
 
     /// Finds everything that stands in the way; one error that names them all.
     pub(super) fn check(&mut self) -> Result<()> {
         let mut problems = self.files.check();
         problems.extend(self.huge.check());
+        problems.extend(self.segments.check());
         let own: BTreeSet<Pid> =
             self.tasks.iter().flat_map(|task| &task.threads).map(|(tid, _)| *tid).collect();
         let dead = self.files.dead_processes();
@@ -148,6 +152,14 @@ impl Plan {
         let sessions = self.tasks.iter().map(|task| task.sid).filter(|sid| *sid != own_sid);
         let groups = self.tasks.iter().map(|task| task.pgid).filter(|pgid| *pgid != own_pgid);
         sessions.chain(groups).filter(|id| *id != 0 && !pids.contains(id)).collect()
+    }
+
+    /// Makes the System V segments, or takes hold of those that are still there.
+    pub(super) fn make_segments(&mut self, told: &mut Vec<NotKept>) -> Result<()> {
+        let (pid, comm) = self.tasks.first().map_or((0, String::new()), |root| (root.pid, root.comm()));
+        self.segments.make(&mut |what, consequence: &str| {
+            told.push(NotKept { pid, comm: comm.clone(), what, consequence: consequence.to_owned() });
+        })
     }
 
     /// All addresses that mappings of any task take.

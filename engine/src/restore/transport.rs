@@ -4,7 +4,7 @@
 //! A task receives by recvmsg(2), which hands out the lowest free numbers; what is sent in ascending order of its final
 //! number therefore arrives at or below it, and can be moved up from the last to the first without ever meeting another.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
@@ -73,12 +73,17 @@ impl Transport {
     /// Gives a task, which has nothing else open, descriptors for a while. They get the returned numbers.
     pub(super) fn lend(&self, batch: &mut Batch, fds: &[RawFd]) -> Result<Vec<i32>> {
         self.receive(batch, fds)?;
-        Ok(self.lowest(&[], fds.len()))
+        Ok(self.lowest(&BTreeSet::new(), fds.len()))
     }
 
-    /// Installs parcels, in ascending order of their numbers, in a task that has nothing open but the far end.
-    pub(super) fn install(&self, loan: &mut Loan, parcels: &[Parcel]) -> Result<()> {
-        let mut taken: Vec<i32> = Vec::new();
+    /// Installs parcels, in ascending order of their numbers, in a task that has nothing open but the far end and the
+    /// numbers `taken`.
+    pub(super) fn install(
+        &self,
+        loan: &mut Loan,
+        mut taken: BTreeSet<i32>,
+        parcels: &[Parcel],
+    ) -> Result<()> {
         for chunk in parcels.chunks(MAX_FDS_PER_MESSAGE) {
             let mut batch = loan.batch();
             let fds: Vec<RawFd> = chunk.iter().map(|parcel| parcel.fd).collect();
@@ -120,8 +125,8 @@ impl Transport {
     }
 
     /// The `count` lowest numbers that are free when `taken` and ours are not.
-    fn lowest(&self, taken: &[i32], count: usize) -> Vec<i32> {
-        (0..).filter(|n| *n != self.number && taken.binary_search(n).is_err()).take(count).collect()
+    fn lowest(&self, taken: &BTreeSet<i32>, count: usize) -> Vec<i32> {
+        (0..).filter(|n| *n != self.number && !taken.contains(n)).take(count).collect()
     }
 }
 

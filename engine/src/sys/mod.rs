@@ -5,6 +5,7 @@ pub mod attr;
 pub mod event;
 pub mod extent;
 pub mod fd;
+pub mod ipc;
 pub mod kcmp;
 pub mod memory;
 pub mod notify;

@@ -64,8 +64,16 @@ impl CloneArgs {
 ///
 /// `flags` are `CLONE_*` bits (`CLONE_PARENT` makes it a sibling).
 pub fn fork_idle(pid: i32, flags: u64) -> io::Result<()> {
-    let wanted = [pid];
     let ours = pidfd_open(std::process::id() as i32)?;
+    if clone_with_pid(pid, flags)? == 0 {
+        idle(ours.as_raw_fd());
+    }
+    Ok(())
+}
+
+/// Forks by clone3(2); 0 in the child, which shares nothing with us.
+fn clone_with_pid(pid: i32, flags: u64) -> io::Result<libc::c_long> {
+    let wanted = [pid];
     let args = CloneArgs {
         flags,
         // With CLONE_PARENT the kernel takes the caller's own exit signal and refuses another one.
@@ -74,12 +82,9 @@ pub fn fork_idle(pid: i32, flags: u64) -> io::Result<()> {
         set_tid_size: 1,
         ..CloneArgs::default()
     };
-    // SAFETY: the child shares nothing with us and calls only async-signal-safe functions; the buffers are alive.
-    let ret = unsafe { libc::syscall(libc::SYS_clone3, &raw const args, size_of::<CloneArgs>()) };
-    if check(ret)? == 0 {
-        idle(ours.as_raw_fd());
-    }
-    Ok(())
+    // SAFETY: the child shares nothing with us, and the buffers are alive. What it may do its callers see to: only
+    // async-signal-safe calls, or whatever a child of a process with one thread can do.
+    check(unsafe { libc::syscall(libc::SYS_clone3, &raw const args, size_of::<CloneArgs>()) })
 }
 
 /// The same by clone(2), with the pid that is next; returns it.
@@ -138,10 +143,42 @@ pub fn outlive_parent() -> io::Result<()> {
     }
 }
 
+/// The same in a child that may have the id `pid`, and has this effective user and group but keeps all capabilities.
+pub fn as_other(
+    pid: Option<i32>,
+    (euid, egid): (u32, u32),
+    work: impl FnOnce() -> Vec<u8>,
+) -> io::Result<Option<Vec<u8>>> {
+    const SECBIT_NO_SETUID_FIXUP: libc::c_long = 1 << 2;
+    let born = || match pid {
+        Some(pid) => clone_with_pid(pid, 0),
+        // SAFETY: as in `in_child`.
+        None => check(unsafe { libc::fork() }.into()),
+    };
+    in_child_born(born, || {
+        // SAFETY: no memory is passed, and this process has one thread.
+        let changed = unsafe {
+            libc::prctl(libc::PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP) == 0
+                && libc::setresgid(u32::MAX, egid, u32::MAX) == 0
+                && libc::setresuid(u32::MAX, euid, u32::MAX) == 0
+        };
+        if changed { work() } else { Vec::new() }
+    })
+}
+
 fn in_child(work: impl FnOnce() -> Vec<u8>) -> io::Result<Option<Vec<u8>>> {
+    // SAFETY: the child never returns into our frames, see below.
+    in_child_born(|| check(unsafe { libc::fork() }.into()), work)
+}
+
+/// `born` forks.
+fn in_child_born(
+    born: impl FnOnce() -> io::Result<libc::c_long>,
+    work: impl FnOnce() -> Vec<u8>,
+) -> io::Result<Option<Vec<u8>>> {
     let (from, to) = io::pipe()?;
-    // SAFETY: the child never returns into our frames: it leaves by _exit, also after a panic.
-    match check(unsafe { libc::fork() }.into())? {
+    // The child never returns into our frames: it leaves by _exit, also after a panic.
+    match born()? {
         0 => {
             drop(from);
             let answered =

@@ -220,6 +220,9 @@ impl Loan {
 
     /// Runs the batch in the borrowed thread; results are then in the batch. A failed call does not stop the others.
     pub fn run(&mut self, batch: &mut Batch) -> Result<()> {
+        if batch.is_empty() {
+            return Ok(());
+        }
         self.start(batch)?;
         // A failure waits for the end of the batch, because the thread must stand still to be given back.
         let passed = fault::point("batch-started");

@@ -102,7 +102,7 @@ pub(crate) fn compiled(name: &str) -> PathBuf {
     static BUILT: OnceLock<TempDir> = OnceLock::new();
     let folder = BUILT.get_or_init(|| {
         let folder = TempDir::new().unwrap();
-        for name in ["clock", "counter", "tree"] {
+        for name in ["clock", "counter", "interrupted", "tree"] {
             let (from, to) = (source(&format!("{name}.c")), folder.path().join(name));
             let status =
                 Command::new("cc").args(["-O1", "-pthread", "-o"]).arg(to).arg(from).status().unwrap();

@@ -95,3 +95,15 @@ fn a_tree_that_was_restored_before() {
     program.move_through_image();
     program.verify();
 }
+
+/// A signal that came while the program stood still: where registers say how a call was interrupted, its handler makes the
+/// call fail as it does without us; elsewhere the call starts over, which the table of what is not kept says.
+#[test]
+fn calls_that_a_pending_signal_interrupts() {
+    let program = Program::start(&[compiled("interrupted").to_str().unwrap()], &[]);
+    program.move_through_image();
+    program.ends_with(match arch::MACHINE {
+        arch::Machine::X86_64 => "read EINTR, read-restart again, poll-restart EINTR, sleep EINTR",
+        _ => "read again, read-restart again, poll-restart again, sleep again",
+    });
+}

@@ -33,6 +33,15 @@ fn a_dump_that_fails_at_any_point_changes_nothing() {
 }
 
 #[test]
+fn a_misspelled_fault_is_an_error() {
+    let mut victim = Victim::start("");
+    let images = tempfile::tempdir().unwrap();
+    at("nowhere", "", victim.pid(), images.path()).refused("E-FAULT-UNKNOWN", "no such point");
+    at("frozen", ":burn", victim.pid(), images.path()).refused("E-FAULT-UNKNOWN", "no such effect");
+    victim.check("a misspelled fault");
+}
+
+#[test]
 fn a_dump_killed_at_any_point_changes_nothing() {
     let mut victim = Victim::start("");
     let images = tempfile::tempdir().unwrap();

@@ -10,5 +10,6 @@ mod dump;
 mod hostile;
 mod random;
 mod restore;
+mod segments;
 mod storage;
 mod victim;

@@ -34,7 +34,7 @@ const REFUSED: [(&str, &str, By); 46] = [
     ("namespace", "E-NAMESPACE", Survey),
     ("session outside", "E-SESSION", Survey),
     ("group outside", "E-GROUP", Survey),
-    ("System V segment", "E-VMA-SYSVIPC", Survey),
+    ("segment of another namespace", "E-VMA-SYSVIPC", Survey),
     ("userfaultfd range", "E-FILE-UNSUPPORTED", Survey),
     ("packet ring", "E-VMA-SOCKET", Survey),
     ("io_uring", "E-VMA-ANON-INODE", Survey),

@@ -35,8 +35,12 @@ pub struct IpcShmEntry {
     /// Contents are in `pagemap-shmem-ID.img`; else they follow, padded to 4 bytes.
     #[prost(bool, optional, tag = "3")]
     pub in_pagemaps: Option<bool>,
+    /// SHM_HUGETLB and the size of its pages, as in shmget(2).
     #[prost(uint32, optional, tag = "4")]
     pub hugetlb_flag: Option<u32>,
+    /// Ours: the process that has created it.
+    #[prost(uint32, optional, tag = "10000")]
+    pub cpid: Option<u32>,
 }
 
 /// One message of a queue; `msize` bytes padded to 8 follow.

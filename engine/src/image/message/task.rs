@@ -204,6 +204,9 @@ pub struct ThreadCoreEntry {
     /// Ours: SCHED_DEADLINE period, nanoseconds.
     #[prost(uint64, optional, tag = "10007")]
     pub sched_period: Option<u64>,
+    /// Ours: `ERESTARTSYS` or `ERESTARTNOHAND` (linux/errno.h), if the registers start a call over that was interrupted so.
+    #[prost(uint32, optional, tag = "10008")]
+    pub interruption: Option<u32>,
     /// Ours: register sets that the machine's message has no fields for.
     #[prost(message, repeated, tag = "10020")]
     pub register_sets: Vec<RegisterSetEntry>,

@@ -1,8 +1,8 @@
 //! Files of memfd_create(2): memory with descriptors instead of a path, mm/memfd.c, mm/shmem.c.
 //!
 //! An object ([`MemfdInodeEntry`] of `memfd.img`) may have many descriptions ([`MemfdFileEntry`] of `files.img`) and
-//! mappings. Its content is in `pagemap-shmem-SHMID.img`, pages only where it has data; the `shmid` is the inode
-//! number, by which mappings name it too.
+//! mappings. Its content is in `pagemap-shmem-SHMID.img`, pages only where it has data; the `shmid` is a number
+//! of the image's own.
 //!
 //! Seals come last ([`MemfdRestore::seal`]): F_SEAL_WRITE does not go with a writable mapping, and
 //! F_SEAL_FUTURE_WRITE would forbid one that the image has.
@@ -30,6 +30,7 @@ use crate::image::message::{FdType, FileEntry, FownEntry, MemfdFileEntry, MemfdI
 use crate::image::pages::{PageReader, PageWriter, Source};
 use crate::image::{EntryWriter, ImageDir, Kind};
 use crate::kernel::huge_pool;
+use crate::resource::memory::shared::FIRST_SHMID;
 use crate::sys::fd::fcntl;
 use crate::sys::memory::shared_memory;
 
@@ -112,7 +113,7 @@ impl MemfdDump {
             Err(e) if e.raw_os_error() == Some(libc::EINVAL) && huge_page.is_some() => libc::F_SEAL_SEAL,
             seals => seals.os(|| "fcntl F_GET_SEALS")?,
         } as u32;
-        let (shmid, size) = (file.stat.st_ino as u32, file.stat.st_size as u64);
+        let (shmid, size) = (FIRST_SHMID + 2 * inode_id + 1, file.stat.st_size as u64);
         self.pages += store(&self.images, own, size, shmid, pages_id)?;
         let name = file.target.strip_prefix(PREFIX).unwrap_or(&file.target);
         let name = name.strip_suffix(DELETED).unwrap_or(name).to_vec();
@@ -142,7 +143,13 @@ fn page_size() -> Result<u64> {
 }
 
 /// Writes the pages of a shared memory file that have data; returns their number.
-fn store(images: &ImageDir, file: File, size: u64, shmid: u32, pages_id: u32) -> Result<u64> {
+pub(in crate::resource) fn store(
+    images: &ImageDir,
+    file: File,
+    size: u64,
+    shmid: u32,
+    pages_id: u32,
+) -> Result<u64> {
     let page_size = page_size()?;
     let mut pages = PageWriter::create(images, Kind::PagemapShmem(shmid.into()), pages_id, page_size)?;
     let image = pages.file();
@@ -288,7 +295,8 @@ fn create_empty(inode: &MemfdInodeEntry) -> Result<OwnedFd> {
     .os(|| "memfd_create")
 }
 
-fn fill(pages: &PageReader, file: &File, size: u64) -> Result<()> {
+/// Writes pages of an image into a file of `size` bytes.
+pub(in crate::resource) fn fill(pages: &PageReader, file: &File, size: u64) -> Result<()> {
     for segment in pages.segments()? {
         let Source::File(source, offset) = segment.source else {
             return Err(Error::image("pagemap-shmem", "pages of a memory file cannot be lazy"));

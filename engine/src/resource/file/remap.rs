@@ -160,6 +160,12 @@ pub(super) fn pid_in_proc(path: &[u8]) -> Option<Pid> {
     std::str::from_utf8(digits).ok()?.parse().ok().filter(|&pid| pid > 0)
 }
 
+/// Whether a path is `/proc/17/fdinfo/3` or the like, which is there as long as the descriptor (fs/proc/fd.c).
+pub(super) fn is_about_descriptor(path: &[u8]) -> bool {
+    let mut parts = path.rsplit(|&b| b == b'/').skip(1);
+    pid_in_proc(path).is_some() && parts.next().is_some_and(|folder| folder == b"fdinfo" || folder == b"fd")
+}
+
 /// `.nfs` and 24 hexadecimal digits, fs/nfs/unlink.c.
 fn is_silly_name(path: &[u8]) -> bool {
     let name = path.rsplit(|&b| b == b'/').next().unwrap_or_default();
@@ -240,6 +246,11 @@ mod tests {
     fn names_with_a_meaning() {
         assert_eq!(pid_in_proc(b"/proc/17/maps"), Some(17));
         assert_eq!(pid_in_proc(b"/proc/17"), Some(17));
+        assert_eq!(
+            [&b"/proc/17/fdinfo/3"[..], b"/proc/17/task/18/fd/3", b"/proc/17/fdinfo", b"/tmp/fdinfo/3"]
+                .map(is_about_descriptor),
+            [true, true, false, false]
+        );
         assert_eq!(
             (pid_in_proc(b"/proc/kmsg"), pid_in_proc(b"/proc/"), pid_in_proc(b"/tmp/17")),
             (None, None, None)

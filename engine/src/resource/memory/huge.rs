@@ -21,7 +21,7 @@ pub struct HugeDemand {
 }
 
 /// The size of the pages of a mapping of hugetlbfs.
-fn page_of(vma: &VmaEntry) -> Option<u64> {
+pub(super) fn page_of(vma: &VmaEntry) -> Option<u64> {
     (vma.flags as i32 & libc::MAP_HUGETLB != 0).then(|| size_of_flags(vma.flags)).flatten()
 }
 

@@ -1,6 +1,7 @@
 //! The address space of a task: its mappings (`mm-PID.img`) and pages (`pagemap-PID.img`, `pages-N.img`).
 
 pub mod aio;
+mod attach;
 mod fill;
 pub mod huge;
 pub mod pages;
@@ -22,6 +23,7 @@ use self::pages::{Planner, Transfer};
 use self::shared::SharedDump;
 use self::vma::{Content, Mapping};
 use super::file::FileDump;
+use super::ipc::shm::ShmDump;
 use super::task::attributes::MemoryAttributes;
 use crate::error::{OsContext, Result};
 use crate::image::message::{MmEntry, VmaEntry, pe, status};
@@ -41,6 +43,7 @@ pub struct MemoryDump<'a> {
     images: &'a ImageDir,
     next_pages_id: u32,
     shared: SharedDump,
+    segments: ShmDump,
     /// Ids of mapped files by what `smaps` shows of them, so that most mappings need no look at the file.
     mapped: HashMap<MappedKey, u32>,
     /// Copies to be made, of all tasks.
@@ -62,6 +65,7 @@ impl<'a> MemoryDump<'a> {
             images,
             next_pages_id: 1,
             shared: SharedDump::default(),
+            segments: ShmDump::default(),
             mapped: HashMap::new(),
             transfers: Vec::new(),
             scanned: 0,
@@ -99,9 +103,12 @@ impl<'a> MemoryDump<'a> {
             match mapping.content {
                 Content::PrivateFile | Content::SharedFile => {
                     let writable = mapping.content == Content::SharedFile && may_write(vma);
-                    let flags = if writable { libc::O_RDWR } else { libc::O_RDONLY } as u32;
                     mapping.entry.shmid = self.mapped_file(task, vma, writable, files)?.into();
-                    mapping.entry.fdflags = Some(flags);
+                    mapping.entry.fdflags = Some(access(writable));
+                }
+                Content::Segment => {
+                    mapping.entry.shmid = self.segments.add(&task.proc, vma)?;
+                    mapping.entry.fdflags = Some(access(may_write(vma)));
                 }
                 Content::SharedMemory => mapping.entry.shmid = self.shared.add(&task.proc, vma)?,
                 Content::AioRing => mm.aios.push(aio::entry(&mapping.entry)),
@@ -162,10 +169,12 @@ impl<'a> MemoryDump<'a> {
         Ok(guards)
     }
 
-    /// Writes the shared memory, after all tasks were added.
-    pub fn finish(&mut self) -> Result<u64> {
-        let shared = std::mem::take(&mut self.shared);
-        shared.write(self.images, &mut self.next_pages_id)
+    /// Writes the shared memory, after all tasks were added; returns the number of pages. `ipc_ns` is the number of the
+    /// tasks' IPC namespace.
+    pub fn finish(&mut self, ipc_ns: u32) -> Result<u64> {
+        let (shared, segments) = (std::mem::take(&mut self.shared), std::mem::take(&mut self.segments));
+        let pages = segments.write(self.images, ipc_ns, &mut self.next_pages_id)?;
+        Ok(pages + shared.write(self.images, &mut self.next_pages_id)?)
     }
 }
 
@@ -207,6 +216,11 @@ fn reserve(file: &File, len: u64) -> std::io::Result<()> {
         Err(Errno::EOPNOTSUPP | Errno::ENOSYS) => file.set_len(len),
         other => Ok(other?),
     }
+}
+
+/// How to open what is mapped.
+fn access(writable: bool) -> u32 {
+    (if writable { libc::O_RDWR } else { libc::O_RDONLY }) as u32
 }
 
 fn may_write(vma: &Vma) -> bool {

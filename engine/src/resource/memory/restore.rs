@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use nix::fcntl::OFlag;
 
+use super::attach;
 use super::fill;
 use super::shared::SharedRestore;
 use super::vdso::{self, Fit};
@@ -21,6 +22,7 @@ use crate::image::message::{MmEntry, VmaEntry, status};
 use crate::image::pages::{Segment, Source};
 use crate::report::RestoreStats;
 use crate::resource::file::FileRestore;
+use crate::resource::ipc::shm::ShmRestore;
 use crate::tracee::{Batch, Loan};
 
 const PR_SET_MM_MAP: u64 = 14;
@@ -51,6 +53,8 @@ pub struct Supplies<'a> {
     pub files: &'a mut FileRestore,
     /// Shared memory.
     pub shared: &'a mut SharedRestore,
+    /// System V segments.
+    pub segments: &'a ShmRestore,
     /// How descriptors reach the task.
     pub lend: Lend<'a>,
     /// Ranges to leave alone: parked vdso, borrowed area.
@@ -72,11 +76,13 @@ pub fn build(
     strip(loan, &kept, with.keep)?;
     set_fields(loan, new.mm, parent.is_some(), with)?;
     let is_kept = |vma: &VmaEntry| kept.iter().any(|range| range.start <= vma.start && vma.end <= range.end);
-    let missing: Vec<&VmaEntry> =
-        new.mm.vmas.iter().filter(|vma| is_mapped(vma, new.fit) && !is_kept(vma)).collect();
+    let is_missing =
+        |vma: &&VmaEntry| is_mapped(vma, new.fit) && vma.status & status::SYSVIPC == 0 && !is_kept(vma);
+    let missing: Vec<&VmaEntry> = new.mm.vmas.iter().filter(is_missing).collect();
     for group in missing.chunks(FILES_AT_ONCE) {
         map_group(loan, group, with)?;
     }
+    attach::build(loan, (new.mm, new.fit), &kept, with)?;
     let mut wanted = match new.pages {
         Some(pages) => pages.segments()?,
         None => Vec::new(),
@@ -100,8 +106,10 @@ pub(super) fn is_mapped(vma: &VmaEntry, fit: &Fit) -> bool {
 /// The mappings that both have alike, joined where they touch.
 fn common(new: &Blueprint<'_>, parent: &Blueprint<'_>) -> Vec<Range<u64>> {
     let theirs: BTreeMap<u64, &VmaEntry> = parent.mm.vmas.iter().map(|vma| (vma.start, vma)).collect();
+    let attached = attach::inherited((new.mm, new.fit), (parent.mm, parent.fit));
     let same = |vma: &&VmaEntry| {
         is_mapped(vma, new.fit)
+            && attach::may_stay(vma, &attached)
             && is_mapped(vma, parent.fit)
             && theirs.get(&vma.start).is_some_and(|their| alike(their, vma))
     };

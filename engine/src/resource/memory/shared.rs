@@ -1,7 +1,7 @@
 //! Shared memory without a name: MAP_SHARED | MAP_ANONYMOUS, an unlinked file on the kernel's own tmpfs (mm/shmem.c).
 //!
 //! The object is reached through /proc/PID/map_files, so that nothing has to happen in the task: its content is read
-//! and, on restore, written as a file's. Holes stay holes. The image numbers it by its inode.
+//! and, on restore, written as a file's. Holes stay holes.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -24,25 +24,34 @@ use crate::sys::memory::shared_memory;
 
 const CHUNK: usize = 1 << 20;
 
+/// All kinds of shared memory have their pages in images of one kind, by number. Below are the ids of System V segments;
+/// from here on memory without a name has the even numbers, and memory files have the odd ones.
+pub const FIRST_SHMID: u32 = 1 << 31;
+
 /// The shared objects that were met.
 #[derive(Debug, Default)]
 pub struct SharedDump {
-    objects: BTreeMap<u64, File>,
+    /// By inode, with their numbers.
+    objects: BTreeMap<u64, (u64, File)>,
 }
 
 impl SharedDump {
     /// The number of the object behind a mapping.
     pub fn add(&mut self, proc: &ProcDir, vma: &Vma) -> Result<u64> {
-        if let Entry::Vacant(new) = self.objects.entry(vma.ino) {
-            new.insert(File::from(proc.open_file(&vma.map_file(), OFlag::O_RDONLY)?));
-        }
-        Ok(vma.ino)
+        let next = u64::from(FIRST_SHMID) + 2 * self.objects.len() as u64;
+        let object = match self.objects.entry(vma.ino) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => {
+                new.insert((next, File::from(proc.open_file(&vma.map_file(), OFlag::O_RDONLY)?)))
+            }
+        };
+        Ok(object.0)
     }
 
     /// Writes the content of each object; returns the number of pages.
     pub fn write(self, images: &ImageDir, next_pages_id: &mut u32) -> Result<u64> {
         let mut pages = 0;
-        for (shmid, file) in self.objects {
+        for (shmid, file) in self.objects.into_values() {
             pages += write_object(images, Kind::PagemapShmem(shmid), *next_pages_id, &file)?;
             *next_pages_id += 1;
         }
@@ -106,7 +115,9 @@ impl SharedRestore {
     /// Finds the objects in mappings and their pages in the images.
     pub fn load<'a>(images: &ImageDir, vmas: impl Iterator<Item = &'a VmaEntry>) -> Result<Self> {
         let mut objects: BTreeMap<u64, SharedObject> = BTreeMap::new();
-        for vma in vmas.filter(|vma| vma.status & status::ANON_SHARED != 0) {
+        let unnamed =
+            |vma: &&VmaEntry| vma.status & (status::ANON_SHARED | status::SYSVIPC) == status::ANON_SHARED;
+        for vma in vmas.filter(unnamed) {
             let len = vma.pgoff.checked_add(vma.end - vma.start).ok_or_else(|| {
                 Error::image("mm", format!("the shared mapping at {:x} has no end", vma.start))
             })?;

@@ -139,22 +139,21 @@ impl Runtime {
         if delta == 0 {
             return Ok(());
         }
+        let mut batch = loan.batch();
         for (part, range) in &mut self.parts {
-            let target = range.start.wrapping_add(delta);
-            let len = range.end - range.start;
+            let (from, len) = (range.start, range.end - range.start);
+            let target = from.wrapping_add(delta);
             if *part == Part::Vdso {
-                loan.move_stub(range.start, len, target)?;
+                loan.move_stub(from, len, target)?;
             } else {
                 let flags = (libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED) as u64;
-                let moved =
-                    loan.run_one(libc::SYS_mremap as u64, [range.start, len, len, flags, target, 0])?;
-                if moved != target as i64 {
-                    let errno = std::io::Error::from_raw_os_error(-moved as i32);
-                    return Err(Error::os(format!("mremap what belongs to the vdso to {target:x}"), errno));
-                }
+                let what = format!("mremap what belongs to the vdso to {target:x}");
+                batch.call(what, libc::SYS_mremap, &[from, len, len, flags, target]);
             }
             *range = target..target + len;
         }
+        loan.run(&mut batch)?;
+        batch.expect_all()?;
         self.vdso = self.vdso.start.wrapping_add(delta)..self.vdso.end.wrapping_add(delta);
         Ok(())
     }

@@ -3,8 +3,8 @@
 //! Memory of hugetlbfs is private, or a file of memfd_create(2), as which CRIU takes shared memory without a name too. Its
 //! page size is in the flags; holes and content are counted in the machine's pages all the same.
 //!
-//! Refused by name: device memory, shadow stacks, tagged memory, sealed mappings, userfaultfd ranges,
-//! uprobes, System V segments (other issues' work), and what this table does not know.
+//! Refused by name: device memory, shadow stacks, tagged memory, sealed mappings, userfaultfd ranges, uprobes, and what
+//! this table does not know.
 
 use crate::error::{Blame, Error, Result};
 use crate::image::message::{VmaEntry, status};
@@ -34,6 +34,8 @@ pub enum Content {
     Private,
     /// In an object that its sharers have in common: memory without a name.
     SharedMemory,
+    /// In a System V segment.
+    Segment,
     /// In a file, or in private pages where they were written to.
     PrivateFile,
     /// In a file.
@@ -89,10 +91,10 @@ impl Mapping {
         let entry = VmaEntry {
             start: vma.start,
             end: vma.end,
-            pgoff: if flags & libc::MAP_ANONYMOUS == 0 || content == Content::SharedMemory {
-                vma.offset
-            } else {
+            pgoff: if matches!(content, Content::Private | Content::AioRing | Content::Kernel) {
                 0
+            } else {
+                vma.offset
             },
             shmid: 0,
             prot: prot as u32,
@@ -197,9 +199,6 @@ pub fn wants_flags(vma: &Vma) -> bool {
 /// Refuses memory of a kernel object by its name, which tells more than the flags.
 fn refuse_object(path: &[u8]) -> Result<()> {
     let (code, reason) = match Mapped::of(path) {
-        Mapped::SysvSegment => {
-            ("E-VMA-SYSVIPC", "is a System V shared memory segment, which is not kept yet")
-        }
         Mapped::PacketRing => ("E-VMA-SOCKET", "is the ring of a packet socket, which is not kept yet"),
         Mapped::AnonInode => ("E-VMA-ANON-INODE", "is memory of a kernel object that is not kept"),
         _ => return Ok(()),
@@ -214,11 +213,14 @@ fn classify_file(vma: &Vma, path: &[u8]) -> Result<(u32, Content)> {
         (_, Mapped::AioRing) => (status::AIORING, Content::AioRing),
         (false, Mapped::HugeMemory) => (status::REGULAR | status::ANON_PRIVATE, Content::Private),
         (true, Mapped::SharedMemory) => (status::REGULAR | status::ANON_SHARED, Content::SharedMemory),
+        (true, Mapped::SysvSegment) => {
+            (status::REGULAR | status::ANON_SHARED | status::SYSVIPC, Content::Segment)
+        }
         // Only /proc/PID/map_files leads to such a mapping. Restored as a file it would not follow the memory any more.
-        (false, Mapped::SharedMemory) => {
+        (false, Mapped::SharedMemory | Mapped::SysvSegment) => {
             return Err(refuse(
                 "E-VMA-SHARED-COPY",
-                "is a private mapping of shared anonymous memory, which is not kept yet",
+                "is a private mapping of shared memory without a name, which is not kept yet",
             ));
         }
         (true, _) => (status::REGULAR | status::FILE_SHARED | memfd, Content::SharedFile),
@@ -269,6 +271,10 @@ mod tests {
         let shared =
             judge("1000-2000 rw-s 00003000 00:01 5    /dev/zero (deleted)\nVmFlags: rd wr sh mr mw me ms\n")?;
         assert_eq!((shared.content, shared.entry.pgoff), (Content::SharedMemory, 0x3000));
+        let segment =
+            judge("1000-2000 r--s 00002000 00:01 7    /SYSV00000000 (deleted)\nVmFlags: rd mr me ms\n")?;
+        assert_eq!((segment.content, segment.entry.pgoff), (Content::Segment, 0x2000));
+        assert_eq!(segment.entry.status, status::REGULAR | status::ANON_SHARED | status::SYSVIPC);
         Ok(())
     }
 
@@ -310,8 +316,6 @@ mod tests {
                 judge(&format!("1000-2000 rw-p 00000000 00:00 0 \nVmFlags: rd wr mr mw me {flag}\n"));
             assert_eq!(refused.err().map(|e| e.code()), Some(code), "{flag}");
         }
-        let sysv = judge("1000-2000 rw-s 00000000 00:01 0    /SYSV00000000 (deleted)\nVmFlags: rd wr sh\n");
-        assert_eq!(sysv.err().map(|e| e.code()), Some("E-VMA-SYSVIPC"));
         let copy = judge("1000-2000 rw-p 00001000 00:01 5    /dev/zero (deleted)\nVmFlags: rd wr mr mw me\n");
         assert_eq!(copy.err().map(|e| e.code()), Some("E-VMA-SHARED-COPY"));
     }

@@ -8,15 +8,20 @@
 #include <linux/io_uring.h>
 #include <linux/perf_event.h>
 #include <linux/userfaultfd.h>
+#include <sched.h>
 #include <sys/ioctl.h>
 #include <sys/shm.h>
 #include <sys/socket.h>
 
-static void sysv_segment(void)
+/* A System V segment that is mapped, but whose number says nothing where the process is now. */
+static void foreign_segment(void)
 {
-	int id = shmget(IPC_PRIVATE, 4096, 0600);
+	int namespace = open("/proc/self/ns/ipc", O_RDONLY), id;
 
+	need(namespace >= 0 && unshare(CLONE_NEWIPC) == 0);
+	id = shmget(IPC_PRIVATE, 12345, 0600);
 	need(id >= 0 && shmat(id, NULL, 0) != (void *)-1 && shmctl(id, IPC_RMID, NULL) == 0);
+	need(setns(namespace, CLONE_NEWIPC) == 0 && close(namespace) == 0);
 }
 
 static void userfaultfd_range(void)
@@ -115,7 +120,7 @@ static void vdso_without_code(void)
 }
 
 const struct thing memory_things[] = {
-	{ "System V segment", sysv_segment, 0 },
+	{ "segment of another namespace", foreign_segment, 0 },
 	{ "userfaultfd range", userfaultfd_range, 0 },
 	{ "packet ring", packet_ring, 0 },
 	{ "io_uring", io_uring, 0 },

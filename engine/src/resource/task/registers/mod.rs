@@ -2,7 +2,8 @@
 //!
 //! The image has one message per machine; a file here translates it from and to the words and bytes of the kernel's
 //! register sets. These translations are plain functions that work on any machine, so that all of them are tested on
-//! each. The registers recorded are those that restart an interrupted system call (`Regs::restarted`).
+//! each. The registers recorded are those that restart an interrupted system call (`Regs::restarted`), for whoever restores
+//! them; how it was interrupted stands beside them, so that a handler which runs first can make it fail with `EINTR`.
 
 mod aarch64;
 mod arm;
@@ -51,6 +52,9 @@ pub fn dump(loan: &Loan, clear_tid_addr: u64, core: &mut CoreEntry) -> Result<()
         .map_or(Ok(0), |area| ptrace::thread_area(tid, area.get))
         .os(|| format!("PTRACE_GET_THREAD_AREA {tid}"))?;
     let registers = Registers { words: loan.regs().restarted().words(), sets, thread_area };
+    if let Some(thread) = &mut core.thread_core {
+        thread.interruption = loan.regs().interruption();
+    }
     core.mtype = machine() as i32;
     match machine() {
         Machine::X86_64 => x86::to_image(&registers, clear_tid_addr, core),
@@ -86,6 +90,8 @@ pub fn load(core: &CoreEntry, file: &str) -> Result<(Regs, Vec<RegSet>)> {
     let registers = from_image(core).ok_or_else(|| Error::image(file, "has no registers"))?;
     let regs = Regs::from_words(&registers.words)
         .ok_or_else(|| Error::image(file, "has registers of another mode"))?;
+    let interruption = core.thread_core.as_ref().and_then(|thread| thread.interruption);
+    let regs = interruption.and_then(|code| regs.interrupted(code)).unwrap_or(regs);
     Ok((regs, registers.sets))
 }
 

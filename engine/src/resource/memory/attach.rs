@@ -1,0 +1,124 @@
+//! How a task has System V segments attached: shmat(2), ipc/shm.c.
+//!
+//! An attach maps a segment whole; munmap(2), mprotect(2) and mremap(2) leave parts of it. shmdt(2) undoes what is left of
+//! one attach: all that has the open file of the first part, and lies where the segment would be. So the parts are built
+//! from one attach again. If all of them are there it is made in place; else in a free range, from which they are moved.
+//! What a child has in common with its parent it has by birth, if that is all of an attach.
+
+use std::collections::{BTreeMap, HashSet};
+use std::ops::Range;
+
+use super::huge::page_of;
+use super::restore::{Supplies, alike, is_mapped};
+use super::vdso::Fit;
+use crate::error::{Error, Result};
+use crate::image::message::{MmEntry, VmaEntry, status};
+use crate::tracee::{Batch, Loan, hole};
+
+/// The largest SHMLBA, a multiple of which an attach of small pages begins at: that of mips with the largest caches (arch/mips/include/asm/shmparam.h).
+const ALIGN: u64 = 0x40000;
+
+/// What parts of one attach have in common: the segment, the address of its first byte, whether it is for reading alone.
+pub(super) type Key = (u64, u64, bool);
+
+fn key_of(vma: &VmaEntry) -> Option<Key> {
+    let read_only = vma.fdflags.is_some_and(|flags| flags as i32 & libc::O_ACCMODE == libc::O_RDONLY);
+    (vma.status & status::SYSVIPC != 0).then(|| (vma.shmid, vma.start.wrapping_sub(vma.pgoff), read_only))
+}
+
+/// The attaches of an address space with their parts, in ascending order.
+fn attaches<'a>(mm: &'a MmEntry, fit: &Fit) -> BTreeMap<Key, Vec<&'a VmaEntry>> {
+    let mut found: BTreeMap<Key, Vec<&VmaEntry>> = BTreeMap::new();
+    for vma in mm.vmas.iter().filter(|vma| is_mapped(vma, fit)) {
+        if let Some(key) = key_of(vma) {
+            found.entry(key).or_default().push(vma);
+        }
+    }
+    found
+}
+
+/// Which attaches a child has exactly as its parent has them.
+pub(super) fn inherited((new, new_fit): (&MmEntry, &Fit), (parent, fit): (&MmEntry, &Fit)) -> HashSet<Key> {
+    let theirs = attaches(parent, fit);
+    let ours = attaches(new, new_fit).into_iter();
+    let same = |(key, parts): (Key, Vec<&VmaEntry>)| {
+        let their = theirs.get(&key)?;
+        let alike = their.len() == parts.len() && their.iter().zip(&parts).all(|(a, b)| alike(a, b));
+        alike.then_some(key)
+    };
+    ours.filter_map(same).collect()
+}
+
+/// Whether a mapping that parent and child have alike may stay.
+pub(super) fn may_stay(vma: &VmaEntry, inherited: &HashSet<Key>) -> bool {
+    key_of(vma).is_none_or(|key| inherited.contains(&key))
+}
+
+/// Attaches what is not in `kept`.
+pub(super) fn build(
+    loan: &mut Loan,
+    (mm, fit): (&MmEntry, &Fit),
+    kept: &[Range<u64>],
+    with: &Supplies<'_>,
+) -> Result<()> {
+    let is_kept = |vma: &VmaEntry| kept.iter().any(|range| range.start <= vma.start && vma.end <= range.end);
+    for (key, parts) in attaches(mm, fit) {
+        if parts.iter().all(|vma| is_kept(vma)) {
+            continue;
+        }
+        let len = with.segments.len(key.0)?;
+        let mut batch = loan.batch();
+        if is_whole(&parts, key.1, len) {
+            in_place(&mut batch, key);
+        } else {
+            let taken: Vec<Range<u64>> =
+                mm.vmas.iter().map(|vma| vma.start..vma.end).chain(with.keep.iter().cloned()).collect();
+            let align = parts.iter().filter_map(|vma| page_of(vma)).fold(ALIGN, u64::max);
+            let free = hole(&taken, len + align)?.start.next_multiple_of(align);
+            in_parts(&mut batch, key, &parts, free, len)?;
+        }
+        protect(&mut batch, key, &parts);
+        loan.run(&mut batch)?;
+        batch.expect_all()?;
+    }
+    Ok(())
+}
+
+/// Whether the parts are all of the attach.
+fn is_whole(parts: &[&VmaEntry], base: u64, len: u64) -> bool {
+    let end = parts.iter().try_fold(base, |end, vma| (vma.start == end).then_some(vma.end));
+    base.checked_add(len).is_some_and(|whole| end == Some(whole))
+}
+
+fn attach(batch: &mut Batch, (id, _, read_only): Key, at: u64) {
+    let flags = if read_only { libc::SHM_RDONLY as u64 } else { 0 };
+    batch.call(format!("shmat {id} at {at:x}"), libc::SYS_shmat, &[id, at, flags]);
+}
+
+fn in_place(batch: &mut Batch, key: Key) {
+    attach(batch, key, key.1);
+}
+
+fn in_parts(batch: &mut Batch, key: Key, parts: &[&VmaEntry], free: u64, len: u64) -> Result<()> {
+    attach(batch, key, free);
+    for vma in parts {
+        let size = vma.end - vma.start;
+        if vma.pgoff.checked_add(size).is_none_or(|end| end > len) {
+            let reason = format!("the mapping at {:x} goes beyond its segment {}", vma.start, key.0);
+            return Err(Error::image("mm", reason));
+        }
+        let flags = libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED;
+        let args = [free + vma.pgoff, size, size, flags as u64, vma.start];
+        batch.call(format!("mremap to {:x}", vma.start), libc::SYS_mremap, &args);
+    }
+    batch.call("munmap", libc::SYS_munmap, &[free, len]);
+    Ok(())
+}
+
+fn protect(batch: &mut Batch, (_, _, read_only): Key, parts: &[&VmaEntry]) {
+    let given = if read_only { libc::PROT_READ } else { libc::PROT_READ | libc::PROT_WRITE } as u32;
+    for vma in parts.iter().filter(|vma| vma.prot != given) {
+        let args = [vma.start, vma.end - vma.start, vma.prot.into()];
+        batch.call(format!("mprotect {:x}", vma.start), libc::SYS_mprotect, &args);
+    }
+}
