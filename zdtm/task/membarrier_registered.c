@@ -18,7 +18,7 @@ int main(int argc, char **argv)
 	test_daemon();
 	test_waitsig();
 	check(membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED) == 0, "the registration is lost");
-	check(membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED_SYNC_CORE) == -1 && errno == EPERM,
+	check(membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED_RSEQ) == -1 && errno == EPERM,
 	      "a command is registered that was not");
 	return pass();
 }

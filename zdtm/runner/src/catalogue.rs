@@ -30,7 +30,7 @@ pub enum Flavor {
 pub struct Entry {
     /// The behaviour that must survive, in one line.
     pub survives: String,
-    /// Features as `crio check --feature` names them.
+    /// Features as `crio check --feature` names them, or `several_processors`.
     #[serde(default)]
     pub needs: Vec<String>,
     /// Where it is started.

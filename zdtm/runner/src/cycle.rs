@@ -41,14 +41,23 @@ pub(crate) struct Plan {
     pub(crate) emulator: Vec<PathBuf>,
 }
 
+/// A need that no engine is asked about.
+const SEVERAL_PROCESSORS: &str = "several_processors";
+
 impl Plan {
     /// The first of these features that no engine finds here: of two, one may not know the name.
     pub(crate) fn missing_feature<'a>(&self, needs: &'a [String]) -> Result<Option<&'a str>> {
         let engines = || self.engine.iter().chain(&self.restore_engine);
-        if engines().next().is_none() {
-            return Ok(None);
-        }
         for feature in needs {
+            if feature == SEVERAL_PROCESSORS {
+                if std::thread::available_parallelism().map_or(1, usize::from) < 2 {
+                    return Ok(Some(feature));
+                }
+                continue;
+            }
+            if engines().next().is_none() {
+                continue;
+            }
             let answers = engines().map(|engine| engine.has_feature(feature)).collect::<Result<Vec<_>>>()?;
             if !answers.contains(&true) {
                 return Ok(Some(feature));

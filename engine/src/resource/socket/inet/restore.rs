@@ -164,24 +164,18 @@ fn load_stream(images: &ImageDir, entry: &InetSkEntry) -> Result<Stream> {
     let mut received = reader.payload()?;
     received.truncate(stream.inq_len as usize + stream.outq_len as usize);
     let written = received.split_off(received.len().min(stream.inq_len as usize));
-    Ok(Stream { entry: stream, received, written })
+    Ok(Stream { state: entry.state, entry: stream, received, written })
 }
 
 fn connect_again(entry: &InetSkEntry, fd: BorrowedFd<'_>, stream: &Stream) -> Result<Repair> {
-    if entry.state != ESTABLISHED {
-        let reason = format!("is a TCP connection that one end has closed (state {})", entry.state);
-        return Err(Error::new("E-SOCKET-CONNECTED", Blame::Image, reason).help("restore with --tcp-close"));
-    }
     let peer = address::of_image(entry.family, &entry.dst_addr, entry.dst_port, interface(entry)?)?;
-    tcp::connect(fd, &address::raw(&name(entry)?), &address::raw(&peer), stream).map_err(|e| {
-        match e.errno() {
-            Some(libc::EADDRNOTAVAIL | libc::EADDRINUSE) => {
-                let reason = "its address is none of this machine, or the connection still exists";
-                Error::new("E-SOCKET-ADDRESS", Blame::Environment, reason)
-                    .help("add the address to an interface, or end the program that has the connection")
-            }
-            _ => e,
+    tcp::connect(fd, &name(entry)?, &peer, stream).map_err(|e| match e.errno() {
+        Some(libc::EADDRNOTAVAIL | libc::EADDRINUSE) => {
+            let reason = "its address is none of this machine, or the connection still exists";
+            Error::new("E-SOCKET-ADDRESS", Blame::Environment, reason)
+                .help("add the address to an interface, or end the program that has the connection")
         }
+        _ => e,
     })
 }
 
@@ -289,7 +283,8 @@ fn finish(entry: &InetSkEntry, fd: BorrowedFd<'_>, alive: bool) -> Result<()> {
         options::set(fd, libc::SO_REUSEADDR, 0)?;
     }
     let how = match entry.shutdown.map(SkShutdown::try_from) {
-        Some(Ok(SkShutdown::Read)) if alive => libc::SHUT_RD,
+        // The other direction is shut down already if it was (`closing`).
+        Some(Ok(SkShutdown::Read | SkShutdown::Both)) if alive => libc::SHUT_RD,
         _ if alive => return Ok(()),
         _ if is_connection(entry) => libc::SHUT_RDWR,
         Some(Ok(SkShutdown::Read)) => libc::SHUT_RD,
