@@ -81,9 +81,23 @@ const IPC: &[State] = &[
     kept("segments of huge pages", "ipc/shm.rs", "shm_hugetlb"),
     kept("where and how segments are attached, whole or in part", "memory/attach.rs", "shm_unmapped_parts"),
     kept("segments attached for reading alone", "memory/attach.rs", "shm_read_only"),
+    kept("used semaphore sets, as they are then or made anew", "ipc/sem.rs", "sem_values"),
+    kept("what an exit undoes (SEM_UNDO)", "ipc/undo.rs", "sem_undo"),
+    kept("what an exit undoes of all threads", "ipc/undo.rs", "sem_undo_threads"),
+    kept("used message queues, as they are then or made anew", "ipc/msg.rs", "msg_queue"),
     refused("segments of another IPC namespace", "E-VMA-SYSVIPC"),
+    refused("a semaphore that somebody else has taken since, at the restore", "E-IPC-HELD"),
     refused("a System V number or key that another object has, at the restore", "E-IPC-TAKEN"),
-    not_kept("times and last user of segments", "shmctl(2) shows those of the restore"),
+    not_kept("times of System V objects, last user of segments", "they are those of the restore"),
+    not_kept(
+        "sets and queues that no process of the tree was the last to use",
+        "on another machine they are not there",
+    ),
+    not_kept("undoing of a semaphore that others change all the time", "an exit does not undo"),
+    not_kept(
+        "undo lists of single threads, or of several processes (CLONE_SYSVSEM)",
+        "an exit does not undo",
+    ),
     not_kept("SHM_NORESERVE (cannot be seen)", "the memory of a segment that was made anew is promised"),
 ];
 
@@ -334,7 +348,6 @@ const SURROUNDINGS: &[State] = &[
     kept("umask", "file/fs.rs", "umask"),
     kept("a shared view of the file system", "file/fs.rs", "shared_fs"),
     refused("namespaces other than crio's", "E-NAMESPACE"),
-    not_kept("System V semaphore undo (cannot be seen)", "an exit does not undo"),
     not_kept("cgroup other than crio's", "it is in crio's cgroup"),
     not_kept("security label (SELinux, AppArmor)", "it has crio's label"),
     not_kept("keyrings", "it has crio's session keyring"),
