@@ -128,6 +128,7 @@ const SOCKETS: &[State] = &[
     kept("TCP connections that one end has closed", "socket/inet/closing.rs", "tcp_half_closed"),
     kept("TCP connections to other programs", "socket/network_lock.rs", "tcp_peer_outside"),
     kept("TCP connections, closed by `--tcp-close`", "socket/inet/restore.rs", "tcp_closed"),
+    kept("netlink sockets: ports, groups, peers", "socket/netlink.rs", "netlink_groups"),
     kept("raw and ICMP sockets", "socket/inet/levels.rs", "raw_icmp"),
     kept("options of ip(7), ipv6(7) and udp(7)", "socket/inet/levels.rs", "inet_options"),
     kept("memberships of multicast groups", "socket/inet/multicast.rs", "multicast_groups"),

@@ -385,6 +385,9 @@ pub struct NetlinkSkEntry {
     pub opts: SkOptsEntry,
     #[prost(uint32, optional, tag = "13")]
     pub ns_id: Option<u32>,
+    /// Ours: `SOCK_RAW`, which it is without this, or `SOCK_DGRAM`.
+    #[prost(uint32, optional, tag = "10000")]
+    pub kind: Option<u32>,
 }
 
 /// One membership of a packet socket.

@@ -60,9 +60,7 @@ impl InetDump {
     /// Reads a socket, with what waits in it.
     pub fn add(&mut self, id: u32, family: i32, d: &Description<'_>) -> Result<()> {
         let fd = d.fd.as_fd();
-        if inode(&socket::namespace(fd).os(|| "ioctl SIOCGSKNS")?)? != self.own_namespace()? {
-            return Err(elsewhere());
-        }
+        self.check_namespace(fd)?;
         let ask = |name| int_option(fd, libc::SOL_SOCKET, name).os(|| format!("getsockopt {name}"));
         let (kind, protocol) = (ask(libc::SO_TYPE)?, ask(libc::SO_PROTOCOL)?);
         judge::protocol(kind, protocol)?;
@@ -111,6 +109,12 @@ impl InetDump {
             opts,
         });
         self.queue(id, family, kind, protocol, d)
+    }
+
+    /// Refuses a socket of another network namespace than ours.
+    pub fn check_namespace(&mut self, fd: BorrowedFd<'_>) -> Result<()> {
+        let theirs = inode(&socket::namespace(fd).os(|| "ioctl SIOCGSKNS")?)?;
+        if theirs == self.own_namespace()? { Ok(()) } else { Err(elsewhere()) }
     }
 
     /// The inode of our network namespace.
