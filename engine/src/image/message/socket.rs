@@ -201,6 +201,9 @@ pub struct InetSkEntry {
     /// Ours: its group.
     #[prost(uint32, optional, tag = "10002")]
     pub gid: Option<u32>,
+    /// Ours: the machine of the dump did not have its address (IP_FREEBIND).
+    #[prost(bool, optional, tag = "10003")]
+    pub foreign: Option<bool>,
 }
 
 /// Membership of a multicast group on one interface. Addresses are 4 or 16 bytes in network order.

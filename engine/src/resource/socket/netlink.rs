@@ -6,6 +6,7 @@
 //! is what an unconnected socket talks to, too.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
 
@@ -119,9 +120,8 @@ impl NetlinkRestore {
     /// Makes every socket.
     pub fn make(&mut self) -> Result<()> {
         for entry in &self.entries {
-            if !self.made.contains_key(&entry.id) {
-                let fd = make(entry).map_err(|e| e.on(shown(entry)))?;
-                self.made.insert(entry.id, Rc::new(fd));
+            if let Entry::Vacant(slot) = self.made.entry(entry.id) {
+                slot.insert(Rc::new(make(entry).map_err(|e| e.on(shown(entry)))?));
             }
         }
         Ok(())

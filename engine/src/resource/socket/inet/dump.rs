@@ -106,6 +106,7 @@ impl InetDump {
             groups: if tcp.is_none() { multicast::dump(fd, family)? } else { Vec::new() },
             uid: Some(d.stat.st_uid),
             gid: Some(d.stat.st_gid),
+            foreign: is_foreign(&local)?.then_some(true),
             opts,
         });
         self.queue(id, family, kind, protocol, d)
@@ -224,6 +225,19 @@ impl InetDump {
 
 fn inode(file: &impl AsFd) -> Result<u64> {
     Ok(fstat(file).os(|| "fstat")?.st_ino)
+}
+
+/// Whether this machine does not have the address: it was bound by IP_FREEBIND, or has gone since.
+fn is_foreign(local: &SocketAddr) -> Result<bool> {
+    if local.ip().is_unspecified() || local.ip().is_multicast() {
+        return Ok(false);
+    }
+    let family = if local.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
+    let probe = socket::socket(family, libc::SOCK_DGRAM, 0).os(|| "make a socket")?;
+    let mut name = *local;
+    name.set_port(0);
+    let bound = socket::bind(probe.as_fd(), &address::raw(&name));
+    Ok(bound.is_err_and(|e| e.raw_os_error() == Some(libc::EADDRNOTAVAIL)))
 }
 
 fn scope(address: SocketAddr) -> Option<u32> {
