@@ -9,6 +9,7 @@
 //! queue that had messages and is gone, or is another one. Not kept: that others have a queue without a name open.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::ffi::CString;
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
@@ -124,11 +125,10 @@ impl MqueueRestore {
 
     /// Opens one description.
     pub(super) fn open(&mut self, entry: &MqueueFileEntry) -> Result<OwnedFd> {
-        if !self.open.contains_key(&entry.ino) {
-            let open = make(entry).map_err(|e| e.on(object(entry)))?;
-            self.open.insert(entry.ino, open);
-        }
-        let open = self.open.get(&entry.ino).ok_or_else(|| Error::bug("a message queue was not made"))?;
+        let open = match self.open.entry(entry.ino) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => new.insert(make(entry).map_err(|e| e.on(object(entry)))?),
+        };
         let mut fd =
             mqueue::open(&open.name, entry.flags as i32).os(|| "mq_open").map_err(|e| e.on(object(entry)))?;
         let has = fcntl(fd.as_fd(), libc::F_GETFL, 0).os(|| "fcntl F_GETFL")?;
