@@ -19,6 +19,7 @@ use crate::resource::file::pipe::OneEnded;
 use crate::resource::file::table::Tables;
 use crate::resource::file::tty::TaskTerminal;
 use crate::resource::file::{DumpedFiles, FileDump, fs};
+use crate::resource::ipc::IpcDump;
 use crate::resource::memory::{MemoryDump, pages};
 use crate::resource::socket::network_lock::LOCKED_BY_NFTABLES;
 use crate::resource::task::{self, lineage};
@@ -106,7 +107,7 @@ impl Collection {
     fn of(frozen: &Frozen, images: &ImageDir, options: &DumpOptions) -> Result<Self> {
         let terminals = frozen.tasks().iter().map(|task| Ok(TaskTerminal::from(&stat::read(&task.proc)?)));
         let terminals = terminals.collect::<Result<Vec<_>>>()?;
-        let mut collector = Collector::new(images, options, &terminals);
+        let mut collector = Collector::new(images, options, &terminals)?;
         let mut entries = Vec::new();
         for task in frozen.tasks() {
             entries.push(pstree_entry(task, options.tree)?);
@@ -138,19 +139,21 @@ struct Collector<'a> {
     files: FileDump<'a>,
     tables: Tables,
     memory: MemoryDump<'a>,
+    ipc: IpcDump,
     not_kept: Vec<NotKept>,
 }
 
 impl<'a> Collector<'a> {
-    fn new(images: &'a ImageDir, options: &'a DumpOptions, terminals: &'a [TaskTerminal]) -> Self {
-        Collector {
+    fn new(images: &'a ImageDir, options: &'a DumpOptions, terminals: &'a [TaskTerminal]) -> Result<Self> {
+        Ok(Collector {
             images,
             objects: Objects::default(),
             files: FileDump::new(options, images, terminals),
             tables: Tables::default(),
             memory: MemoryDump::new(images),
+            ipc: IpcDump::new()?,
             not_kept: Vec::new(),
-        }
+        })
     }
 
     fn add(&mut self, task: &FrozenTask) -> Result<()> {
@@ -162,6 +165,7 @@ impl<'a> Collector<'a> {
         task::refuse_dispatch(task)?;
         let ids = self.objects.ids(task)?;
         let mut loan = Loan::take(Site::find(&task.proc)?, task.pid)?;
+        self.ipc.add(task, &mut loan)?;
         let collected = task::dump(task, &mut loan)?;
         loan.end()?;
         self.not_kept.extend(collected.not_kept);
@@ -183,6 +187,8 @@ impl<'a> Collector<'a> {
         let shared = self.memory.finish(IPC_NAMESPACE)?;
         self.collect_in_flight()?;
         let tree: Vec<Pid> = frozen.tasks().iter().map(|task| task.pid).collect();
+        self.ipc.write(self.images, IPC_NAMESPACE, &tree)?;
+        self.not_kept.append(&mut self.ipc.not_kept);
         self.not_kept.extend(self.files.not_kept(&tree));
         self.files.resolve(&self.tables)?;
         let files = self.files.finish()?;

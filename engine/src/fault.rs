@@ -49,7 +49,7 @@ pub const DUMP: [&str; 17] = [
 /// Points of a restore.
 pub const RESTORE: [&str; 14] = [
     "plan-loaded",
-    "segments-made",
+    "ipc-made",
     "root-forked",
     "root-adopted",
     "root-settled",

@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 
 #define SMALL 1000
+static struct barrier *closed;
 static char large[1 << 20], got[1 << 20];
 
 static void connected(int family, int *server, int *client)
@@ -37,6 +38,7 @@ static int reads_all(void *argument)
 	ssize_t n;
 
 	check(close(((int *)argument)[1]) == 0, "close");
+	barrier_post(closed);
 	test_waitsig();
 	while ((n = read(fd, got + len, sizeof(got) - len)) > 0)
 		len += n;
@@ -68,7 +70,9 @@ int main(int argc, char **argv)
 		sent += n;
 	}
 	check(sent > SMALL, "%zd bytes fit", sent);
+	closed = barrier_new();
 	child = test_fork(reads_all, pair6);
+	barrier_wait(closed, 1);
 
 	test_daemon();
 	test_waitsig();

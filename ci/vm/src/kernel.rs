@@ -23,6 +23,8 @@ pub struct Unpacked {
     pub modules: Vec<PathBuf>,
     /// Package and version.
     pub package: String,
+    /// The text that it was configured with, if its package has it.
+    pub config: Option<PathBuf>,
 }
 
 /// Gets the kernel into `cache`, unless it is there, with these modules and what they need.
@@ -80,8 +82,9 @@ fn resolve(apt: &Apt, name: &str) -> Result<Vec<Package>> {
 /// modules unpacks the packages again.
 fn unpacked(folder: &Path, modules: &[String]) -> Result<Unpacked> {
     let kept = folder.join("kept");
-    let marker = kept.join("modules.wanted");
-    if fs::read_to_string(&marker).ok().as_deref() != Some(modules.join(" ").as_str()) {
+    let (marker, wanted) =
+        (kept.join("modules.wanted"), format!("{} and its configuration", modules.join(" ")));
+    if fs::read_to_string(&marker).ok().as_ref() != Some(&wanted) {
         let everything = tempfile::Builder::new().prefix("unpacked").tempdir_in(folder)?;
         apt::unpack(&apt::package_files(folder)?, everything.path())?;
         if kept.exists() {
@@ -89,11 +92,12 @@ fn unpacked(folder: &Path, modules: &[String]) -> Result<Unpacked> {
         }
         fs::create_dir_all(kept.join("modules"))?;
         keep(everything.path(), &kept, modules)?;
-        fs::write(&marker, modules.join(" "))?;
+        fs::write(&marker, wanted)?;
     }
     let package = folder.file_name().unwrap_or_default().to_string_lossy();
     let package = package.rsplitn(3, '_').last().unwrap_or_default().to_owned();
-    Ok(Unpacked { image: kept.join("vmlinuz"), modules: files_in(&kept.join("modules"))?, package })
+    let config = Some(kept.join("config")).filter(|file| file.is_file());
+    Ok(Unpacked { image: kept.join("vmlinuz"), modules: files_in(&kept.join("modules"))?, package, config })
 }
 
 /// Copies the kernel and the wanted modules from the unpacked packages in `root`.
@@ -106,6 +110,9 @@ fn keep(root: &Path, kept: &Path, wanted: &[String]) -> Result<()> {
     let versions = files_in(&root.join("lib/modules"))?;
     let Some(version) = versions.first() else { bail!("the package has no modules") };
     fs::copy(image_in(&[&root.join("boot"), version])?, kept.join("vmlinuz"))?;
+    if let Some(config) = beginning_with("config", &[&root.join("boot"), version])? {
+        fs::copy(config, kept.join("config"))?;
+    }
     let mut depmod = Command::new("/sbin/depmod");
     depmod.arg("-b").arg(root).arg(version.file_name().unwrap_or_default());
     depmod.stdin(Stdio::null()).stderr(Stdio::null());
@@ -132,16 +139,23 @@ fn keep(root: &Path, kept: &Path, wanted: &[String]) -> Result<()> {
 
 /// What QEMU starts. Packages had it in /boot, until Linux 7.2 of Debian moved it to its modules.
 fn image_in(folders: &[&Path]) -> Result<PathBuf> {
-    for folder in folders.iter().filter(|folder| folder.is_dir()) {
-        let is_image = |path: &PathBuf| {
-            path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("vmlinu"))
-        };
-        if let Some(image) = files_in(folder)?.into_iter().find(is_image) {
-            return Ok(image);
-        }
+    if let Some(image) = beginning_with("vmlinu", folders)? {
+        return Ok(image);
     }
     let folders: Vec<_> = folders.iter().map(|folder| folder.display().to_string()).collect();
     bail!("the package has no kernel in {}", folders.join(" or "))
+}
+
+/// The first file of that kind in the folders that there are.
+fn beginning_with(start: &str, folders: &[&Path]) -> Result<Option<PathBuf>> {
+    for folder in folders.iter().filter(|folder| folder.is_dir()) {
+        let fits =
+            |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(start));
+        if let Some(file) = files_in(folder)?.into_iter().find(fits) {
+            return Ok(Some(file));
+        }
+    }
+    Ok(None)
 }
 
 /// The module itself: guests of kernels without MODULE_DECOMPRESS cannot unpack it.

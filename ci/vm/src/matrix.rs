@@ -15,6 +15,9 @@ pub struct Matrix {
     pub modules: Vec<String>,
     /// What every change must pass in guests.
     pub smoke: Smoke,
+    /// Features that no guest has.
+    #[serde(default)]
+    pub lacks: Vec<String>,
     machines: BTreeMap<String, Machine>,
 }
 
@@ -53,12 +56,15 @@ pub struct Machine {
     pub debian: String,
     /// The program that runs one binary of this machine on another one.
     pub user: String,
+    /// Into how many jobs the tests of one kernel are divided where each has a limited time.
+    #[serde(default = "one")]
+    pub shards: usize,
     /// The emulator of the whole machine.
     pub qemu: Qemu,
     /// Features that no kernel finds on this processor.
     #[serde(default)]
     pub lacks: Vec<String>,
-    /// Newest last. Each is given what the processor lacks, too.
+    /// Newest last. Each is given what the processor and what all guests lack, too.
     pub kernels: Vec<Kernel>,
 }
 
@@ -100,6 +106,10 @@ pub struct Kernel {
     pub lacks: Vec<String>,
 }
 
+fn one() -> usize {
+    1
+}
+
 impl Matrix {
     /// Reads the file's text.
     ///
@@ -109,7 +119,9 @@ impl Matrix {
         let mut matrix: Matrix = serde_yaml::from_str(text).context("the matrix is not valid")?;
         for (name, machine) in &mut matrix.machines {
             machine.name.clone_from(name);
-            machine.kernels.iter_mut().for_each(|kernel| kernel.lacks.extend_from_slice(&machine.lacks));
+            for kernel in &mut machine.kernels {
+                kernel.lacks.extend(machine.lacks.iter().chain(&matrix.lacks).cloned());
+            }
             if machine.kernels.is_empty() {
                 bail!("{name} has no kernel");
             }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use zdtm::Test;
-use zdtm::protocol::{Order, Outcome, Report, Terms};
+use zdtm::protocol::{About, Order, Outcome, Report, Terms};
 
 use crate::guest::{BOOT, Guest};
 use crate::qemu::{Emulated, Launcher};
@@ -77,6 +77,28 @@ impl Pool {
                 Ok((outcome, message))
             }
             other => bail!("the guest's agent answers with {other:?}"),
+        }
+    }
+
+    /// Runs a program in an idle guest, or in a new one: whether it succeeded, what it wrote, and what the guest is.
+    ///
+    /// # Errors
+    /// When the guest does not survive it; with the last lines of its console.
+    pub fn execute(&self, words: &[&str]) -> Result<(bool, String, About)> {
+        let mut guest = self.take()?;
+        let words = words.iter().map(|word| (*word).to_owned()).collect();
+        guest.order(&Order::Execute { words })?;
+        let mut output = String::new();
+        loop {
+            match guest.next(LIMIT.mul_f64(crowding()))? {
+                Report::Output { text } => output.push_str(&text),
+                Report::Ended { success, .. } => {
+                    let about = guest.about.clone();
+                    self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(guest);
+                    return Ok((success, output, about));
+                }
+                other => bail!("the guest's agent answers with {other:?}"),
+            }
         }
     }
 

@@ -12,7 +12,9 @@ mod build;
 mod check;
 mod guest;
 mod interop;
+mod matrix;
 mod peer;
+mod release;
 mod setup;
 mod test;
 mod workspace;
@@ -38,8 +40,12 @@ enum Verb {
     Test,
     /// Run C tests through dump and restore
     Zdtm(Box<zdtm::Options>),
+    /// Ask every kernel on every machine what it can do, run the tests there, and write one report
+    Matrix(matrix::Options),
     /// Boot a guest and run a line of shell in it
     Guest(Box<guest::Options>),
+    /// Make the files of a release: static programs, Debian packages, bill of materials, checksums
+    Release(release::Options),
     /// Let Debian sid's criu restore what we dump, and us what it dumps
     Interop(interop::Options),
     /// Compare the time and memory of our `crio` with CRIU's
@@ -53,7 +59,9 @@ fn main() -> ExitCode {
         Verb::Check(options) => check::run(&options),
         Verb::Test => test::run(),
         Verb::Zdtm(options) => zdtm::run(*options),
+        Verb::Matrix(options) => matrix::run(&options),
         Verb::Guest(options) => guest::run(&options),
+        Verb::Release(options) => release::run(&options),
         Verb::Interop(options) => interop::run(&options),
         Verb::Bench(options) => bench::run(&options),
     };

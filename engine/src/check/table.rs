@@ -302,7 +302,7 @@ features! {
         purpose: "takes over connections of which one direction has ended",
         option: "--tcp-established",
         capability: "CAP_NET_ADMIN",
-        consequence: "such connections are refused, as crio does in any case",
+        consequence: "such connections cannot be kept",
     }
     /// SIOCUNIXFILE.
     SkUnixFile = "sk_unix_file", Extra, Network, "4.12" {

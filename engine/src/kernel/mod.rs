@@ -19,6 +19,7 @@
 //! | [`kcmp`] | which kernel objects tasks share |
 //! | [`netlink`], [`sock_diag`] | sockets, as the kernel lists them: sock_diag(7) |
 //! | [`igmp`] | multicast groups |
+//! | [`sysvipc`] | System V semaphores and message queues |
 //! | [`elf`] | build-ids, and the vdso |
 
 #[cfg(test)]
@@ -47,6 +48,7 @@ pub mod smaps;
 pub mod sock_diag;
 pub mod stat;
 pub mod status;
+pub mod sysvipc;
 pub mod tasks;
 pub mod timers;
 

@@ -85,7 +85,7 @@ pub(super) fn memory(
     with: Workshop<'_>,
 ) -> Result<()> {
     let Workshop { transport, runtime, keep, stats } = with;
-    let Plan { tasks, lineage, files, shared, segments, .. } = plan;
+    let Plan { tasks, lineage, files, shared, ipc, .. } = plan;
     let body = |index: usize| tasks.get(index).and_then(|task| task.body.as_ref());
     let origin = lineage.origin(index).and_then(body);
     let Some(body) = body(index) else { return Ok(()) };
@@ -93,7 +93,7 @@ pub(super) fn memory(
     let origin = origin.map(|o| Blueprint { mm: &o.mm, pages: o.pages.as_ref(), fit: origin_fit });
     let new = Blueprint { mm: &body.mm, pages: body.pages.as_ref(), fit: &built.fit };
     let lend = |batch: &mut Batch, fds: &[RawFd]| transport.lend(batch, fds);
-    let mut with = Supplies { files, shared, segments, lend: &lend, keep, stats };
+    let mut with = Supplies { files, shared, segments: &ipc.segments, lend: &lend, keep, stats };
     memory_restore::build(&mut built.loan, &new, origin.as_ref(), &mut with)
 }
 

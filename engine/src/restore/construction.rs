@@ -22,6 +22,7 @@ use crate::kernel::{Pid, ProcDir};
 use crate::options::RestoreOptions;
 use crate::report::{Counts, NotKept, RestoreReport, RestoreStats};
 use crate::resource::file::tty::{Foreground, TtyClaim};
+use crate::resource::ipc::undo;
 use crate::resource::memory::vdso::{Fit, Runtime};
 use crate::resource::task::lineage::Birth;
 use crate::sys::memory::task_size;
@@ -95,7 +96,7 @@ impl Construction {
         let claims = plan.open_terminals()?;
         let mut told = Vec::new();
         // Before the tasks, whose pids the creators have for a moment.
-        plan.make_segments(&mut told)?;
+        plan.make_ipc(&mut told)?;
         let root = plan.tasks.first().map_or(0, |task| task.pid);
         let flags = if sibling { libc::CLONE_PARENT as u64 } else { 0 };
         birth::fork_root(root, flags)?;
@@ -423,6 +424,7 @@ impl Construction {
         let indices: Vec<usize> = self.built.keys().copied().collect();
         self.plan.files.set_owners()?;
         self.plan.files.seal()?;
+        self.take_semaphores()?;
         let identity = Identity::current()?;
         let mut left = HashSet::new();
         for index in indices {
@@ -437,6 +439,16 @@ impl Construction {
                 build::complete(task, body, built, &with, told)?;
                 fault::point("task-completed")
             })?;
+        }
+        Ok(())
+    }
+
+    /// Has tasks do again what they are to undo of semaphore operations when they exit.
+    fn take_semaphores(&mut self) -> Result<()> {
+        for adjustment in self.plan.ipc.adjustments() {
+            let is_owner = |task: &TaskPlan| task.pid == adjustment.pid && task.body.is_some();
+            let Some(index) = self.plan.tasks.iter().position(is_owner) else { continue };
+            self.named(index, |this| undo::retake(&mut this.task(index)?.loan, &adjustment))?;
         }
         Ok(())
     }
@@ -481,7 +493,7 @@ impl Construction {
     /// Lets all tasks run, or leaves them stopped.
     pub(super) fn let_go(mut self, worker: Option<Worker>, stopped: bool) -> Result<RestoreReport> {
         self.plan.files.start()?;
-        self.plan.segments.complete()?;
+        self.plan.ipc.complete()?;
         let counts = Counts {
             tasks: self.plan.tasks.len(),
             threads: self.plan.tasks.iter().map(|task| task.threads.len()).sum(),
@@ -511,7 +523,7 @@ impl Construction {
         let root = self.root();
         let Construction { mut plan, built, stats, told, .. } = self;
         plan.files.commit();
-        plan.segments.keep();
+        plan.ipc.keep();
         for (index, task) in built {
             if index == counts.tasks / 2 {
                 fault::late_point(fault::HALF_LET_GO);

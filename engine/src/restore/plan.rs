@@ -20,7 +20,7 @@ use crate::options::RestoreOptions;
 use crate::report::NotKept;
 use crate::resource::file::tty::TtyClaim;
 use crate::resource::file::{FileRestore, lock};
-use crate::resource::ipc::shm::ShmRestore;
+use crate::resource::ipc::IpcRestore;
 use crate::resource::memory::huge::HugeDemand;
 use crate::resource::memory::shared::SharedRestore;
 use crate::resource::task::lineage::{Kin, Lineage};
@@ -67,7 +67,7 @@ pub(super) struct Plan {
     pub(super) files: FileRestore,
     pub(super) locks: Vec<FileLockEntry>,
     pub(super) shared: SharedRestore,
-    pub(super) segments: ShmRestore,
+    pub(super) ipc: IpcRestore,
     huge: HugeDemand,
 }
 
@@ -122,19 +122,19 @@ impl Plan {
         let bodies = || tasks.iter().filter_map(|task| task.body.as_ref());
         let shared = SharedRestore::load(&images, bodies().flat_map(|body| &body.mm.vmas))?;
         let ipc_ns = bodies().find_map(|body| body.ids.ipc_ns_id);
-        let segments = ShmRestore::load(&images, ipc_ns, bodies().flat_map(|body| &body.mm.vmas))?;
+        let ipc = IpcRestore::load(&images, ipc_ns, bodies().flat_map(|body| &body.mm.vmas))?;
         join_callers_job(&mut tasks, options)?;
         let lineage = find_births(&tasks)?;
         let locks = lock::load(&images)?;
         let huge = huge_pages(&images, &tasks, &files)?;
-        Ok(Plan { tasks, lineage, tables, files, locks, shared, segments, huge })
+        Ok(Plan { tasks, lineage, tables, files, locks, shared, ipc, huge })
     }
 
     /// Finds everything that stands in the way; one error that names them all.
     pub(super) fn check(&mut self) -> Result<()> {
         let mut problems = self.files.check();
         problems.extend(self.huge.check());
-        problems.extend(self.segments.check());
+        problems.extend(self.ipc.check());
         let own: BTreeSet<Pid> =
             self.tasks.iter().flat_map(|task| &task.threads).map(|(tid, _)| *tid).collect();
         let dead = self.files.dead_processes();
@@ -154,10 +154,10 @@ impl Plan {
         sessions.chain(groups).filter(|id| *id != 0 && !pids.contains(id)).collect()
     }
 
-    /// Makes the System V segments, or takes hold of those that are still there.
-    pub(super) fn make_segments(&mut self, told: &mut Vec<NotKept>) -> Result<()> {
+    /// Makes the System V objects that are gone, and takes hold of segments that are still there.
+    pub(super) fn make_ipc(&mut self, told: &mut Vec<NotKept>) -> Result<()> {
         let (pid, comm) = self.tasks.first().map_or((0, String::new()), |root| (root.pid, root.comm()));
-        self.segments.make(&mut |what, consequence: &str| {
+        self.ipc.make(&mut |what, consequence: &str| {
             told.push(NotKept { pid, comm: comm.clone(), what, consequence: consequence.to_owned() });
         })
     }

@@ -158,9 +158,10 @@ pub fn as_other(
     in_child_born(born, || {
         // SAFETY: no memory is passed, and this process has one thread.
         let changed = unsafe {
-            libc::prctl(libc::PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP) == 0
-                && libc::setresgid(u32::MAX, egid, u32::MAX) == 0
-                && libc::setresuid(u32::MAX, euid, u32::MAX) == 0
+            (libc::geteuid(), libc::getegid()) == (euid, egid)
+                || libc::prctl(libc::PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP) == 0
+                    && libc::setresgid(u32::MAX, egid, u32::MAX) == 0
+                    && libc::setresuid(u32::MAX, euid, u32::MAX) == 0
         };
         if changed { work() } else { Vec::new() }
     })

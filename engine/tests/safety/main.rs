@@ -8,8 +8,9 @@
 mod command;
 mod dump;
 mod hostile;
+mod ipc;
 mod random;
 mod restore;
-mod segments;
+
 mod storage;
 mod victim;

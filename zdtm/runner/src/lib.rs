@@ -40,7 +40,7 @@ pub use catalogue::{Entry, Flavor, Test};
 pub use compile::{Compiler, Linking};
 use cycle::Plan;
 use engine::Engine;
-use protocol::{NEEDS, Terms};
+use protocol::{NEEDS, Outcome, Terms};
 
 /// What to run and how; the words of the command line, shared by `zdtm` and `cargo xtask zdtm`.
 #[derive(Parser, Debug, Clone)]
@@ -187,51 +187,80 @@ fn runnable(options: &Options, suite: &Path, tests: Vec<Test>) -> Result<Vec<Tri
     if options.iters == 0 {
         bail!("--iters 0 would run nothing; --no-cr runs the programs without checkpoint and restore");
     }
-    // Orphans of a test (its launcher ends early by design) come to us, so that their exit is ours to see.
-    nix::sys::prctl::set_child_subreaper(true).context("cannot become a child subreaper")?;
-    let compiler = Arc::new(match &options.prebuilt {
-        Some(folder) => Compiler::prebuilt(folder)?,
-        None => Compiler::native(suite)?,
-    });
-    let plan = Arc::new(Plan {
-        // Without checkpoint and restore an engine is only asked for features, if there is one.
-        engine: if options.no_cr {
-            Engine::find(&options.engine).ok()
-        } else {
-            Some(Engine::find(&options.engine)?)
-        },
-        restore_engine: options.restore_engine.as_deref().map(Engine::find).transpose()?,
-        undisturbed: options.no_cr,
-        iterations: options.iters,
-        leave_running: options.leave_running,
-        faults: options.fault.clone(),
-        keep_images: options.keep_images,
-        verify_images: options.verify_images,
-        inspect: options.inspect.clone(),
-        compare: !options.no_compare,
-        emulator: options.emulator.clone(),
-    });
-    let mut turns = Turns::new();
-    Ok(tests.into_iter().map(|test| trial(test, &compiler, &plan, &mut turns)).collect())
+    let native = Arc::new(Native::new(options, suite)?);
+    Ok(tests.into_iter().map(|test| trial(test, &native)).collect())
 }
 
 /// One lock for each word of `alone`.
 type Turns = BTreeMap<String, Arc<Mutex<()>>>;
 
-fn trial(test: Test, compiler: &Arc<Compiler>, plan: &Arc<Plan>, turns: &mut Turns) -> Trial {
-    let (compiler, plan) = (Arc::clone(compiler), Arc::clone(plan));
-    let turn = test.entry.alone.as_ref().map(|word| Arc::clone(turns.entry(word.clone()).or_default()));
-    Trial::ignorable_test(test.name(), move || {
+/// Tests in the system that this program runs in.
+pub struct Native {
+    compiler: Compiler,
+    plan: Plan,
+    turns: Mutex<Turns>,
+}
+
+impl Native {
+    /// Makes ready for tests with these options, whose sources are in `suite`.
+    ///
+    /// # Errors
+    /// When no test can be run at all: no compiler, no engine.
+    pub fn new(options: &Options, suite: &Path) -> Result<Self> {
+        // Orphans of a test (its launcher ends early by design) come to us, so that their exit is ours to see.
+        nix::sys::prctl::set_child_subreaper(true).context("cannot become a child subreaper")?;
+        let compiler = match &options.prebuilt {
+            Some(folder) => Compiler::prebuilt(folder)?,
+            None => Compiler::native(suite)?,
+        };
+        let plan = Plan {
+            // Without checkpoint and restore an engine is only asked for features, if there is one.
+            engine: if options.no_cr {
+                Engine::find(&options.engine).ok()
+            } else {
+                Some(Engine::find(&options.engine)?)
+            },
+            restore_engine: options.restore_engine.as_deref().map(Engine::find).transpose()?,
+            undisturbed: options.no_cr,
+            iterations: options.iters,
+            leave_running: options.leave_running,
+            faults: options.fault.clone(),
+            keep_images: options.keep_images,
+            verify_images: options.verify_images,
+            inspect: options.inspect.clone(),
+            compare: !options.no_compare,
+            emulator: options.emulator.clone(),
+        };
+        Ok(Native { compiler, plan, turns: Mutex::default() })
+    }
+
+    /// Runs one test: how it ended, and why it was skipped.
+    ///
+    /// # Errors
+    /// Why it failed.
+    pub fn run(&self, test: &Test) -> Result<(Outcome, String)> {
         if !test.entry.flavors.contains(&Flavor::Host) {
-            return Ok(Completion::ignored_with("not in flavor host"));
+            return Ok((Outcome::Skipped, "not in flavor host".to_owned()));
         }
-        if let Some(feature) = plan.missing_feature(&test.entry.needs)? {
-            return Ok(Completion::ignored_with(format!("{NEEDS}{feature}")));
+        if let Some(feature) = self.plan.missing_feature(&test.entry.needs)? {
+            return Ok((Outcome::Skipped, format!("{NEEDS}{feature}")));
         }
-        let binary = compiler.build(&test)?;
+        let binary = self.compiler.build(test)?;
+        let turn = test.entry.alone.as_ref().map(|word| {
+            let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(turns.entry(word.clone()).or_default())
+        });
         // A test that has panicked leaves nothing behind that the next one could stumble over.
         let _turn = turn.as_ref().map(|turn| turn.lock().unwrap_or_else(PoisonError::into_inner));
-        cycle::run(&plan, &test, &binary)?;
-        Ok(Completion::Completed)
+        cycle::run(&self.plan, test, &binary)?;
+        Ok((Outcome::Passed, String::new()))
+    }
+}
+
+fn trial(test: Test, native: &Arc<Native>) -> Trial {
+    let native = Arc::clone(native);
+    Trial::ignorable_test(test.name(), move || match native.run(&test)? {
+        (Outcome::Skipped, reason) => Ok(Completion::ignored_with(reason)),
+        _ => Ok(Completion::Completed),
     })
 }

@@ -14,7 +14,8 @@ use super::state;
 use crate::workspace;
 
 /// The only visible names at the top of the workspace. A new one changes the architecture, and the README's map.
-const TOP: [&str; 8] = ["Cargo.lock", "Cargo.toml", "LICENSE", "README.md", "arch", "ci", "engine", "zdtm"];
+const TOP: [&str; 9] =
+    ["Cargo.lock", "Cargo.toml", "LICENSE", "README.md", "arch", "ci", "containers", "engine", "zdtm"];
 
 /// The only file that may ask which machine it is compiled for; everything else asks the crate `arch`.
 const MACHINES: &str = "arch/src/lib.rs";
@@ -178,6 +179,7 @@ mod tests {
         files.push(file("arch/src/lib.rs", concat!("#[cfg(target", "_arch = \"x86_64\")]\n")));
         files.push(file("ci/xtask/src/main.rs", "fn main() {}\n"));
         files.push(file("engine/src/lib.rs", "//! The engine.\n"));
+        files.push(file("containers/images/crio.Containerfile", "FROM scratch\n"));
         files.push(file("zdtm/task/session.c", "int main(void) { return 0; }\n"));
         files.push(file("zdtm/lib/zdtm.c", "void ready(void) {}\n"));
         files.push(file("zdtm/tests.yaml", "session:\n  survives: the session\n"));

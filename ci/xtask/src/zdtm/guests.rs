@@ -9,6 +9,7 @@ use ::zdtm::{Flavor, Linking, Test};
 use anyhow::{Context, Result, bail};
 use libtest_mimic::{Completion, Failed, Trial};
 use vm::image::Content;
+use vm::kernel::Unpacked;
 use vm::matrix::{Kernel, Machine, Matrix};
 use vm::pool::Pool;
 use vm::qemu::{Accelerator, Emulated};
@@ -125,10 +126,20 @@ impl<'a> Stock<'a> {
         Ok(std::fs::remove_dir_all(&self.consoles)?)
     }
 
+    /// What the compiler said about a test without a program.
+    pub(crate) fn complaint(&self, test: &Test) -> Option<&String> {
+        self.programs.get(&test.name())?.as_ref().err()
+    }
+
+    /// The kernel, unpacked.
+    pub(crate) fn kernel(&self, matrix: &Matrix, kernel: &Kernel) -> Result<Unpacked> {
+        vm::kernel::fetch(&folder()?.join("kernels"), self.machine, kernel, &matrix.modules)
+    }
+
     /// Guests with this kernel.
     pub(crate) fn pool(&self, matrix: &Matrix, kernel: &Kernel, options: &Options) -> Result<Pool> {
         let (machine, folder) = (self.machine, folder()?);
-        let unpacked = vm::kernel::fetch(&folder.join("kernels"), machine, kernel, &matrix.modules)?;
+        let unpacked = self.kernel(matrix, kernel)?;
         println!("vm: {} {}: {}", machine.name, kernel.name, unpacked.package);
         let consoles = self.consoles.join(&kernel.name);
         std::fs::create_dir_all(&consoles)?;
@@ -224,7 +235,8 @@ fn trial(
     Trial::ignorable_test(name, body)
 }
 
-fn outcome(test: &Test, pool: &Pool, lacks: &[String]) -> Result<(Outcome, String)> {
+/// Runs one test in a guest. A skip is legitimate for what the kernel is known to lack.
+pub(crate) fn outcome(test: &Test, pool: &Pool, lacks: &[String]) -> Result<(Outcome, String)> {
     if !test.entry.flavors.contains(&Flavor::Host) {
         return Ok((Outcome::Skipped, "not in flavor host".to_owned()));
     }

@@ -14,7 +14,7 @@ use std::process::ExitCode;
 use anyhow::{Result, bail};
 use clap::Args;
 
-pub(crate) use self::guests::Stock;
+pub(crate) use self::guests::{Stock, outcome};
 
 use crate::build;
 use crate::setup::{self, Need};

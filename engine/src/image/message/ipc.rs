@@ -63,6 +63,25 @@ pub struct IpcMsgEntry {
     pub qbytes: u32,
     #[prost(uint32, required, tag = "3")]
     pub qnum: u32,
+    /// Ours: the process of the last msgsnd(2).
+    #[prost(uint32, optional, tag = "10000")]
+    pub lspid: Option<u32>,
+    /// Ours: the process of the last msgrcv(2).
+    #[prost(uint32, optional, tag = "10001")]
+    pub lrpid: Option<u32>,
+}
+
+/// Ours: what the exit of a process adds to a semaphore (SEM_UNDO).
+#[derive(Clone, PartialEq, prost::Message, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct IpcSemUndoEntry {
+    #[prost(uint32, required, tag = "1")]
+    pub pid: u32,
+    /// Of the semaphore in its set.
+    #[prost(uint32, required, tag = "2")]
+    pub number: u32,
+    #[prost(sint32, required, tag = "3")]
+    pub value: i32,
 }
 
 /// One semaphore set; `nsems` 16-bit values padded to 8 bytes follow.
@@ -73,6 +92,12 @@ pub struct IpcSemEntry {
     pub desc: IpcDescEntry,
     #[prost(uint32, required, tag = "2")]
     pub nsems: u32,
+    /// Ours: the process of the last operation on each semaphore, 0 if there was none.
+    #[prost(uint32, repeated, tag = "10000", packed = "false")]
+    pub pids: Vec<u32>,
+    /// Ours: what exits undo.
+    #[prost(message, repeated, tag = "10001")]
+    pub undo: Vec<IpcSemUndoEntry>,
 }
 
 /// Tunables of an IPC namespace (`/proc/sys/kernel`, `/proc/sys/fs/mqueue`).

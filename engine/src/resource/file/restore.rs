@@ -24,7 +24,6 @@ use crate::image::{ImageDir, Kind};
 use crate::kernel::Pid;
 use crate::options::{FileValidation, RestoreOptions};
 use crate::resource::socket::{SocketRestore, Tasks};
-use crate::sys::process::{pidfd_getfd, pidfd_open};
 use crate::sys::stat::fstat;
 
 /// CRIU before 1.6 marked ghosts by this bit of `remap_id`.
@@ -396,36 +395,6 @@ impl FileRestore {
         reg.ok_or_else(|| bad(format!("there is no file {id:#x} with a path")))
     }
 
-    /// The number of our descriptor that replaces a file.
-    fn inherited_number(&self, reg: &RegFileEntry) -> Option<i32> {
-        let key = reg.name.strip_prefix(b"/").unwrap_or(&reg.name);
-        self.options
-            .inherit_fds
-            .iter()
-            .find(|inherit| inherit.key.as_bytes() == key)
-            .map(|inherit| inherit.fd)
-    }
-
-    fn inherit(&self, reg: &RegFileEntry) -> Result<Option<OwnedFd>> {
-        self.inherited_number(reg).map(duplicate).transpose()
-    }
-
-    /// Hands pipes and terminals the descriptors that replace them.
-    fn take_inherited(&mut self) -> Result<()> {
-        for inherit in &self.options.inherit_fds {
-            let is_tty =
-                inherit.key.starts_with("tty[") && self.ttys.inherit(&inherit.key, duplicate(inherit.fd)?);
-            if inherit.key.starts_with("socket:[") {
-                self.sockets.inherit(&inherit.key, duplicate(inherit.fd)?);
-            }
-            if let (false, Some((pipes, _))) = (is_tty || !inherit.key.starts_with("pipe:["), &mut self.pipes)
-            {
-                pipes.inherit(&inherit.key, duplicate(inherit.fd)?);
-            }
-        }
-        Ok(())
-    }
-
     fn find(&mut self, reg: &RegFileEntry) -> Result<Found> {
         let stand_in = match self.stand_ins.get(&reg.id) {
             Some(StandIn::DeadProcess(_)) | None => return self.find_named(reg),
@@ -560,12 +529,6 @@ impl FileRestore {
     }
 }
 
-/// dup(2) of a bare number, which no type says to be open.
-fn duplicate(number: i32) -> Result<OwnedFd> {
-    let own = pidfd_open(nix::unistd::getpid().as_raw()).os(|| "pidfd_open of ourselves")?;
-    pidfd_getfd(own.as_fd(), number).os(|| format!("duplicate descriptor {number} of --inherit-fd"))
-}
-
 fn too_late(id: u32) -> Error {
     Error::bug(format!("file {id:#x} is opened after the owners were set"))
 }
@@ -600,6 +563,7 @@ fn written_embedded<'e>(entries: impl Iterator<Item = &'e FileEntry>) -> HashSet
     written.filter_map(|reg| reg.embedded.clone()).collect()
 }
 
+mod inherit;
 mod start;
 #[cfg(test)]
 mod tests;

@@ -8,22 +8,39 @@
 //! | file | what it has |
 //! |---|---|
 //! | `shm` | shared memory segments |
+//! | `sem`, `undo` | semaphore sets, and what an exit undoes of their use |
+//! | `msg` | message queues |
 //!
 //! Here stands what they have in common: the number of the next object (`kernel.*_next_id`, ipc/util.c), and a creator
 //! that is not us.
 
+pub mod msg;
+pub mod sem;
 pub mod shm;
+pub mod undo;
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
 use nix::fcntl::{Flock, FlockArg};
 
+use self::msg::MsgRestore;
+use self::sem::SemRestore;
+use self::shm::ShmRestore;
+use self::undo::Adjustment;
 use crate::error::{Blame, Error, OsContext, Result};
-use crate::image::message::IpcDescEntry;
+use crate::fault;
+use crate::image::ImageDir;
+use crate::image::message::{IpcDescEntry, VmaEntry};
+use crate::kernel::Pid;
+use crate::kernel::kcmp::{KcmpSet, Kind as Shared, Place};
+use crate::kernel::sysvipc::{self, Set};
+use crate::report::NotKept;
 use crate::sys::ipc::Perm;
 use crate::sys::process;
+use crate::tracee::{FrozenTask, Loan};
 
 /// The nine bits that IPC_SET can set.
 const PERMISSIONS: u32 = 0o777;
@@ -56,6 +73,24 @@ impl Noun {
             "remove what is in the way if nobody needs it (ipcrm {} ID), or restore in a new namespace (unshare --ipc)",
             self.option
         ))
+    }
+
+    /// In what an object of the same number differs. Owner and mode may change.
+    fn difference(&self, desc: &IpcDescEntry, there: &Perm) -> Option<String> {
+        difference(&[
+            ("key", desc.key.into(), there.key.into()),
+            ("creating user", desc.cuid.into(), there.cuid.into()),
+            ("creating group", desc.cgid.into(), there.cgid.into()),
+        ])
+    }
+
+    /// Sees to it that no other object has the key of one that is gone; `find` gives the number of one.
+    fn key_is_free(&self, id: u32, key: u32, find: impl Fn(u32) -> io::Result<i32>) -> Result<()> {
+        match Some(key).filter(|key| *key != 0).and_then(|key| find(key).ok()) {
+            Some(other) => Err(self
+                .taken(id, format!("has the key {key:#x}, which {} has by now", self.object(other as u32)))),
+            None => Ok(()),
+        }
     }
 
     /// Runs `create`, which makes one object, until it gets its number. Whether it was made by whom it should. The next
@@ -123,7 +158,126 @@ impl Creator {
     }
 }
 
+/// The first fact that differs: what it is, what it was and is.
+fn difference(facts: &[(&str, u64, u64)]) -> Option<String> {
+    let different = facts.iter().find(|(_, was, is)| was != is);
+    different.map(|(what, was, is)| format!("{is} as {what}, not {was}"))
+}
+
+/// Whether there is no object of a number.
+fn is_absence(e: &io::Error) -> bool {
+    matches!(e.raw_os_error(), Some(libc::EINVAL | libc::EIDRM))
+}
+
+/// The user and group by which we are judged.
+fn our_users() -> (u32, u32) {
+    (nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw())
+}
+
 fn desc_of(id: u32, perm: &Perm) -> IpcDescEntry {
     let Perm { key, uid, gid, cuid, cgid, mode } = *perm;
     IpcDescEntry { key, uid, gid, cuid, cgid, mode, id }
+}
+
+/// What processes of the tree have to do with objects that they have not mapped.
+#[derive(Debug)]
+pub struct IpcDump {
+    sets: Vec<Set>,
+    lists: KcmpSet<()>,
+    adjustments: Vec<Adjustment>,
+    /// What the image will not have.
+    pub not_kept: Vec<NotKept>,
+}
+
+impl IpcDump {
+    /// Lists what there is.
+    pub fn new() -> Result<Self> {
+        Ok(IpcDump {
+            sets: sysvipc::semaphore_sets()?,
+            lists: KcmpSet::new(Shared::Sysvsem, 1),
+            adjustments: Vec::new(),
+            not_kept: Vec::new(),
+        })
+    }
+
+    /// Asks a process, whose leader is on loan, what it would undo.
+    pub fn add(&mut self, task: &FrozenTask, loan: &mut Loan) -> Result<()> {
+        if self.sets.is_empty() || !undo::has_list(task, &mut self.not_kept)? {
+            return Ok(());
+        }
+        if !self.lists.insert((), Place { pid: task.pid, fd: 0 })?.1 {
+            self.not_kept
+                .push(undo::lost(task, "semaphore undo list shared with another process".to_owned()));
+            return Ok(());
+        }
+        self.adjustments.extend(undo::read(task, loan, &self.sets, &mut self.not_kept)?);
+        Ok(())
+    }
+
+    /// Writes semaphores and messages as those of the IPC namespace `ns`.
+    pub fn write(&self, images: &ImageDir, ns: u32, tree: &[Pid]) -> Result<()> {
+        let tree: BTreeSet<Pid> = tree.iter().copied().collect();
+        sem::dump(images, ns, &self.sets, &tree, &self.adjustments)?;
+        msg::dump(images, ns, &tree)
+    }
+}
+
+/// The objects of an image.
+#[derive(Debug, Default)]
+pub struct IpcRestore {
+    /// Those that are mapped.
+    pub segments: ShmRestore,
+    sets: SemRestore,
+    queues: MsgRestore,
+}
+
+impl IpcRestore {
+    /// Reads those of the IPC namespace `ns`; segments only if they are mapped.
+    pub fn load<'a>(
+        images: &ImageDir,
+        ns: Option<u32>,
+        vmas: impl Iterator<Item = &'a VmaEntry>,
+    ) -> Result<Self> {
+        let ns = ns.unwrap_or(0);
+        Ok(IpcRestore {
+            segments: ShmRestore::load(images, ns, vmas)?,
+            sets: SemRestore::load(images, ns)?,
+            queues: MsgRestore::load(images, ns)?,
+        })
+    }
+
+    /// What stands in the way of them.
+    pub fn check(&self) -> Vec<Error> {
+        let problems = self.segments.check().into_iter().chain(self.sets.check());
+        problems.chain(self.queues.check()).collect()
+    }
+
+    /// Makes those that are gone, and takes hold of segments. `tell` gets what could not be kept, and what follows.
+    pub fn make(&mut self, tell: &mut dyn FnMut(String, &'static str)) -> Result<()> {
+        self.segments.make(tell)?;
+        self.sets.make(tell)?;
+        self.queues.make(tell)?;
+        fault::point("ipc-made")
+    }
+
+    /// What a task has to take again of semaphores: first what it gives, then what it takes.
+    pub fn adjustments(&self) -> Vec<Adjustment> {
+        let mut adjustments = self.sets.adjustments();
+        adjustments.sort_by_key(|adjustment| adjustment.value);
+        adjustments
+    }
+
+    /// Gives those that were made to their owners. The tasks are ready, and do not run yet.
+    pub fn complete(&self) -> Result<()> {
+        self.segments.complete()?;
+        self.sets.complete()?;
+        self.queues.complete()
+    }
+
+    /// Nothing is taken back any more.
+    pub fn keep(&mut self) {
+        self.segments.keep();
+        self.sets.keep();
+        self.queues.keep();
+    }
 }

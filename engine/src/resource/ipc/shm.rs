@@ -14,20 +14,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
-use std::io;
 
 use nix::fcntl::OFlag;
 
-use super::{Creator, Noun, PERMISSIONS, UNFINISHED, desc_of};
+use super::{Creator, Noun, PERMISSIONS, UNFINISHED, desc_of, difference, is_absence};
 use crate::error::{Blame, Error, OsContext, Result};
-use crate::fault;
-use crate::image::message::{IpcShmEntry, VmaEntry, status};
+use crate::image::message::{IpcDescEntry, IpcShmEntry, VmaEntry, status};
 use crate::image::{ImageDir, Kind, PageReader};
 use crate::kernel::pagemap::page_size;
 use crate::kernel::smaps::{self, VmFlags, Vma};
 use crate::kernel::{ProcDir, huge_pool};
 use crate::resource::file::memfd;
-use crate::sys::ipc::{self, Attachment, Segment};
+use crate::sys::ipc::shm::{self as ipc, Attachment, Segment};
 
 const SHM_DEST: u32 = 0o1000;
 const SHM_LOCKED: u32 = 0o2000;
@@ -64,10 +62,6 @@ fn segment_of(proc: &ProcDir, vma: &Vma) -> Result<(u32, Segment)> {
 /// Whether a segment of `size` bytes may be a file of so many: huge pages are whole.
 fn fits(size: u64, bytes: u64) -> bool {
     size == bytes || size < bytes && bytes.is_multiple_of(SMALLEST_HUGE_PAGE)
-}
-
-fn is_absence(e: &io::Error) -> bool {
-    matches!(e.raw_os_error(), Some(libc::EINVAL | libc::EIDRM))
 }
 
 /// The segments that were met.
@@ -132,17 +126,13 @@ struct Planned {
 
 impl ShmRestore {
     /// Reads the segments of the IPC namespace `ns` that these mappings are of.
-    pub fn load<'a>(
-        images: &ImageDir,
-        ns: Option<u32>,
-        vmas: impl Iterator<Item = &'a VmaEntry>,
-    ) -> Result<Self> {
+    pub fn load<'a>(images: &ImageDir, ns: u32, vmas: impl Iterator<Item = &'a VmaEntry>) -> Result<Self> {
         let wanted: BTreeSet<u64> =
             vmas.filter(|vma| vma.status & status::SYSVIPC != 0).map(|vma| vma.shmid).collect();
         if wanted.is_empty() {
             return Ok(ShmRestore::default());
         }
-        let kind = Kind::IpcShm(ns.unwrap_or(0));
+        let kind = Kind::IpcShm(ns);
         let mut segments = BTreeMap::new();
         for entry in images.read_all::<IpcShmEntry>(kind)? {
             let id = entry.desc.id;
@@ -171,7 +161,7 @@ impl ShmRestore {
         for (id, planned) in &mut self.segments {
             planned.make(tell).map_err(|e| e.on(SEGMENT.object(*id)))?;
         }
-        fault::point("segments-made")
+        Ok(())
     }
 
     /// Bytes that a segment takes when it is attached.
@@ -225,11 +215,6 @@ impl Planned {
         if self.is_removed() { libc::IPC_PRIVATE as u32 } else { self.entry.desc.key }
     }
 
-    /// The segment that has its key.
-    fn holder_of_key(&self) -> Option<i32> {
-        Some(self.key()).filter(|key| *key != 0).and_then(|key| ipc::shmget(key, 0, 0).ok())
-    }
-
     /// Whether it is still there; an error if something else is in its place.
     fn lives(&self) -> Result<bool> {
         let desc = &self.entry.desc;
@@ -242,13 +227,9 @@ impl Planned {
                 None => Ok(true),
                 Some(what) => Err(SEGMENT.taken(desc.id, format!("is another one by now, with {what}"))),
             },
-            Err(e) if is_absence(&e) => match self.holder_of_key() {
-                Some(other) => {
-                    let reason = format!("has the key {:#x}, which segment {other} has by now", desc.key);
-                    Err(SEGMENT.taken(desc.id, reason))
-                }
-                None => Ok(false),
-            },
+            Err(e) if is_absence(&e) => {
+                SEGMENT.key_is_free(desc.id, self.key(), |key| ipc::shmget(key, 0, 0)).map(|()| false)
+            }
             Err(e) => Err(Error::os(format!("shmctl IPC_STAT {}", desc.id), e)),
         }
     }
@@ -258,15 +239,10 @@ impl Planned {
         let desc = &self.entry.desc;
         let key = if there.perm.mode & SHM_DEST != 0 { there.perm.key } else { desc.key };
         let cpid = self.entry.cpid.map_or(there.cpid, |pid| pid as i32);
-        let facts = [
-            ("key", u64::from(key), there.perm.key.into()),
-            ("bytes", self.entry.size, there.size),
-            ("creating user", desc.cuid.into(), there.perm.cuid.into()),
-            ("creating group", desc.cgid.into(), there.perm.cgid.into()),
-            ("creating process", cpid as u64, there.cpid as u64),
-        ];
-        let different = facts.into_iter().find(|(_, was, is)| was != is);
-        different.map(|(what, was, is)| format!("{is} as {what}, not {was}"))
+        let facts =
+            [("bytes", self.entry.size, there.size), ("creating process", cpid as u64, there.cpid as u64)];
+        let own = IpcDescEntry { key, ..*desc };
+        SEGMENT.difference(&own, &there.perm).or_else(|| difference(&facts))
     }
 
     fn make(&mut self, tell: &mut dyn FnMut(String, &'static str)) -> Result<()> {

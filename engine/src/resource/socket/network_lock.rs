@@ -17,7 +17,7 @@ use crate::kernel::netlink::{Netlink, Request, attribute, nested};
 /// CRIU's number of this method, in the inventory.
 pub const LOCKED_BY_NFTABLES: u32 = 2;
 /// SO_MARK of what has to pass all the same.
-const MARK: u32 = 0xc114;
+pub(super) const MARK: u32 = 0xc114;
 
 const NFNL_MSG_BATCH_BEGIN: u16 = 16;
 const NFNL_MSG_BATCH_END: u16 = 17;

@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use super::super::network_lock::Connection;
 use super::super::{HOST_NETWORK, elsewhere, options, unsupported};
+use super::closing::Fins;
 use super::connections::Connections;
 use super::{CLOSE, ESTABLISHED, LISTEN, address, datagram, judge, levels, multicast, tcp};
 use crate::error::{Blame, Error, OsContext, Result};
@@ -73,7 +74,7 @@ impl InetDump {
         let state = tcp.as_ref().map_or(connected, |tcp| tcp.state);
         if let Some(tcp) = &tcp {
             self.tcp.push((d.pid, d.comm.to_owned(), d.name(), state, tcp.pending));
-            if let Some(peer) = peer.filter(|_| state == ESTABLISHED) {
+            if let Some(peer) = peer.filter(|_| Fins::of(state).is_some()) {
                 let fd = fd.try_clone_to_owned().os(|| "duplicate a socket")?;
                 self.connections.push(Connected { fd, inode: d.stat.st_ino as u32, ends: (local, peer) });
             }
@@ -195,6 +196,11 @@ impl InetDump {
             let mut image = images.writer(Kind::TcpStream(inode));
             image.push_with_payload(&stream.entry, &[stream.received, stream.written].concat())?;
             image.finish()?;
+            // It may have gone on before the lock.
+            self.entries
+                .iter_mut()
+                .filter(|entry| entry.ino == inode)
+                .for_each(|entry| entry.state = stream.state);
             fds.push(fd);
         }
         Ok(held.with(fds))

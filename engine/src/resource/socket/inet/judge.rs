@@ -1,7 +1,8 @@
 //! Which sockets of ip(7) and ipv6(7) cannot be kept.
 
 use super::super::unsupported;
-use super::{CLOSE, ESTABLISHED, LISTEN, SYN_SENT};
+use super::closing::Fins;
+use super::{CLOSE, LISTEN, SYN_SENT};
 use crate::error::{Blame, Error, Result};
 use crate::options::DumpOptions;
 
@@ -34,14 +35,14 @@ pub fn tcp(state: u32, pending: u32, options: &DumpOptions) -> Option<Error> {
         }
         CLOSE | LISTEN | SYN_SENT => None,
         _ if options.tcp_close => None,
-        ESTABLISHED if options.tcp_established => None,
-        ESTABLISHED => Some(
+        _ if Fins::of(state).is_some() && options.tcp_established => None,
+        _ if Fins::of(state).is_some() => Some(
             Error::new("E-SOCKET-CONNECTED", Blame::Program, "is a TCP connection")
                 .help("add --tcp-established here and at the restore to keep it, or --tcp-close to drop it"),
         ),
         _ => {
-            let reason = format!("is a TCP connection that one end has closed (state {state})");
-            let help = "let the program close it, too, or add --tcp-close here and at the restore";
+            let reason = format!("is a TCP connection that is not there yet (state {state})");
+            let help = "dump again, or add --tcp-close here and at the restore";
             Some(Error::new("E-SOCKET-CONNECTED", Blame::Program, reason).help(help))
         }
     }

@@ -9,6 +9,7 @@
 //! | `levels` | the options of each protocol |
 //! | `multicast` | memberships of groups |
 //! | [`tcp`] | connections in repair mode |
+//! | `closing` | those that one end has closed, or both |
 //! | [`connections`] | all of them while the tree is dumped |
 //! | `datagram` | packets that wait to be read |
 //! | `address` | addresses in calls and in images |
@@ -17,6 +18,7 @@
 //! can take; times, labels and interfaces of unread packets.
 
 mod address;
+mod closing;
 pub(super) use address::octets;
 pub mod connections;
 mod datagram;
@@ -30,5 +32,10 @@ pub mod tcp;
 /// States of include/net/tcp_states.h, which the image has for every protocol.
 pub(super) const ESTABLISHED: u32 = 1;
 pub(super) const SYN_SENT: u32 = 2;
+const FIN_WAIT1: u32 = 4;
+const FIN_WAIT2: u32 = 5;
 pub(super) const CLOSE: u32 = 7;
+const CLOSE_WAIT: u32 = 8;
+const LAST_ACK: u32 = 9;
 pub(super) const LISTEN: u32 = 10;
+const CLOSING: u32 = 11;

@@ -4,7 +4,7 @@
 //! in whose way connections, filters and limits would be: those come last ([`InetRestore::finish`]), and nobody can
 //! connect before.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
@@ -33,6 +33,8 @@ pub struct InetRestore {
     /// By id.
     entries: BTreeMap<u32, InetSkEntry>,
     made: HashMap<u32, Rc<OwnedFd>>,
+    /// Protocols and ports that several sockets have.
+    shared: HashSet<(u32, u32)>,
     queues: Queues,
     /// Connections that go on when the restore has succeeded.
     streams: HashMap<u32, Stream>,
@@ -72,7 +74,8 @@ impl InetRestore {
         let locked = inventory.filter(|found| found.network_lock_method == Some(LOCKED_BY_NFTABLES));
         let lock = locked.and_then(|inventory| inventory.dump_criu_run_id);
         let (made, repairs, queues) = (HashMap::new(), Vec::new(), Queues::load(images)?);
-        Ok(InetRestore { entries, made, queues, streams, repairs, lock })
+        let shared = shared_ports(entries.values());
+        Ok(InetRestore { entries, made, shared, queues, streams, repairs, lock })
     }
 
     /// If there is a socket of this inode, it is `fd`.
@@ -88,7 +91,7 @@ impl InetRestore {
             if self.made.contains_key(&entry.id) {
                 continue;
             }
-            let fd = make(entry).map_err(|e| e.on(shown(entry)))?;
+            let fd = make(entry, &self.shared).map_err(|e| e.on(shown(entry)))?;
             if let Some(stream) = self.streams.get(&entry.id) {
                 let repair = connect_again(entry, fd.as_fd(), stream).map_err(|e| e.on(shown(entry)))?;
                 self.repairs.push(repair);
@@ -164,24 +167,18 @@ fn load_stream(images: &ImageDir, entry: &InetSkEntry) -> Result<Stream> {
     let mut received = reader.payload()?;
     received.truncate(stream.inq_len as usize + stream.outq_len as usize);
     let written = received.split_off(received.len().min(stream.inq_len as usize));
-    Ok(Stream { entry: stream, received, written })
+    Ok(Stream { state: entry.state, entry: stream, received, written })
 }
 
 fn connect_again(entry: &InetSkEntry, fd: BorrowedFd<'_>, stream: &Stream) -> Result<Repair> {
-    if entry.state != ESTABLISHED {
-        let reason = format!("is a TCP connection that one end has closed (state {})", entry.state);
-        return Err(Error::new("E-SOCKET-CONNECTED", Blame::Image, reason).help("restore with --tcp-close"));
-    }
     let peer = address::of_image(entry.family, &entry.dst_addr, entry.dst_port, interface(entry)?)?;
-    tcp::connect(fd, &address::raw(&name(entry)?), &address::raw(&peer), stream).map_err(|e| {
-        match e.errno() {
-            Some(libc::EADDRNOTAVAIL | libc::EADDRINUSE) => {
-                let reason = "its address is none of this machine, or the connection still exists";
-                Error::new("E-SOCKET-ADDRESS", Blame::Environment, reason)
-                    .help("add the address to an interface, or end the program that has the connection")
-            }
-            _ => e,
+    tcp::connect(fd, &name(entry)?, &peer, stream).map_err(|e| match e.errno() {
+        Some(libc::EADDRNOTAVAIL | libc::EADDRINUSE) => {
+            let reason = "its address is none of this machine, or the connection still exists";
+            Error::new("E-SOCKET-ADDRESS", Blame::Environment, reason)
+                .help("add the address to an interface, or end the program that has the connection")
         }
+        _ => e,
     })
 }
 
@@ -193,7 +190,14 @@ fn is_connection(entry: &InetSkEntry) -> bool {
     is_tcp(entry) && !matches!(entry.state, CLOSE | LISTEN | SYN_SENT)
 }
 
-fn make(entry: &InetSkEntry) -> Result<OwnedFd> {
+/// Ports that several sockets have, but for connections, which have that of the socket that has accepted them.
+fn shared_ports<'e>(entries: impl Iterator<Item = &'e InetSkEntry>) -> HashSet<(u32, u32)> {
+    let mut seen = HashSet::new();
+    let bound = entries.filter(|entry| !is_connection(entry) && entry.src_port != 0);
+    bound.map(|entry| (entry.proto, entry.src_port)).filter(|port| !seen.insert(*port)).collect()
+}
+
+fn make(entry: &InetSkEntry, shared: &HashSet<(u32, u32)>) -> Result<OwnedFd> {
     let fd = socket::socket(entry.family as i32, entry.r#type as i32, entry.proto as i32)
         .os(|| "make the socket")?;
     let borrowed = fd.as_fd();
@@ -204,7 +208,11 @@ fn make(entry: &InetSkEntry) -> Result<OwnedFd> {
     if is_tcp(entry) && !is_connection(entry) || entry.opts.reuseaddr == Some(true) {
         options::set(borrowed, libc::SO_REUSEADDR, 1)?;
     }
-    if entry.opts.so_reuseport == Some(true) {
+    // A program may have switched it off when all had the port. UDP shares by SO_REUSEADDR as well, in another way.
+    let is_shared = shared.contains(&(entry.proto, entry.src_port));
+    if entry.opts.so_reuseport == Some(true)
+        || is_shared && (is_tcp(entry) || entry.opts.reuseaddr != Some(true))
+    {
         options::set(borrowed, libc::SO_REUSEPORT, 1)?;
     }
     if let Some(only) = entry.v6only {
@@ -288,8 +296,12 @@ fn finish(entry: &InetSkEntry, fd: BorrowedFd<'_>, alive: bool) -> Result<()> {
     if is_tcp(entry) && !alive && entry.opts.reuseaddr != Some(true) {
         options::set(fd, libc::SO_REUSEADDR, 0)?;
     }
+    if entry.opts.so_reuseport == Some(false) {
+        options::set(fd, libc::SO_REUSEPORT, 0)?;
+    }
     let how = match entry.shutdown.map(SkShutdown::try_from) {
-        Some(Ok(SkShutdown::Read)) if alive => libc::SHUT_RD,
+        // The other direction is shut down already if it was (`closing`).
+        Some(Ok(SkShutdown::Read | SkShutdown::Both)) if alive => libc::SHUT_RD,
         _ if alive => return Ok(()),
         _ if is_connection(entry) => libc::SHUT_RDWR,
         Some(Ok(SkShutdown::Read)) => libc::SHUT_RD,

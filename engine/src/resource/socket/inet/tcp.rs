@@ -8,10 +8,12 @@
 //! Not kept: measurements of the path (round trips, congestion window), which the kernel
 //! makes again.
 
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use super::super::options;
-use super::ESTABLISHED;
+use super::closing::{self, Fins};
+use super::{ESTABLISHED, address};
 use crate::error::{Blame, Error, OsContext, Result};
 use crate::image::message::TcpStreamEntry;
 use crate::sys::fd::{readable, ready, unsent, unsent_at_all};
@@ -23,9 +25,9 @@ const ON: i32 = 1;
 const OFF_SILENTLY: i32 = -1;
 
 /// Queues, as TCP_REPAIR_QUEUE chooses them.
-const NO_QUEUE: i32 = 0;
+pub(super) const NO_QUEUE: i32 = 0;
 const RECV_QUEUE: i32 = 1;
-const SEND_QUEUE: i32 = 2;
+pub(super) const SEND_QUEUE: i32 = 2;
 
 /// Options of the handshake, TCPI_OPT_*.
 const TIMESTAMPS: u32 = 1;
@@ -79,7 +81,7 @@ impl Drop for Repair {
     }
 }
 
-fn set(fd: BorrowedFd<'_>, name: i32, value: i32) -> Result<()> {
+pub(super) fn set(fd: BorrowedFd<'_>, name: i32, value: i32) -> Result<()> {
     set_option(fd, libc::SOL_TCP, name, &value.to_ne_bytes())
         .os(|| format!("setsockopt SOL_TCP {name} {value}"))
 }
@@ -89,9 +91,17 @@ fn get(fd: BorrowedFd<'_>, name: i32) -> Result<u32> {
     Ok(value as u32)
 }
 
+/// `tcpi_state`, of include/net/tcp_states.h.
+pub(super) fn state(fd: BorrowedFd<'_>) -> Result<u32> {
+    let info = option(fd, libc::SOL_TCP, libc::TCP_INFO, 1).os(|| "getsockopt TCP_INFO")?;
+    Ok(info.first().copied().unwrap_or(0).into())
+}
+
 /// A connection with both queues.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Stream {
+    /// Its state, of include/net/tcp_states.h; that of the socket is not in the entry.
+    pub state: u32,
     /// The numbers.
     pub entry: TcpStreamEntry,
     /// Received and not yet read.
@@ -100,15 +110,16 @@ pub struct Stream {
     pub written: Vec<u8>,
 }
 
-/// Reads an established connection, whose packets must not pass meanwhile.
+/// Reads a connection, whose packets must not pass meanwhile.
 pub fn read(fd: BorrowedFd<'_>) -> Result<Stream> {
     let repair = Repair::begin(fd)?;
     let info = option(fd, libc::SOL_TCP, libc::TCP_INFO, 8).os(|| "getsockopt TCP_INFO")?;
     let byte = |at: usize| info.get(at).copied().map_or(0, u32::from);
-    if byte(0) != ESTABLISHED {
-        return Err(Error::new("E-SOCKET-CONNECTED", Blame::Environment, "was closed by its peer just now")
-            .help("dump again, with --tcp-close if the program keeps it"));
-    }
+    let state = byte(0);
+    let fins = Fins::of(state).ok_or_else(|| {
+        Error::new("E-SOCKET-CONNECTED", Blame::Environment, "was ended by its peer just now")
+            .help("dump again, with --tcp-close if the program keeps it")
+    })?;
     // What comes behind an urgent byte is not part of what can be asked for.
     if ready(fd, libc::POLLPRI).os(|| "poll")? & libc::POLLPRI != 0 {
         return Err(Error::new("E-SOCKET-URGENT", Blame::Program, "has unread urgent data (MSG_OOB)")
@@ -120,7 +131,9 @@ pub fn read(fd: BorrowedFd<'_>) -> Result<Stream> {
     let words: Vec<u32> = window.as_chunks::<4>().0.iter().map(|word| u32::from_ne_bytes(*word)).collect();
     let word = |at: usize| words.get(at).copied();
     let (received, inq_seq) = queue(fd, RECV_QUEUE, readable(fd).os(|| "ioctl SIOCINQ")?)?;
-    let (written, outq_seq) = queue(fd, SEND_QUEUE, unsent(fd).os(|| "ioctl SIOCOUTQ")?)?;
+    let in_queue = unsent(fd).os(|| "ioctl SIOCOUTQ")?.saturating_sub(fins.waiting());
+    let (written, outq_seq) = queue(fd, SEND_QUEUE, in_queue)?;
+    let unsent = unsent_at_all(fd).os(|| "ioctl SIOCOUTQNSD")?.saturating_sub(fins.waiting());
     set(fd, libc::TCP_REPAIR_QUEUE, NO_QUEUE)?;
     let entry = TcpStreamEntry {
         inq_len: received.len() as u32,
@@ -133,7 +146,7 @@ pub fn read(fd: BorrowedFd<'_>) -> Result<Stream> {
         rcv_wscale: (opt_mask & WINDOW_SCALE != 0).then_some(scales >> 4),
         mss_clamp: get(fd, libc::TCP_MAXSEG)?,
         timestamp: if opt_mask & TIMESTAMPS != 0 { Some(get(fd, libc::TCP_TIMESTAMP)?) } else { None },
-        unsq_len: Some(unsent_at_all(fd).os(|| "ioctl SIOCOUTQNSD")? as u32),
+        unsq_len: Some(unsent as u32),
         snd_wl1: word(0),
         snd_wnd: word(1),
         max_window: word(2),
@@ -142,7 +155,7 @@ pub fn read(fd: BorrowedFd<'_>) -> Result<Stream> {
         ..TcpStreamEntry::default()
     };
     drop(repair);
-    Ok(Stream { entry, received, written })
+    Ok(Stream { state, entry, received, written })
 }
 
 /// The bytes of a queue and the sequence number behind them.
@@ -162,7 +175,7 @@ fn queue(fd: BorrowedFd<'_>, queue: i32, len: usize) -> Result<(Vec<u8>, u32)> {
 
 /// Binds and connects a new socket as the connection was. It stays in repair mode until [`Repair`] is dropped or
 /// [`go_on`] is called. Only in that mode it may have the name of a listening socket.
-pub fn connect(fd: BorrowedFd<'_>, name: &[u8], peer: &[u8], stream: &Stream) -> Result<Repair> {
+pub fn connect(fd: BorrowedFd<'_>, name: &SocketAddr, peer: &SocketAddr, stream: &Stream) -> Result<Repair> {
     let repair = Repair::begin(fd)?;
     match rebuild(fd, name, peer, stream) {
         Ok(()) => Ok(repair),
@@ -175,17 +188,23 @@ pub fn connect(fd: BorrowedFd<'_>, name: &[u8], peer: &[u8], stream: &Stream) ->
     }
 }
 
-fn rebuild(fd: BorrowedFd<'_>, name: &[u8], peer: &[u8], stream: &Stream) -> Result<()> {
+fn rebuild(fd: BorrowedFd<'_>, name: &SocketAddr, peer: &SocketAddr, stream: &Stream) -> Result<()> {
     let entry = &stream.entry;
+    let fins = Fins::of(stream.state).ok_or_else(|| {
+        Error::new("E-SOCKET-CONNECTED", Blame::Image, format!("has the state {}", stream.state))
+            .help("restore with --tcp-close")
+    })?;
     options::make_room(fd)?;
-    socket::bind(fd, name).os(|| "bind in repair mode")?;
-    for (queue, seq, len) in
-        [(RECV_QUEUE, entry.inq_seq, entry.inq_len), (SEND_QUEUE, entry.outq_seq, entry.outq_len)]
-    {
+    socket::bind(fd, &address::raw(name)).os(|| "bind in repair mode")?;
+    // Before the bytes of the queue, which come before the FIN.
+    for (queue, seq, len) in [
+        (RECV_QUEUE, entry.inq_seq, entry.inq_len.wrapping_add(fins.received())),
+        (SEND_QUEUE, entry.outq_seq, entry.outq_len.wrapping_add(fins.sent())),
+    ] {
         set(fd, libc::TCP_REPAIR_QUEUE, queue)?;
         set(fd, libc::TCP_QUEUE_SEQ, seq.wrapping_sub(len) as i32)?;
     }
-    socket::connect(fd, peer).os(|| "connect in repair mode")?;
+    socket::connect(fd, &address::raw(peer)).os(|| "connect in repair mode")?;
     let scales = entry.snd_wscale | entry.rcv_wscale.unwrap_or(0) << 16;
     let options = [
         (OPT_MSS, entry.mss_clamp, true),
@@ -207,22 +226,27 @@ fn rebuild(fd: BorrowedFd<'_>, name: &[u8], peer: &[u8], stream: &Stream) -> Res
     fill(fd, RECV_QUEUE, &stream.received)?;
     fill(fd, SEND_QUEUE, sent)?;
     set(fd, libc::TCP_REPAIR_QUEUE, NO_QUEUE)?;
-    set_window(fd, entry)?;
+    set_window(fd, entry, fins)?;
     if !fresh.is_empty() {
         // What was never sent is sent as usual.
         set(fd, libc::TCP_REPAIR, OFF_SILENTLY)?;
         push(fd, fresh)?;
         set(fd, libc::TCP_REPAIR, ON)?;
     }
-    Ok(())
+    if stream.state == ESTABLISHED {
+        return Ok(());
+    }
+    closing::close(fd, (*name, *peer), stream.state, entry)
 }
 
-fn set_window(fd: BorrowedFd<'_>, entry: &TcpStreamEntry) -> Result<()> {
+/// The window before the other end's FIN has taken its number, which is so before what was received and acknowledged last.
+fn set_window(fd: BorrowedFd<'_>, entry: &TcpStreamEntry, fins: Fins) -> Result<()> {
     let (Some(snd_wl1), Some(snd_wnd), Some(max_window), Some(rcv_wnd), Some(rcv_wup)) =
         (entry.snd_wl1, entry.snd_wnd, entry.max_window, entry.rcv_wnd, entry.rcv_wup)
     else {
         return Ok(());
     };
+    let (rcv_wnd, rcv_wup) = (rcv_wnd.wrapping_add(fins.received()), rcv_wup.wrapping_sub(fins.received()));
     let window = [snd_wl1, snd_wnd, max_window, rcv_wnd, rcv_wup].map(u32::to_ne_bytes).concat();
     set_option(fd, libc::SOL_TCP, libc::TCP_REPAIR_WINDOW, &window).os(|| "setsockopt TCP_REPAIR_WINDOW")
 }
@@ -259,7 +283,6 @@ pub fn go_on(repair: Repair) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::super::super::network_lock::{NetworkLock, unlock};
-    use super::super::address;
     use super::*;
     use std::io::{Read, Write};
     use std::net::{TcpListener, TcpStream};
@@ -297,7 +320,7 @@ mod tests {
         lock.leave()?;
         let family = if name.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
         let fd = socket::socket(family, libc::SOCK_STREAM, 0).os(|| "socket")?;
-        let repair = connect(fd.as_fd(), &address::raw(&name), &address::raw(&other), &stream)?;
+        let repair = connect(fd.as_fd(), &name, &other, &stream)?;
         unlock(&run)?;
         go_on(repair)?;
         let mut ours = TcpStream::from(fd);

@@ -1,0 +1,188 @@
+//! Fills the columns of a report, one after the other, each with as many guests as there are processors.
+
+use std::process::{Command, Stdio};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Instant, SystemTime};
+
+use ::zdtm::protocol::Outcome;
+use ::zdtm::{Native, Test};
+use anyhow::{Result, bail};
+use vm::matrix::{Kernel, Machine, Matrix};
+use vm::pool::Pool;
+
+use super::expect::{self, Expected};
+use super::progress::Progress;
+use super::report::{Cell, Cells, Column, Report, SCHEMA, Verdict};
+use crate::zdtm::Stock;
+use crate::{build, workspace};
+
+/// What is to be done.
+pub(super) struct Work {
+    /// Of the tests; `arch` names the machines.
+    pub(super) options: crate::zdtm::Options,
+    pub(super) tests: Vec<Test>,
+    /// Names of kernels; none is all.
+    pub(super) kernels: Vec<String>,
+    pub(super) guests: bool,
+    pub(super) native: bool,
+}
+
+impl Work {
+    fn wants(&self, kernel: &Kernel) -> bool {
+        self.kernels.is_empty() || self.kernels.contains(&kernel.name)
+    }
+
+    fn machines<'a>(&self, matrix: &'a Matrix) -> Result<Vec<&'a Machine>> {
+        if !self.guests {
+            return Ok(Vec::new());
+        }
+        let mut machines = matrix.select(self.options.arch.as_deref().unwrap_or("all"))?;
+        machines.retain(|machine| machine.kernels.iter().any(|kernel| self.wants(kernel)));
+        if machines.is_empty() {
+            bail!("no machine has a kernel {}", self.kernels.join(" or "));
+        }
+        Ok(machines)
+    }
+}
+
+/// Fills all columns that the work names.
+pub(super) fn all(matrix: &Matrix, work: &Work) -> Result<Report> {
+    let machines = work.machines(matrix)?;
+    let kernels = machines.iter().flat_map(|m| m.kernels.iter()).filter(|kernel| work.wants(kernel)).count();
+    let names = engine::check::names();
+    let progress = Progress::new((kernels + usize::from(work.native)) * (names.len() + work.tests.len()));
+    let mut columns = Vec::new();
+    if work.native {
+        columns.push(native(work, &names, &progress)?);
+    }
+    for machine in machines {
+        let stock = Stock::new(&work.options, matrix, machine, &work.tests)?;
+        let before = columns.len();
+        for kernel in machine.kernels.iter().filter(|kernel| work.wants(kernel)) {
+            let guests = Guests { matrix, work, stock: &stock, machine, kernel };
+            columns.push(guests.column(&names, &progress));
+        }
+        let failed = columns.iter().skip(before).any(|column| column.failures() > 0);
+        stock.end(work.options.keep || failed)?;
+    }
+    let time = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    Ok(Report { schema: SCHEMA, commit: commit(), time, columns })
+}
+
+/// The commit of the tree, short.
+fn commit() -> String {
+    let mut git = Command::new("git");
+    git.args(["-c", "safe.directory=*", "describe", "--always", "--dirty"]).current_dir(workspace::root());
+    let output = git.stdin(Stdio::null()).stderr(Stdio::null()).output();
+    output.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()).unwrap_or_default()
+}
+
+/// One column of guests.
+struct Guests<'a> {
+    matrix: &'a Matrix,
+    work: &'a Work,
+    stock: &'a Stock<'a>,
+    machine: &'a Machine,
+    kernel: &'a Kernel,
+}
+
+impl Guests<'_> {
+    /// A guest that does not come up is a finding, not the end of the run.
+    fn column(&self, names: &[&str], progress: &Progress) -> Column {
+        let started = Instant::now();
+        let (machine, kernel) = (self.machine.name.clone(), self.kernel.name.clone());
+        let mut column = Column { name: format!("{machine} {kernel}"), machine, kernel, ..Column::default() };
+        progress.begin(&column.name, names.len() + self.work.tests.len());
+        if let Err(error) = self.fill(&mut column, names, progress) {
+            eprintln!("matrix: {}: {error:#}", column.name);
+            column.problem = format!("{error:#}");
+        }
+        column.seconds = started.elapsed().as_secs_f64();
+        column
+    }
+
+    fn fill(&self, column: &mut Column, names: &[&str], progress: &Progress) -> Result<()> {
+        let unpacked = self.stock.kernel(self.matrix, self.kernel)?;
+        column.package = unpacked.package;
+        let config = unpacked.config.and_then(|file| std::fs::read_to_string(file).ok()).unwrap_or_default();
+        let pool = self.stock.pool(self.matrix, self.kernel, &self.work.options)?;
+        let (_, output, about) = pool.execute(&["/usr/sbin/crio", "check", "--all", "--json"])?;
+        (column.release, column.page_size) = (about.kernel, about.page_size);
+        let lacks = &self.kernel.lacks;
+        column.features =
+            expect::judge(&output, &Expected { names, lacks, is_strict: true, config: &config })?;
+        progress.advance(names.len(), Column::count(&column.features, Verdict::Fail));
+        column.tests = tests(&self.work.tests, progress, |test| self.test(test, &pool));
+        Ok(())
+    }
+
+    fn test(&self, test: &Test, pool: &Pool) -> Result<(Outcome, String)> {
+        match self.stock.complaint(test) {
+            Some(message) => bail!("{message}"),
+            None => crate::zdtm::outcome(test, pool, &self.kernel.lacks),
+        }
+    }
+}
+
+/// This system as a column: nothing is known of what it should have, so that nothing is missed.
+fn native(work: &Work, names: &[&str], progress: &Progress) -> Result<Column> {
+    let started = Instant::now();
+    let mut options = work.options.tests.clone();
+    options.engine = build::crio()?;
+    progress.begin("native", names.len() + work.tests.len());
+    let check =
+        Command::new(&options.engine).args(["check", "--all", "--json"]).stdin(Stdio::null()).output()?;
+    let expected = Expected { names, lacks: &[], is_strict: false, config: "" };
+    let features = expect::judge(&String::from_utf8_lossy(&check.stdout), &expected)?;
+    progress.advance(names.len(), Column::count(&features, Verdict::Fail));
+    let runner = Native::new(&options, &options.suite())?;
+    let tests = tests(&work.tests, progress, |test| runner.run(test));
+    Ok(Column {
+        name: "native".to_owned(),
+        machine: std::env::consts::ARCH.to_owned(),
+        kernel: "native".to_owned(),
+        release: nix::sys::utsname::uname()?.release().to_string_lossy().into_owned(),
+        package: "this system".to_owned(),
+        page_size: nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE)?.unwrap_or(0) as u64,
+        seconds: started.elapsed().as_secs_f64(),
+        problem: String::new(),
+        features,
+        tests,
+    })
+}
+
+/// Runs tests on all processors.
+fn tests(
+    tests: &[Test],
+    progress: &Progress,
+    run: impl Fn(&Test) -> Result<(Outcome, String)> + Sync,
+) -> Cells {
+    let (cells, waiting) = (Mutex::new(Cells::new()), Mutex::new(tests.iter()));
+    let next = || waiting.lock().unwrap_or_else(PoisonError::into_inner).next();
+    let work = || {
+        while let Some(test) = next() {
+            let cell = cell(test, &run);
+            progress.advance(1, usize::from(cell.verdict == Verdict::Fail));
+            cells.lock().unwrap_or_else(PoisonError::into_inner).insert(test.name(), cell);
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..std::thread::available_parallelism().map_or(1, usize::from).min(tests.len()) {
+            scope.spawn(work);
+        }
+    });
+    cells.into_inner().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn cell(test: &Test, run: impl Fn(&Test) -> Result<(Outcome, String)>) -> Cell {
+    let started = Instant::now();
+    let (verdict, message) = match run(test) {
+        Ok((Outcome::Passed, _)) => (Verdict::Pass, String::new()),
+        Ok((Outcome::Skipped, reason)) => (Verdict::Skip, reason),
+        Ok((Outcome::Failed, message)) => (Verdict::Fail, message),
+        Err(error) => (Verdict::Fail, format!("{error:#}")),
+    };
+    let mut cell = Cell::new(verdict, message, &test.entry.survives);
+    cell.seconds = started.elapsed().as_secs_f64();
+    cell
+}

@@ -1,0 +1,66 @@
+//! The jobs of the workflow: one for each machine and kernel, divided where a machine is slow.
+
+use serde::Serialize;
+use vm::matrix::Matrix;
+
+/// What the workflow's `strategy.matrix` takes.
+#[derive(Serialize)]
+struct Legs {
+    include: Vec<Leg>,
+}
+
+#[derive(Serialize)]
+struct Leg {
+    /// Of the job.
+    name: String,
+    arch: String,
+    kernel: String,
+    shard: String,
+    /// Of the cache of what was compiled.
+    rust: String,
+    /// More words for `cargo xtask matrix`.
+    options: String,
+}
+
+/// One line of JSON. `small` is the newest kernel of each machine of the smoke set, and of this one, with that set only.
+pub(super) fn json(matrix: &Matrix, small: bool) -> String {
+    let mut include = Vec::new();
+    for machine in matrix.machines() {
+        let is_small = machine.is_native() || matrix.smoke.machines.contains(&machine.name);
+        let kernels = machine.kernels.iter().rev().take(if small { 1 } else { usize::MAX });
+        for kernel in kernels.filter(|_| is_small || !small) {
+            let shards = if small { 1 } else { machine.shards };
+            for shard in 1..=shards {
+                let part = if shards > 1 { format!(" {shard}/{shards}") } else { String::new() };
+                include.push(Leg {
+                    name: format!("{} {}{part}", machine.name, kernel.name),
+                    arch: machine.name.clone(),
+                    kernel: kernel.name.clone(),
+                    shard: format!("{shard}/{shards}"),
+                    rust: machine.rust.clone(),
+                    options: if small { "--smoke" } else { "" }.to_owned(),
+                });
+            }
+        }
+    }
+    serde_json::to_string(&Legs { include }).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kernel_has_its_jobs_and_a_pull_request_fewer() {
+        let matrix = Matrix::parse(include_str!("../../../matrix.yaml")).unwrap();
+        let legs = |small| -> Vec<serde_json::Value> {
+            let json: serde_json::Value = serde_json::from_str(&json(&matrix, small)).unwrap();
+            json["include"].as_array().unwrap().clone()
+        };
+        let expected: usize = matrix.machines().map(|m| m.kernels.len() * m.shards).sum();
+        assert_eq!(legs(false).len(), expected);
+        assert!(legs(true).len() < expected && !legs(true).is_empty());
+        assert!(legs(true).iter().all(|leg| leg["options"] == "--smoke"));
+        assert!(legs(false).iter().any(|leg| leg["name"] == "x86-64 6.1"));
+    }
+}

@@ -1,0 +1,109 @@
+//! The report as Markdown: for a terminal, a README, a pull request, the summary of a job.
+
+use std::fmt::Write as _;
+
+use super::report::{Cells, Column, Report, Verdict};
+
+/// One line for each column.
+pub(super) fn summary(report: &Report) -> String {
+    let mut out = "| machine and kernel | release | features | tests | failed | time |\n\
+                   |---|---|---|---|---|---|\n"
+        .to_owned();
+    for column in &report.columns {
+        let passed = |cells: &Cells| format!("{} of {}", Column::count(cells, Verdict::Pass), cells.len());
+        let _ = writeln!(
+            out,
+            "| {} | {} | {} | {} | {} | {:.0} s |",
+            column.name,
+            column.release,
+            passed(&column.features),
+            passed(&column.tests),
+            column.failures(),
+            column.seconds
+        );
+    }
+    out
+}
+
+/// The summary, then what failed, with its first line, then what is not there everywhere.
+pub(super) fn document(report: &Report) -> String {
+    let mut out = format!("# What works where\n\nCommit `{}`.\n\n{}", report.commit, summary(report));
+    failures(report, &mut out);
+    differing(report, "Features", |column| &column.features, &mut out);
+    differing(report, "Tests", |column| &column.tests, &mut out);
+    out
+}
+
+fn failures(report: &Report, out: &mut String) {
+    let mut lines = String::new();
+    for column in &report.columns {
+        if !column.problem.is_empty() {
+            let _ = writeln!(
+                lines,
+                "- {}: no guest: {}",
+                column.name,
+                plain(column.problem.lines().next().unwrap_or_default())
+            );
+        }
+        for (name, cell) in column.features.iter().chain(&column.tests) {
+            if cell.verdict == Verdict::Fail {
+                let _ = writeln!(lines, "- {}: `{name}`: {}", column.name, plain(cell.headline()));
+            }
+        }
+    }
+    if !lines.is_empty() {
+        let _ = write!(out, "\n## Failures\n\n{lines}");
+    }
+}
+
+/// A table of the rows that did not pass in every column.
+fn differing(report: &Report, title: &str, table: fn(&Column) -> &Cells, out: &mut String) {
+    let verdict = |column: &Column, name: &str| table(column).get(name).map(|cell| cell.verdict);
+    let mut rows = String::new();
+    for name in report.rows(table).into_keys() {
+        let words: Vec<Option<Verdict>> = report.columns.iter().map(|column| verdict(column, name)).collect();
+        if words.iter().any(|word| *word != Some(Verdict::Pass)) {
+            let words = words.iter().map(|word| word.map_or("-", mark));
+            let _ = writeln!(rows, "| `{name}` | {} |", words.collect::<Vec<_>>().join(" | "));
+        }
+    }
+    if !rows.is_empty() {
+        let names: Vec<&str> = report.columns.iter().map(|column| column.name.as_str()).collect();
+        let line = "---|".repeat(names.len());
+        let _ =
+            write!(out, "\n## {title} not everywhere\n\n| | {} |\n|---|{line}\n{rows}", names.join(" | "));
+    }
+}
+
+fn mark(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Pass => "yes",
+        Verdict::Fail => "**FAIL**",
+        Verdict::Skip => "no",
+    }
+}
+
+/// Without what would end a cell or begin markup.
+fn plain(line: &str) -> String {
+    line.replace('|', "\\|").replace('<', "&lt;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::report::testing::{column, report};
+    use super::*;
+
+    #[test]
+    fn only_what_did_not_pass_everywhere_has_a_row() {
+        let one = column(
+            "a 6.1",
+            &[("task/x", Verdict::Pass, ""), ("task/y", Verdict::Fail, "bad | <worse>\nlog")],
+        );
+        let two = column("b 6.1", &[("task/x", Verdict::Pass, "")]);
+        let text = document(&report(vec![one, two]));
+        assert!(text.contains("| `task/y` | **FAIL** | - |"), "{text}");
+        assert!(!text.contains("task/x"));
+        assert!(text.contains("- a 6.1: `task/y`: bad \\| &lt;worse>\n"), "{text}");
+        assert!(text.contains("| a 6.1 |  | 0 of 0 | 1 of 2 | 1 | 0 s |"), "{text}");
+    }
+}

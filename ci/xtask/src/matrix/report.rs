@@ -1,0 +1,229 @@
+//! `report.json`: the result of a run, and the only thing that is compared and merged.
+//!
+//! ```json
+//! {
+//!   "schema": 1,                      // counts up when a field changes its meaning
+//!   "commit": "0123abc",              // of the tree; empty if that is no repository
+//!   "time": 1767225600,               // seconds since 1970
+//!   "columns": [{
+//!     "name": "x86-64 6.1", "machine": "x86-64", "kernel": "6.1",
+//!     "release": "6.1.0-40-amd64",    // uname -r
+//!     "package": "linux-image-...",   // what was booted, or "this system"
+//!     "page_size": 4096,
+//!     "seconds": 63.2,
+//!     "problem": "",                  // why there is no guest
+//!     "features": {"kcmp": CELL},     // as `crio check --feature` names them
+//!     "tests": {"task/sessions": CELL}
+//!   }]
+//! }
+//! ```
+//!
+//! A CELL is `{"verdict": "pass" | "fail" | "skip", "message": "...", "seconds": 1.5, "about": "..."}`. Of a feature, `pass`
+//! is that the kernel has it, `skip` that it is known to lack it, `fail` that this was not expected.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use serde::{Deserialize, Serialize};
+
+/// The number of this form.
+pub(super) const SCHEMA: u32 = 1;
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Report {
+    pub(super) schema: u32,
+    pub(super) commit: String,
+    pub(super) time: u64,
+    pub(super) columns: Vec<Column>,
+}
+
+/// A machine with a kernel.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Column {
+    pub(super) name: String,
+    pub(super) machine: String,
+    pub(super) kernel: String,
+    pub(super) release: String,
+    pub(super) package: String,
+    pub(super) page_size: u64,
+    pub(super) seconds: f64,
+    pub(super) problem: String,
+    pub(super) features: BTreeMap<String, Cell>,
+    pub(super) tests: BTreeMap<String, Cell>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Cell {
+    pub(super) verdict: Verdict,
+    /// Why it failed or was skipped, with the logs of a failure.
+    pub(super) message: String,
+    pub(super) seconds: f64,
+    /// What the feature is for, or the test proves.
+    pub(super) about: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Verdict {
+    Pass,
+    Fail,
+    Skip,
+}
+
+impl Verdict {
+    /// One word.
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Verdict::Pass => "pass",
+            Verdict::Fail => "fail",
+            Verdict::Skip => "skip",
+        }
+    }
+}
+
+impl Cell {
+    pub(super) fn new(verdict: Verdict, message: impl Into<String>, about: &str) -> Self {
+        Cell { verdict, message: message.into(), seconds: 0.0, about: about.to_owned() }
+    }
+
+    /// The message in one line: the error of the engine, if it has one, else where it begins.
+    pub(super) fn headline(&self) -> &str {
+        let error = self.message.lines().find_map(|line| line.find("error[").and_then(|at| line.get(at..)));
+        error.unwrap_or_else(|| self.message.lines().next().unwrap_or_default())
+    }
+}
+
+/// One of the two tables of a column.
+pub(super) type Cells = BTreeMap<String, Cell>;
+
+impl Column {
+    /// How many cells of a table ended like this.
+    pub(super) fn count(cells: &Cells, verdict: Verdict) -> usize {
+        cells.values().filter(|cell| cell.verdict == verdict).count()
+    }
+
+    /// Failed cells, and one more if there was no guest.
+    pub(super) fn failures(&self) -> usize {
+        let failed = |cells| Column::count(cells, Verdict::Fail);
+        failed(&self.features) + failed(&self.tests) + usize::from(!self.problem.is_empty())
+    }
+
+    /// Takes in what another job found about the same machine and kernel. A failure stays one.
+    fn absorb(&mut self, other: Column) {
+        let into = |cells: &mut Cells, more: Cells| {
+            for (name, cell) in more {
+                let is_known = cells.get(&name).is_some_and(|known| known.verdict == Verdict::Fail);
+                if !is_known {
+                    cells.insert(name, cell);
+                }
+            }
+        };
+        into(&mut self.features, other.features);
+        into(&mut self.tests, other.tests);
+        self.seconds += other.seconds;
+        if self.problem.is_empty() {
+            self.problem = other.problem;
+        }
+    }
+}
+
+impl Report {
+    /// Reads a `report.json`.
+    pub(super) fn read(file: &Path) -> Result<Self> {
+        let text =
+            std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+        let report: Report =
+            serde_json::from_str(&text).with_context(|| format!("{} is not a report", file.display()))?;
+        if report.schema != SCHEMA {
+            bail!("{} has form {}, this is form {SCHEMA}", file.display(), report.schema);
+        }
+        Ok(report)
+    }
+
+    /// One report of several; columns of one name become one.
+    pub(super) fn merged(reports: Vec<Report>) -> Self {
+        let mut whole = Report { schema: SCHEMA, commit: String::new(), time: 0, columns: Vec::new() };
+        for report in reports {
+            whole.time = whole.time.max(report.time);
+            if whole.commit.is_empty() {
+                whole.commit = report.commit;
+            }
+            for column in report.columns {
+                match whole.columns.iter_mut().find(|known| known.name == column.name) {
+                    Some(known) => known.absorb(column),
+                    None => whole.columns.push(column),
+                }
+            }
+        }
+        whole
+    }
+
+    /// Of all columns.
+    pub(super) fn failures(&self) -> usize {
+        self.columns.iter().map(Column::failures).sum()
+    }
+
+    /// The names in one of the tables, of all columns: in the order of the names.
+    pub(super) fn rows(&self, table: impl Fn(&Column) -> &Cells) -> BTreeMap<&str, &str> {
+        let cells = self.columns.iter().flat_map(|column| table(column).iter());
+        cells.map(|(name, cell)| (name.as_str(), cell.about.as_str())).collect()
+    }
+}
+
+#[cfg(test)]
+pub(super) mod testing {
+    use super::*;
+
+    /// A column with tests that ended like this.
+    pub(crate) fn column(name: &str, tests: &[(&str, Verdict, &str)]) -> Column {
+        let cell = |(name, verdict, message): &(&str, Verdict, &str)| {
+            ((*name).to_owned(), Cell::new(*verdict, *message, "about"))
+        };
+        Column { name: name.to_owned(), tests: tests.iter().map(cell).collect(), ..Column::default() }
+    }
+
+    pub(crate) fn report(columns: Vec<Column>) -> Report {
+        Report { schema: SCHEMA, commit: "0123abc".to_owned(), time: 1, columns }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::testing::{column, report};
+    use super::*;
+
+    #[test]
+    fn parts_of_a_column_become_one() {
+        let one = report(vec![column("a 6.1", &[("task/x", Verdict::Fail, "lost")])]);
+        let more = [("task/x", Verdict::Pass, ""), ("task/y", Verdict::Pass, "")];
+        let two = report(vec![column("a 6.1", &more), column("b 6.1", &[])]);
+        let whole = Report::merged(vec![one, two]);
+        assert_eq!(whole.columns.len(), 2);
+        assert_eq!(whole.columns[0].tests.len(), 2);
+        assert_eq!(whole.failures(), 1, "a failure stays one");
+    }
+
+    #[test]
+    fn a_headline_is_the_error_of_the_engine() {
+        let of = |message: &str| Cell::new(Verdict::Fail, message, "").headline().to_owned();
+        assert_eq!(
+            of("step restore\nrestore.log:\n  (0.1) Error: error[E-BUG]: lost\n"),
+            "error[E-BUG]: lost"
+        );
+        assert_eq!(of("needs sve"), "needs sve");
+        assert_eq!(of(""), "");
+    }
+
+    #[test]
+    fn a_report_is_read_as_it_was_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut written = report(vec![column("a 6.1", &[("task/x", Verdict::Skip, "needs\n<sve>")])]);
+        super::super::write(&written, folder.path()).unwrap();
+        let file = folder.path().join("report.json");
+        assert_eq!(Report::read(&file).unwrap(), written);
+        written.schema = SCHEMA + 1;
+        super::super::write(&written, folder.path()).unwrap();
+        assert!(Report::read(&file).unwrap_err().to_string().contains("form 2"));
+    }
+}

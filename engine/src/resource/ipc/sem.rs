@@ -1,0 +1,218 @@
+//! Semaphore sets that processes of the tree use: semget(2), semop(2), semctl(2), ipc/sem.c.
+//!
+//! Nothing ties a set to a process. The tree's are those of which one of its processes has done the last operation on a
+//! semaphore (GETPID), or has something to undo ([`undo`](super::undo)). The image is CRIU's of an IPC namespace,
+//! `ipcns-sem-NS.img`, with the last processes and the adjustments in fields of ours.
+//!
+//! A set that is made anew has the values that it has after the tree has ended, which undoes; then the tasks take again
+//! what they had. The values are set by processes with the pids of those of the last operations, where they are free.
+//!
+//! Not kept: times; sets that were made, but never used.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::undo::Adjustment;
+use super::{Creator, Noun, PERMISSIONS, UNFINISHED, desc_of, is_absence};
+use crate::error::{Error, OsContext, Result};
+use crate::image::message::{IpcSemEntry, IpcSemUndoEntry};
+use crate::image::{ImageDir, Kind};
+use crate::kernel::Pid;
+use crate::kernel::sysvipc::Set;
+use crate::log_debug;
+use crate::sys::ipc::{Perm, sem};
+
+const SET: Noun = Noun { name: "semaphore set", next_id: "sem_next_id", option: "-s" };
+
+/// Writes the sets of the tasks `tree`, which stand still. One that goes meanwhile is none.
+pub fn dump(
+    images: &ImageDir,
+    ns: u32,
+    sets: &[Set],
+    tree: &BTreeSet<Pid>,
+    adjustments: &[Adjustment],
+) -> Result<()> {
+    let mut image = images.writer(Kind::IpcSem(ns));
+    for set in sets {
+        let (Ok(perm), Ok(values)) = (sem::perm(set.id), sem::values(set.id, set.count)) else { continue };
+        let pids = (0..set.count).map(|number| sem::last_process(set.id, number).unwrap_or(0));
+        let pids: Vec<u32> = pids.map(|pid| pid as u32).collect();
+        let of_set = || adjustments.iter().filter(|adjustment| adjustment.id == set.id);
+        if !pids.iter().any(|pid| tree.contains(&(*pid as Pid))) && of_set().next().is_none() {
+            continue;
+        }
+        log_debug!("Semaphore set {} has the values {values:?}", set.id);
+        let undo = of_set().map(|adjustment| IpcSemUndoEntry {
+            pid: adjustment.pid as u32,
+            number: adjustment.number,
+            value: adjustment.value,
+        });
+        let entry =
+            IpcSemEntry { desc: desc_of(set.id as u32, &perm), nsems: set.count, pids, undo: undo.collect() };
+        let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        image.push_with_payload(&entry, &bytes)?;
+    }
+    image.finish()
+}
+
+/// The sets of an image. Dropped, it removes those that it has made, unless they were kept.
+#[derive(Debug, Default)]
+pub struct SemRestore {
+    sets: BTreeMap<u32, Planned>,
+}
+
+#[derive(Debug)]
+struct Planned {
+    entry: IpcSemEntry,
+    values: Vec<u16>,
+    made: bool,
+}
+
+impl SemRestore {
+    /// Reads the sets of the IPC namespace `ns`.
+    pub fn load(images: &ImageDir, ns: u32) -> Result<Self> {
+        let kind = Kind::IpcSem(ns);
+        let mut sets = BTreeMap::new();
+        let Some(mut reader) = images.reader(kind)? else { return Ok(SemRestore::default()) };
+        while let Some(entry) = reader.next::<IpcSemEntry>()? {
+            let bytes = reader.payload()?;
+            let values = bytes.as_chunks::<2>().0.iter().map(|value| u16::from_le_bytes(*value));
+            let values: Vec<u16> = values.take(entry.nsems as usize).collect();
+            if entry.undo.iter().any(|undo| undo.number >= entry.nsems) {
+                return Err(reader.bad(format!("set {} has an adjustment too many", entry.desc.id)));
+            }
+            sets.insert(entry.desc.id, Planned { entry, values, made: false });
+        }
+        Ok(SemRestore { sets })
+    }
+
+    /// What stands in the way of them.
+    pub fn check(&self) -> Vec<Error> {
+        self.sets.values().filter_map(|planned| planned.lives().err()).collect()
+    }
+
+    /// Makes those that are gone.
+    pub fn make(&mut self, tell: &mut dyn FnMut(String, &'static str)) -> Result<()> {
+        for (id, planned) in &mut self.sets {
+            planned.make(tell).map_err(|e| e.on(SET.object(*id)))?;
+        }
+        Ok(())
+    }
+
+    /// What the tasks have to take again.
+    pub fn adjustments(&self) -> Vec<Adjustment> {
+        let of_set = |planned: &Planned| {
+            let id = planned.id();
+            let undo = planned.entry.undo.clone().into_iter();
+            undo.map(move |undo| Adjustment {
+                pid: undo.pid as Pid,
+                id,
+                number: undo.number,
+                value: undo.value,
+            })
+        };
+        self.sets.values().flat_map(of_set).collect()
+    }
+
+    /// Gives those that were made to their owners.
+    pub fn complete(&self) -> Result<()> {
+        for planned in self.sets.values().filter(|planned| planned.made) {
+            let (id, desc) = (planned.id(), &planned.entry.desc);
+            sem::set_owner(id, desc.uid, desc.gid, desc.mode & PERMISSIONS)
+                .os(|| format!("semctl IPC_SET {id}"))?;
+        }
+        Ok(())
+    }
+
+    /// Nothing is taken back any more.
+    pub fn keep(&mut self) {
+        self.sets.values_mut().for_each(|planned| planned.made = false);
+    }
+}
+
+impl Drop for SemRestore {
+    fn drop(&mut self) {
+        for planned in self.sets.values().filter(|planned| planned.made) {
+            // The failure that brought us here is the one to report.
+            let _ = sem::remove(planned.id());
+        }
+    }
+}
+
+impl Planned {
+    fn id(&self) -> i32 {
+        self.entry.desc.id as i32
+    }
+
+    /// Whether it is still there; an error if something else is in its place.
+    fn lives(&self) -> Result<bool> {
+        let desc = &self.entry.desc;
+        match sem::perm(self.id()) {
+            Ok(there) if is_unfinished(&there) => Ok(false),
+            Ok(there) => match SET.difference(desc, &there).or_else(|| self.other_size()) {
+                None => Ok(true),
+                Some(what) => Err(SET.taken(desc.id, format!("is another one by now, with {what}"))),
+            },
+            Err(e) if is_absence(&e) => {
+                SET.key_is_free(desc.id, desc.key, |key| sem::semget(key, 0, 0)).map(|()| false)
+            }
+            Err(e) => Err(Error::os(format!("semctl IPC_STAT {}", desc.id), e)),
+        }
+    }
+
+    /// Whether the set that is there has another number of semaphores.
+    fn other_size(&self) -> Option<String> {
+        let (last, count) = (self.entry.nsems.saturating_sub(1), self.entry.nsems);
+        let has = |number| sem::last_process(self.id(), number).is_ok();
+        (!has(last) || has(count)).then(|| format!("another number of semaphores than {count}"))
+    }
+
+    fn make(&mut self, tell: &mut dyn FnMut(String, &'static str)) -> Result<()> {
+        if self.lives()? {
+            return Ok(());
+        }
+        let desc = &self.entry.desc;
+        // What a killed restore has left behind.
+        if sem::perm(self.id()).is_ok() {
+            sem::remove(self.id()).os(|| format!("semctl IPC_RMID {}", desc.id))?;
+        }
+        let flags = libc::IPC_CREAT | libc::IPC_EXCL | UNFINISHED as i32;
+        let create = || sem::semget(desc.key, self.entry.nsems, flags);
+        SET.create(desc, Creator::Process(None), create, sem::remove)?;
+        self.made = true;
+        for (pid, of_pid) in self.by_last_process() {
+            let set = |id: i32| {
+                of_pid.iter().try_for_each(|(number, value)| sem::set_value(id, *number, *value)).map(|()| id)
+            };
+            let (_, kept) = Creator::Process(Some(pid).filter(|pid| *pid != 0))
+                .run(super::our_users(), || set(self.id()))
+                .os(|| format!("semctl SETVAL {}", self.id()))?;
+            if !kept && pid != 0 {
+                tell(
+                    format!("process {pid} as the last user of semaphore set {}", self.id()),
+                    "GETPID shows another",
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// The values after the end of the tree, by the process of the last operation.
+    fn by_last_process(&self) -> BTreeMap<Pid, Vec<(u32, u16)>> {
+        let mut found: BTreeMap<Pid, Vec<(u32, u16)>> = BTreeMap::new();
+        for (number, value) in (0u32..).zip(&self.values) {
+            let undone = self.entry.undo.iter().filter(|undo| undo.number == number).map(|undo| undo.value);
+            let value = (i32::from(*value) + undone.sum::<i32>()).clamp(0, i16::MAX.into());
+            let pid = self.entry.pids.get(number as usize).copied().unwrap_or(0);
+            // What was never used is 0 as it is.
+            if pid != 0 || value != 0 {
+                found.entry(pid as Pid).or_default().push((number, value as u16));
+            }
+        }
+        found
+    }
+}
+
+/// Whether this is a set that a killed restore has left behind.
+fn is_unfinished(there: &Perm) -> bool {
+    there.mode & PERMISSIONS == UNFINISHED
+}

@@ -1,0 +1,291 @@
+//! System V objects outlive the tree: a restore takes those that are there, makes those that are gone, and a failure
+//! leaves neither more nor fewer than there were.
+
+use std::fs;
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Instant;
+
+use nix::sys::signal::SIGKILL;
+
+use crate::command::{LIMIT, Outcome, crio, dump, run, with_fault};
+use crate::victim::{await_gone, send};
+
+/// Answers every SIGUSR1 with what it sees: in two segments, one with a key, and one that goes with its last mapping; in a
+/// semaphore set, of which it has taken 2 of 5 and 1 of 1; and in a message queue.
+const PROGRAM: &str = "
+import ctypes, os, signal
+libc = ctypes.CDLL(None, use_errno=True)
+libc.shmat.restype = ctypes.c_void_p
+key = 0x5b000000 | os.getpid()
+ids = [libc.shmget(key, 70000, 0o1600), libc.shmget(0, 5000, 0o1640), libc.semget(key, 3, 0o1620), libc.msgget(key, 0o1660)]
+areas = [libc.shmat(id, None, 0) for id in ids[:2]]
+ctypes.memmove(areas[0] + 69990, b'named', 5)
+ctypes.memmove(areas[1], b'removed', 7)
+assert libc.shmctl(ids[1], 0, None) == 0
+def message(type, text):
+    buffer = ctypes.create_string_buffer(type.to_bytes(ctypes.sizeof(ctypes.c_long), 'little') + text)
+    return libc.msgsnd(ids[3], buffer, len(text), 0)
+def peek(number):
+    buffer = ctypes.create_string_buffer(100)
+    got = libc.msgrcv(ids[3], buffer, 90, number, 0o44000)
+    return got if got < 0 else buffer.raw[:8 + got].replace(b'\\0', b'')
+assert message(7, b'first') == 0 and message(5, b'second') == 0
+operation = lambda number, by: libc.semop(ids[2], (ctypes.c_short * 3)(number, by, 0x1800), 1)
+assert libc.semctl(ids[2], 0, 16, 5) == 0 and libc.semctl(ids[2], 1, 16, 1) == 0
+assert operation(0, -2) == 0 and operation(1, -1) == 0
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
+print(*ids, flush=True)
+while signal.sigwait([signal.SIGUSR1]):
+    values = [libc.semctl(ids[2], number, 12) for number in range(3)] + [libc.semctl(ids[2], 0, 11) == os.getpid()]
+    print(ctypes.string_at(areas[0] + 69990, 5), ctypes.string_at(areas[1], 7), values, peek(0), peek(1), peek(2), flush=True)
+";
+
+/// What it says.
+const ANSWER: &str = "b'named' b'removed' [3, 0, 0, True] b'\\x07first' b'\\x05second' -1";
+
+struct Program {
+    child: Child,
+    output: tempfile::NamedTempFile,
+    named: u32,
+    removed: u32,
+    set: u32,
+    queue: u32,
+}
+
+impl Program {
+    fn start() -> Self {
+        let output = tempfile::NamedTempFile::new().unwrap();
+        let mut command = Command::new("setsid");
+        command.args(["python3", "-c", PROGRAM]).stdin(Stdio::null()).stderr(Stdio::null());
+        let child = command.stdout(output.reopen().unwrap()).spawn().unwrap();
+        let mut program = Program { child, output, named: 0, removed: 0, set: 0, queue: 0 };
+        let ids: Vec<u32> = program.line(0).split(' ').map(|id| id.parse().unwrap()).collect();
+        [program.named, program.removed, program.set, program.queue] = ids.try_into().unwrap();
+        program
+    }
+
+    fn pid(&self) -> i32 {
+        self.child.id() as i32
+    }
+
+    /// A line of its output, when it is there.
+    fn line(&self, number: usize) -> String {
+        let deadline = Instant::now() + LIMIT;
+        loop {
+            let output = fs::read_to_string(self.output.path()).unwrap();
+            let mut lines = output.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n'));
+            if let Some(line) = lines.nth(number) {
+                return line.to_owned();
+            }
+            assert!(Instant::now() < deadline, "the program is silent: {output}");
+            std::thread::yield_now();
+        }
+    }
+
+    /// What it sees, asked for the n-th time.
+    fn check(&self, time: usize) {
+        send(self.pid(), nix::sys::signal::SIGUSR1);
+        assert_eq!(self.line(time), ANSWER);
+    }
+
+    /// Dumps it, which ends it.
+    fn dump(&mut self, images: &Path) {
+        run(dump(self.pid(), "", images)).succeeded("dump");
+        self.child.wait().unwrap();
+    }
+
+    /// Removes what has outlived it.
+    fn remove_named(&self) {
+        for (option, id) in self.outliving() {
+            assert!(remove(option, id), "ipcrm {option} {id}");
+        }
+    }
+
+    fn outliving(&self) -> [(&'static str, u32); 3] {
+        [("-m", self.named), ("-s", self.set), ("-q", self.queue)]
+    }
+
+    /// How all of its objects look.
+    fn objects(&self) -> [Option<Vec<String>>; 4] {
+        [
+            segment(self.named),
+            segment(self.removed),
+            object("sem", self.set, 8),
+            object("msg", self.queue, 11),
+        ]
+    }
+}
+
+fn remove(option: &str, id: u32) -> bool {
+    Command::new("ipcrm").args([option, &id.to_string()]).stderr(Stdio::null()).status().unwrap().success()
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(self.pid()), SIGKILL);
+        for (option, id) in self.outliving() {
+            remove(option, id);
+        }
+    }
+}
+
+/// The first columns of an object's line in /proc/sysvipc.
+fn object(table: &str, id: u32, columns: usize) -> Option<Vec<String>> {
+    let all = fs::read_to_string(format!("/proc/sysvipc/{table}")).unwrap();
+    let mut rows = all.lines().map(|line| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>());
+    let row = rows.find(|row| row[1] == id.to_string())?;
+    Some(row[..columns].to_vec())
+}
+
+/// Of a segment without what changes with its use: key, id, mode, size, creator and users.
+fn segment(id: u32) -> Option<Vec<String>> {
+    let row = object("shm", id, 11)?;
+    Some([0, 1, 2, 3, 4, 7, 8, 9, 10].map(|column| row[column].clone()).to_vec())
+}
+
+fn restore(dir: &Path) -> Outcome {
+    run(crio("restore -d", dir))
+}
+
+#[test]
+fn objects_that_are_gone_are_made_anew_with_number_and_key() {
+    let images = tempfile::tempdir().unwrap();
+    let mut program = Program::start();
+    let before = program.objects();
+    program.dump(images.path());
+    let after = program.objects();
+    assert_eq!(after[1], None, "the last mapping is gone");
+    assert_eq!((&after[0], &after[2..]), (&before[0], &before[2..]), "a dump leaves them alone");
+    restore(images.path()).succeeded("with what outlives it there");
+    program.check(1);
+    send(program.pid(), SIGKILL);
+    await_gone(&[program.pid()], "the restored program");
+    program.remove_named();
+    // As it was at the dump.
+    let first = program.line(0).len() as u64 + 1;
+    program.output.as_file().set_len(first).unwrap();
+    restore(images.path()).succeeded("without it");
+    assert_eq!(program.objects(), before);
+    program.check(1);
+}
+
+#[test]
+fn a_restore_that_fails_leaves_no_object_and_can_be_repeated() {
+    let images = tempfile::tempdir().unwrap();
+    let mut program = Program::start();
+    let before = program.objects();
+    program.dump(images.path());
+    program.remove_named();
+    let points = ["ipc-made", "memory-built", "files-opened", "before-letting-go"];
+    for point in points {
+        run(with_fault(crio("restore -d", images.path()), point)).refused("E-FAULT", point);
+        assert_eq!(program.objects(), [None, None, None, None], "{point}");
+        await_gone(&[program.pid()], point);
+    }
+    for point in points {
+        let outcome = run(with_fault(crio("restore -d", images.path()), &format!("{point}:kill")));
+        assert_eq!(outcome.status.signal(), Some(SIGKILL as i32), "{point}: {outcome:?}");
+        await_gone(&[program.pid()], point);
+        let deadline = Instant::now() + LIMIT;
+        while segment(program.removed).is_some() {
+            assert!(Instant::now() < deadline, "{point}: a segment without a user is left");
+        }
+    }
+    restore(images.path()).succeeded("after all the failures");
+    assert_eq!(program.objects(), before);
+    program.check(1);
+}
+
+/// Makes a segment with this key, or any, and this id, or any.
+fn occupy(key: u32, id: Option<u32>) -> u32 {
+    if let Some(id) = id {
+        fs::write("/proc/sys/kernel/shm_next_id", id.to_string()).unwrap();
+    }
+    let script = format!("import ctypes; print(ctypes.CDLL(None).shmget({key}, 100, 0o1600))");
+    let output = Command::new("python3").args(["-c", &script]).output().unwrap();
+    String::from_utf8(output.stdout).unwrap().trim().parse().unwrap()
+}
+
+#[test]
+fn a_number_or_key_that_another_segment_has_is_named() {
+    let images = tempfile::tempdir().unwrap();
+    let mut program = Program::start();
+    program.dump(images.path());
+    program.remove_named();
+    let key = 0x5b00_0000 | program.pid() as u32;
+    for (what, key, id) in [("key", key, None), ("number", 0, Some(program.named))] {
+        let other = occupy(key, id);
+        assert!(id.is_none_or(|id| id == other));
+        let there = segment(other);
+        let outcome = restore(images.path());
+        outcome.refused("E-IPC-TAKEN", what);
+        assert!(outcome.stderr.contains(&other.to_string()), "{what}: {}", outcome.stderr);
+        assert!(outcome.stderr.contains("ipcrm -m"), "{what}: {}", outcome.stderr);
+        assert_eq!((segment(other), segment(program.removed)), (there, None), "{what}");
+        assert!(remove("-m", other));
+    }
+    restore(images.path()).succeeded("with nothing in the way");
+    program.check(1);
+}
+
+/// Has a process change a semaphore.
+fn operate(set: u32, number: u32, by: i32) {
+    let script = format!(
+        "import ctypes; print(ctypes.CDLL(None).semop({set}, (ctypes.c_short * 3)({number}, {by}, 0x800), 1))"
+    );
+    let output = Command::new("python3").args(["-c", &script]).output().unwrap();
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), "0\n");
+}
+
+#[test]
+fn a_semaphore_that_others_have_taken_meanwhile_is_named() {
+    let images = tempfile::tempdir().unwrap();
+    let mut program = Program::start();
+    program.dump(images.path());
+    // Its end has given back what it had.
+    operate(program.set, 1, -1);
+    let before = program.objects();
+    let outcome = restore(images.path());
+    outcome.refused("E-IPC-HELD", "a mutex that is taken");
+    assert!(outcome.stderr.contains(&format!("semaphore 1 of set {}", program.set)), "{}", outcome.stderr);
+    assert_eq!(program.objects(), before);
+    await_gone(&[program.pid()], "a mutex that is taken");
+    operate(program.set, 1, 1);
+    restore(images.path()).succeeded("a mutex that is free");
+    program.check(1);
+    send(program.pid(), SIGKILL);
+    await_gone(&[program.pid()], "at its end");
+    operate(program.set, 1, -1);
+    operate(program.set, 0, -5);
+}
+
+/// Counts up and down without end, so that no two looks at its value agree.
+const COUNTER: &str = "
+import ctypes, sys
+libc, up = ctypes.CDLL(None), (ctypes.c_short * 3)(2, 1, 0)
+print(flush=True)
+while True:
+    for count in range(32767):
+        libc.semop(int(sys.argv[1]), up, 1)
+    libc.semctl(int(sys.argv[1]), 2, 16, 0)
+";
+
+#[test]
+fn a_semaphore_that_others_use_all_the_time_hides_no_other() {
+    let images = tempfile::tempdir().unwrap();
+    let mut program = Program::start();
+    let mut command = Command::new("python3");
+    command.args(["-c", COUNTER, &program.set.to_string()]).stdout(Stdio::piped());
+    let mut counter = command.spawn().unwrap();
+    let started = std::io::Read::read(counter.stdout.as_mut().unwrap(), &mut [0]).unwrap();
+    program.dump(images.path());
+    counter.kill().unwrap();
+    counter.wait().unwrap();
+    assert_eq!(started, 1);
+    operate(program.set, 1, -1);
+    restore(images.path()).refused("E-IPC-HELD", "the mutex is known");
+}
