@@ -7,6 +7,9 @@ use crate::sigaction::Layout;
 /// (CONFIG_ARM64_VA_BITS; 52 bits are given only to those who ask by a hint). Descending.
 pub const TASK_SIZES: &[u64] = &[1 << 48, 1 << 47, 1 << 42, 1 << 39, 1 << 36];
 
+/// With what the C library registers its rseq(2) area, `RSEQ_SIG` of its sys/rseq.h.
+pub const RSEQ_SIGNATURE: u32 = 0xd428_bc00;
+
 /// How many signals there are, and so the highest number: `_NSIG`.
 pub const SIGNALS: i32 = 64;
 

@@ -15,6 +15,9 @@ pub const FCNTL64: libc::c_long = libc::SYS_fcntl64;
 /// Its command to take a POSIX lock, with a `struct flock64`.
 pub const F_SETLK64: i32 = 13;
 
+/// With what the C library registers its rseq(2) area, `RSEQ_SIG` of its sys/rseq.h.
+pub const RSEQ_SIGNATURE: u32 = 0xe7f5_def3;
+
 /// How many signals there are, and so the highest number: `_NSIG`.
 pub const SIGNALS: i32 = 64;
 

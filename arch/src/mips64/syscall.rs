@@ -7,6 +7,9 @@ use crate::sigaction::Layout;
 /// arch/mips/include/asm/processor.h. Descending.
 pub const TASK_SIZES: &[u64] = &[1 << 48, 1 << 40];
 
+/// With what the C library registers its rseq(2) area, `RSEQ_SIG` of its sys/rseq.h.
+pub const RSEQ_SIGNATURE: u32 = 0x0350_000d;
+
 /// How many signals there are, and so the highest number: `_NSIG` of arch/mips/include/uapi/asm/signal.h.
 pub const SIGNALS: i32 = 128;
 

@@ -7,6 +7,9 @@ use crate::sigaction::Layout;
 /// descending. Here TASK_SIZE_MAX with four levels of page tables; more are given only to those who ask by a hint.
 pub const TASK_SIZES: &[u64] = &[0x7fff_ffff_f000];
 
+/// With what the C library registers its rseq(2) area, `RSEQ_SIG` of its sys/rseq.h.
+pub const RSEQ_SIGNATURE: u32 = 0x5305_3053;
+
 /// How many signals there are, and so the highest number: `_NSIG`.
 pub const SIGNALS: i32 = 64;
 

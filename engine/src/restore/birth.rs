@@ -16,14 +16,15 @@ use nix::sys::signal::{self, Signal};
 use nix::unistd;
 
 use super::construction::Built;
+use crate::check::{self, Feature};
 use crate::error::{Error, OsContext, Result};
 use crate::fault;
 use crate::kernel::{Pid, ProcDir, tasks};
-use crate::log_info;
 use crate::resource::memory::vdso::Fit;
 use crate::sys::process::{self, CloneArgs};
 use crate::sys::ptrace;
 use crate::tracee::{Loan, await_newborn, reap};
+use crate::{log_debug, log_info};
 
 const LAST_PID: &str = "/proc/sys/kernel/ns_last_pid";
 
@@ -41,6 +42,10 @@ pub(super) fn by_last_pid() -> bool {
 
 /// Makes the first child, and finds out how ids are given.
 pub(super) fn fork_root(pid: Pid, flags: u64) -> Result<()> {
+    // Else each child is asked for its own, when it is adopted.
+    if !check::probe(Feature::GetRseqConf).is_present() && process::unregister_rseq() {
+        log_debug!("Gave up our own rseq area");
+    }
     let lacks_set_tid = match fault::point(fault::SET_TID) {
         Err(_) => true,
         Ok(()) => match process::fork_idle(pid, flags) {

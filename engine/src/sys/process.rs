@@ -71,6 +71,28 @@ pub fn fork_idle(pid: i32, flags: u64) -> io::Result<()> {
     Ok(())
 }
 
+/// Bytes around the list of robust futexes in which the C library may have its rseq(2) area: both belong to the thread.
+const RSEQ_AWAY: usize = 16 << 10;
+/// The first version of the area: its bytes, and what its address is a multiple of.
+const RSEQ_LEN: usize = 32;
+const RSEQ_FLAG_UNREGISTER: usize = 1;
+
+/// Takes back the rseq(2) registration of this thread, wherever the C library has put it: a child that gives its memory
+/// up would be killed for it. The kernel itself finds it, in what it compares: any other address changes nothing.
+pub fn unregister_rseq() -> bool {
+    let (mut head, mut len) = (0usize, 0usize);
+    // SAFETY: the kernel fills both words.
+    let asked = unsafe { libc::syscall(libc::SYS_get_robust_list, 0, &raw mut head, &raw mut len) };
+    let first = (head.saturating_sub(RSEQ_AWAY)).next_multiple_of(RSEQ_LEN);
+    let mut candidates = (first..head.saturating_add(RSEQ_AWAY)).step_by(RSEQ_LEN);
+    asked == 0
+        && candidates.any(|address| {
+            let signature = arch::syscall::RSEQ_SIGNATURE as usize;
+            // SAFETY: the kernel writes to the area only that it has in its records, which is ours.
+            unsafe { libc::syscall(libc::SYS_rseq, address, RSEQ_LEN, RSEQ_FLAG_UNREGISTER, signature) == 0 }
+        })
+}
+
 /// Forks by clone3(2); 0 in the child, which shares nothing with us.
 fn clone_with_pid(pid: i32, flags: u64) -> io::Result<libc::c_long> {
     let wanted = [pid];
@@ -269,4 +291,19 @@ pub fn dumpable() -> io::Result<i32> {
 pub fn set_dumpable(value: i32) -> io::Result<()> {
     // SAFETY: no memory is passed.
     check(unsafe { libc::prctl(libc::PR_SET_DUMPABLE, libc::c_long::from(value)) }.into()).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_registration_is_taken_back_once() {
+        // In a thread of its own: what the C library has registered for it is gone afterwards.
+        let again = std::thread::spawn(|| {
+            unregister_rseq();
+            unregister_rseq()
+        });
+        assert_eq!(again.join().ok(), Some(false));
+    }
 }
