@@ -161,7 +161,12 @@ const SOCKETS: &[State] = &[
     refused("urgent data of unix sockets", "E-SOCKET-URGENT"),
     refused("eBPF filters of sockets", "E-SOCKET-FILTER"),
     refused("a name that a living socket has, at the restore", "E-SOCKET-NAME-TAKEN"),
+    refused("unread messages of netlink sockets", "E-SOCKET-QUEUE"),
     refused("sockets of other families", "E-FILE-UNSUPPORTED"),
+    not_kept(
+        "what the kernel tells netlink groups between dump and restore",
+        "it does not learn of these changes",
+    ),
     not_kept(
         "where in a stream files in flight come",
         "they come with the first byte of what can be read with them",

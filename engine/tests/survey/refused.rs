@@ -22,7 +22,7 @@ enum By {
 use By::{Dump, Survey};
 
 /// What the programs in `refused` prepare, the code of the refusal, and who finds it.
-const REFUSED: [(&str, &str, By); 47] = [
+const REFUSED: [(&str, &str, By); 48] = [
     ("shared memory", "E-SHARED-MEMORY", Survey),
     ("pending vfork", "E-SHARED-MEMORY", Survey),
     ("siblings' table", "E-SHARED-TABLE", Survey),
@@ -61,7 +61,8 @@ const REFUSED: [(&str, &str, By); 47] = [
     ("lease", "E-FILE-LOCKED", Survey),
     ("lease being broken", "E-LEASE-BREAKING", Survey),
     ("hidden by mount", "E-FILE-HIDDEN", Survey),
-    ("netlink socket", "E-FILE-UNSUPPORTED", Survey),
+    ("packet socket", "E-FILE-UNSUPPORTED", Survey),
+    ("unread netlink message", "E-SOCKET-QUEUE", Dump),
     ("TCP connection", "E-SOCKET-CONNECTED", Survey),
     ("TCP connection that waits", "E-SOCKET-PENDING", Survey),
     ("unread data of a connection", "E-SOCKET-QUEUE", Dump),

@@ -3,6 +3,7 @@
 #include "lib.h"
 
 #include <linux/bpf.h>
+#include <linux/netlink.h>
 #include <netinet/in.h>
 #include <netinet/udp.h>
 #include <sys/socket.h>
@@ -15,9 +16,20 @@ static void pair(int type)
 	need(socketpair(AF_UNIX, type, 0, ends) == 0);
 }
 
-static void netlink(void)
+static void packet(void)
 {
-	need(socket(AF_NETLINK, SOCK_RAW, 0) >= 0);
+	need(socket(AF_PACKET, SOCK_RAW, 0) >= 0);
+}
+
+/* A message to oneself. */
+static void netlink_unread(void)
+{
+	struct sockaddr_nl name = { .nl_family = AF_NETLINK };
+	socklen_t len = sizeof(name);
+	int fd = socket(AF_NETLINK, SOCK_RAW, NETLINK_USERSOCK);
+
+	need(bind(fd, (void *)&name, len) == 0 && getsockname(fd, (void *)&name, &len) == 0);
+	need(sendto(fd, "x", 1, 0, (void *)&name, len) == 1);
 }
 
 /* A listening socket, with a connection of `client` that waits there. */
@@ -120,7 +132,8 @@ static void bpf_filter(void)
 }
 
 const struct thing socket_things[] = {
-	{ "netlink socket", netlink, 0 },
+	{ "packet socket", packet, 0 },
+	{ "unread netlink message", netlink_unread, 0 },
 	{ "TCP connection", tcp_connection, 0 },
 	{ "TCP connection that waits", tcp_pending, 0 },
 	{ "unread data of a connection", tcp_unread, 0 },
