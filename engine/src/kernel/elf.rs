@@ -8,7 +8,7 @@ use std::ops::Range;
 use goblin::container::Ctx;
 use goblin::elf::header::{ET_DYN, Header};
 use goblin::elf::note::NT_GNU_BUILD_ID;
-use goblin::elf::program_header::{PT_DYNAMIC, PT_LOAD};
+use goblin::elf::program_header::{PF_X, PT_DYNAMIC, PT_LOAD};
 use goblin::elf::section_header::SHN_UNDEF;
 use goblin::elf::{Elf, ProgramHeader};
 
@@ -41,6 +41,20 @@ pub fn build_id(bytes: &[u8]) -> Result<Option<Vec<u8>>> {
         }
     }
     Ok(None)
+}
+
+/// Where the segments with code end that a file loads, in bytes from where its first byte is loaded. `bytes` may be the
+/// beginning of the file as long as it holds the program headers.
+pub fn code_ends(bytes: &[u8]) -> Result<Vec<u64>> {
+    let elf = headers(bytes)?;
+    let loads = || elf.program_headers.iter().filter(|header| header.p_type == PT_LOAD);
+    let Some(first) = loads().find(|header| header.p_offset == 0) else { return Ok(Vec::new()) };
+    let code = loads().filter(|header| header.p_flags & PF_X != 0);
+    let ends = code.map(|header| {
+        let end = header.p_vaddr.checked_add(header.p_memsz.max(header.p_filesz))?;
+        end.checked_sub(first.p_vaddr)
+    });
+    ends.collect::<Option<_>>().ok_or_else(|| damaged("addresses overflow"))
 }
 
 /// What is where in a vdso image, as offsets from its first byte.
@@ -117,6 +131,7 @@ fn segments_end(elf: &Elf<'_>) -> Option<u64> {
 mod tests {
     use super::*;
     use crate::error::OsContext;
+    use crate::kernel::pagemap::page_size;
     use crate::kernel::{ProcDir, smaps};
     use std::os::unix::fs::FileExt;
 
@@ -196,6 +211,24 @@ mod tests {
                 }
             }
         }
+        Ok(())
+    }
+
+    #[test]
+    fn code_ends_in_the_last_page_of_its_mapping() -> Result<()> {
+        let maps = smaps::read_maps(&ProcDir::current()?)?;
+        let here = code_ends_in_the_last_page_of_its_mapping as *const () as u64;
+        let code = maps.iter().find(|vma| vma.range().contains(&here)).ok_or_else(|| damaged("no code"))?;
+        let first = maps.iter().find(|vma| vma.ino == code.ino && vma.offset == 0);
+        let first = first.ok_or_else(|| damaged("no headers"))?;
+        let mut headers = vec![0; page_size()? as usize];
+        let memory = std::fs::File::open("/proc/self/mem").os(|| "open mem")?;
+        memory.read_exact_at(&mut headers, first.start).os(|| "read mem")?;
+        let ends: Vec<u64> = code_ends(&headers)?.iter().map(|end| first.start + end).collect();
+        let inside: Vec<&u64> = ends.iter().filter(|end| (here..=code.end).contains(end)).collect();
+        assert_eq!(inside.len(), 1, "{ends:x?}");
+        assert!(inside.iter().all(|end| code.end - **end < page_size().unwrap_or(0)));
+        assert!(code_ends(headers.get(..60).unwrap_or_default()).is_err());
         Ok(())
     }
 }

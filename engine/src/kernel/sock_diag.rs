@@ -23,6 +23,8 @@ const UNIX_DIAG_MSG_LEN: usize = 16;
 const INET_DIAG_SOCKID_LEN: usize = 48;
 const INET_DIAG_RQUEUE: usize = 56;
 const INET_DIAG_INODE: usize = 68;
+const INET_DIAG_MSG_LEN: usize = 72;
+const INET_DIAG_SHUTDOWN: u16 = 8;
 
 /// A unix(7) socket.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -79,21 +81,35 @@ pub struct TcpSocket {
 
 /// All TCP sockets but closed ones, by inode. `E-KERNEL-FEATURE` without CONFIG_INET_DIAG.
 pub fn tcp_sockets() -> Result<HashMap<u32, TcpSocket>> {
+    inet_sockets(libc::IPPROTO_TCP, "CONFIG_INET_DIAG", |message| {
+        let state = message.get(1).copied().map_or(0, u32::from);
+        TcpSocket { state, unread: word(message, INET_DIAG_RQUEUE) }
+    })
+}
+
+/// The directions in which sockets of UDP or UDP-Lite that have a port are shut down (RCV_SHUTDOWN 1, SEND_SHUTDOWN 2), by
+/// inode. `E-KERNEL-FEATURE` without CONFIG_INET_UDP_DIAG.
+pub fn datagram_shutdowns(protocol: i32) -> Result<HashMap<u32, u8>> {
+    inet_sockets(protocol, "CONFIG_INET_UDP_DIAG", |message| {
+        let mut listed = attributes(message.get(INET_DIAG_MSG_LEN..).unwrap_or_default());
+        let found = listed.find(|(attribute, _)| *attribute == INET_DIAG_SHUTDOWN);
+        found.and_then(|(_, content)| content.first().copied()).unwrap_or(0)
+    })
+}
+
+/// What `read` takes of each `struct inet_diag_msg` of a protocol, by inode.
+fn inet_sockets<T>(protocol: i32, config: &str, read: impl Fn(&[u8]) -> T) -> Result<HashMap<u32, T>> {
     let mut sockets = HashMap::new();
     for family in [libc::AF_INET, libc::AF_INET6] {
         // struct inet_diag_req_v2: family, protocol, extensions, padding, states, the socket's names: any.
-        let mut request = vec![family as u8, libc::IPPROTO_TCP as u8, 0, 0];
+        let mut request = vec![family as u8, protocol as u8, 0, 0];
         request.extend(u32::MAX.to_ne_bytes());
         request.extend([0; INET_DIAG_SOCKID_LEN]);
         Netlink::open(libc::NETLINK_SOCK_DIAG)?
             .dump(SOCK_DIAG_BY_FAMILY, &request, |message| {
-                let state = message.get(1).copied().map_or(0, u32::from);
-                sockets.insert(
-                    word(message, INET_DIAG_INODE),
-                    TcpSocket { state, unread: word(message, INET_DIAG_RQUEUE) },
-                );
+                sockets.insert(word(message, INET_DIAG_INODE), read(message));
             })
-            .map_err(|e| absent(e, "CONFIG_INET_DIAG"))?;
+            .map_err(|e| absent(e, config))?;
     }
     // Those that nobody has, or nobody any more.
     sockets.remove(&0);

@@ -85,6 +85,16 @@ const IPC: &[State] = &[
     kept("what an exit undoes (SEM_UNDO)", "ipc/undo.rs", "sem_undo"),
     kept("what an exit undoes of all threads", "ipc/undo.rs", "sem_undo_threads"),
     kept("used message queues, as they are then or made anew", "ipc/msg.rs", "msg_queue"),
+    kept(
+        "POSIX message queues with a name, with the messages that they have then",
+        "file/mqueue.rs",
+        "mq_named",
+    ),
+    kept("empty POSIX message queues without a name", "file/mqueue.rs", "mq_unlinked"),
+    refused("messages of POSIX queues without a name (nothing shows them)", "E-MQUEUE-MESSAGES"),
+    refused("notifications of POSIX queues (mq_notify)", "E-MQUEUE-NOTIFY"),
+    refused("a POSIX queue that had messages and is gone, at the restore", "E-MQUEUE-GONE"),
+    refused("a POSIX queue of another size, at the restore", "E-MQUEUE-CHANGED"),
     refused("segments of another IPC namespace", "E-VMA-SYSVIPC"),
     refused("a semaphore that somebody else has taken since, at the restore", "E-IPC-HELD"),
     refused("a System V number or key that another object has, at the restore", "E-IPC-TAKEN"),
@@ -97,6 +107,10 @@ const IPC: &[State] = &[
     not_kept(
         "undo lists of single threads, or of several processes (CLONE_SYSVSEM)",
         "an exit does not undo",
+    ),
+    not_kept(
+        "processes outside of the tree that have a POSIX queue without a name open",
+        "they have another one",
     ),
     not_kept("SHM_NORESERVE (cannot be seen)", "the memory of a segment that was made anew is promised"),
 ];
@@ -128,6 +142,7 @@ const SOCKETS: &[State] = &[
     kept("TCP connections that one end has closed", "socket/inet/closing.rs", "tcp_half_closed"),
     kept("TCP connections to other programs", "socket/network_lock.rs", "tcp_peer_outside"),
     kept("TCP connections, closed by `--tcp-close`", "socket/inet/restore.rs", "tcp_closed"),
+    kept("netlink sockets: ports, groups, peers", "socket/netlink.rs", "netlink_groups"),
     kept("raw and ICMP sockets", "socket/inet/levels.rs", "raw_icmp"),
     kept("options of ip(7), ipv6(7) and udp(7)", "socket/inet/levels.rs", "inet_options"),
     kept("memberships of multicast groups", "socket/inet/multicast.rs", "multicast_groups"),
@@ -319,7 +334,6 @@ const FILES: &[State] = &[
         "E-FILE-UNSUPPORTED",
     ),
     refused("perf, BPF, KVM, landlock rulesets", "E-FILE-UNSUPPORTED"),
-    refused("POSIX message queues", "E-FILE-UNSUPPORTED"),
     refused("other devices", "E-FILE-UNSUPPORTED"),
     kept("inotify watches and their numbers", "file/event/inotify.rs", "inotify_watches"),
     kept("watches on deleted files", "file/event/watched.rs", "inotify_deleted"),

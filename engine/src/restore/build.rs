@@ -360,7 +360,8 @@ pub(super) fn complete(
     })?;
     match &built.fit {
         Fit::Same { vdso, sigpage } => {
-            runtime.place(loan, *vdso, sigpage.as_deref())?;
+            let sigpage = sigpage.as_ref().map(|(to, content)| (*to, content.as_slice()));
+            runtime.place(loan, *vdso, sigpage)?;
             loan.depart()?;
         }
         Fit::Proxy(_) => loan.depart()?,

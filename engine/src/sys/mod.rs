@@ -8,6 +8,7 @@ pub mod fd;
 pub mod ipc;
 pub mod kcmp;
 pub mod memory;
+pub mod mqueue;
 pub mod notify;
 pub mod pagemap;
 pub mod probe;

@@ -153,7 +153,10 @@ impl Loan {
             return Err(Error::os(format!("mremap the vdso of {} to {to:x}", self.site.pid), errno));
         }
         self.site.stub = self.site.stub.wrapping_add(delta);
-        set_registers(self.tid, &regs.with_ip(regs.ip().wrapping_add(delta)))?;
+        // Some kernels have moved it along (vdso_fix_landing in arch/x86/entry/vdso/vma.c).
+        let ip =
+            if (from..from + len).contains(&regs.ip()) { regs.ip().wrapping_add(delta) } else { regs.ip() };
+        set_registers(self.tid, &regs.with_ip(ip))?;
         self.resume(0)?;
         self.wait_until_told()
     }

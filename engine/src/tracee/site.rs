@@ -74,7 +74,8 @@ fn stub_place(pid: i32, vmas: &[Vma], mem: &File) -> Result<(u64, u64)> {
     Ok((start, slots.min(2)))
 }
 
-/// The same in the last page of a file's code, which its linker has filled up with zeros.
+/// The same in the last page of a file's code: what is there is zeros, or the beginning of its data, which it uses
+/// elsewhere.
 fn program_tail(vmas: &[Vma], mem: &File) -> Result<Option<(u64, u64)>> {
     let code = |vma: &&Vma| {
         vma.exec && vma.read && !vma.write && !vma.shared && matches!(vma.backing, Backing::File(_))
@@ -87,14 +88,28 @@ fn program_tail(vmas: &[Vma], mem: &File) -> Result<Option<(u64, u64)>> {
         if mem.read_exact_at(&mut last, vma.end - page).is_err() {
             continue;
         }
-        match free_slots(&last) {
-            0 => {}
-            slots => {
-                found = found.max(Some((slots, vma.end - slots * slot_len())));
-            }
+        let slots = match code_end(vma, vmas, mem) {
+            Some(end) => ((vma.end - end) / slot_len()).min(2),
+            None => free_slots(&last),
+        };
+        if slots > 0 {
+            found = found.max(Some((slots, vma.end - slots * slot_len())));
         }
     }
     Ok(found.map(|(slots, start)| (start, slots)))
+}
+
+/// The address in the last page of `code` behind which nothing of its file is loaded, as the file's own headers tell.
+fn code_end(code: &Vma, vmas: &[Vma], mem: &File) -> Option<u64> {
+    let is_start =
+        |vma: &&Vma| vma.start <= code.start && (vma.dev, vma.ino, vma.offset) == (code.dev, code.ino, 0);
+    let start = vmas.iter().rev().find(is_start)?.start;
+    let mut headers = vec![0; page_size().ok()? as usize];
+    mem.read_exact_at(&mut headers, start).ok()?;
+    // A file that is mapped for its code alone need not be a program.
+    let ends = elf::code_ends(&headers).ok()?;
+    let last = code.end - headers.len() as u64..=code.end;
+    ends.iter().filter_map(|end| start.checked_add(*end)).find(|end| last.contains(end))
 }
 
 /// How many stubs fit at the end of a page: where there are zeros, or stubs that a killed crio has left.

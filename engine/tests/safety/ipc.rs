@@ -289,3 +289,65 @@ fn a_semaphore_that_others_use_all_the_time_hides_no_other() {
     operate(program.set, 1, -1);
     restore(images.path()).refused("E-IPC-HELD", "the mutex is known");
 }
+
+/// Has a POSIX queue with a name and one message in it, unless it is told to leave it empty.
+const QUEUE: &str = "
+import ctypes, os, signal, sys
+libc = ctypes.CDLL(None)
+attr = (ctypes.c_long * 8)(0, 3, 10)
+queue = libc.mq_open(sys.argv[1].encode(), os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600, attr)
+assert sys.argv[2] == 'empty' or libc.mq_send(queue, b'text', 4, 0) == 0
+print(queue, flush=True)
+signal.pause()
+";
+
+/// A program with a queue that was dumped and has ended, and the pid.
+fn with_queue(name: &str, content: &str, images: &Path) -> i32 {
+    let output = tempfile::NamedTempFile::new().unwrap();
+    let mut command = Command::new("setsid");
+    command.args(["python3", "-c", QUEUE, name, content]).stdin(Stdio::null()).stderr(Stdio::null());
+    let mut child = command.stdout(output.reopen().unwrap()).spawn().unwrap();
+    let deadline = Instant::now() + LIMIT;
+    while fs::read(output.path()).unwrap().last() != Some(&b'\n') {
+        assert!(Instant::now() < deadline, "{name}");
+    }
+    // It does not need its output any more.
+    let outcome = run(dump(child.id() as i32, "", images));
+    let _ = output.keep();
+    outcome.succeeded("dump");
+    child.wait().unwrap();
+    child.id() as i32
+}
+
+/// Calls a function of the C library about a queue, and returns what it does.
+fn mq(call: &str) -> String {
+    let script = format!("import ctypes; libc = ctypes.CDLL(None); print(libc.{call})");
+    let output = Command::new("python3").args(["-c", &script]).output().unwrap();
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+#[test]
+fn a_posix_queue_that_is_gone_or_another_one_is_named_or_made_anew() {
+    let own = std::process::id();
+    let images = tempfile::tempdir().unwrap();
+    let full = format!("/crio-full-{own}");
+    with_queue(&full, "full", images.path());
+    assert_eq!(mq(&format!("mq_unlink(b'{full}')")), "0");
+    restore(images.path()).refused("E-MQUEUE-GONE", "a queue with a message");
+    assert_eq!(mq(&format!("mq_open(b'{full}', 0o302, 0o600, None) > 0")), "True");
+    restore(images.path()).refused("E-MQUEUE-CHANGED", "a queue of another size");
+    assert_eq!(mq(&format!("mq_unlink(b'{full}')")), "0");
+
+    let images = tempfile::tempdir().unwrap();
+    let empty = format!("/crio-empty-{own}");
+    let pid = with_queue(&empty, "empty", images.path());
+    assert_eq!(mq(&format!("mq_unlink(b'{empty}')")), "0");
+    run(with_fault(crio("restore -d", images.path()), "before-letting-go"))
+        .refused("E-FAULT", "a failing restore");
+    await_gone(&[pid], "a failing restore");
+    assert_eq!(mq(&format!("mq_open(b'{empty}', 0)")), "-1", "a failing restore leaves its queue");
+    restore(images.path()).succeeded("an empty queue");
+    assert_eq!(mq(&format!("mq_unlink(b'{empty}')")), "0");
+    send(pid, SIGKILL);
+    await_gone(&[pid], "at its end");
+}

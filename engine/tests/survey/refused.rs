@@ -22,7 +22,7 @@ enum By {
 use By::{Dump, Survey};
 
 /// What the programs in `refused` prepare, the code of the refusal, and who finds it.
-const REFUSED: [(&str, &str, By); 46] = [
+const REFUSED: [(&str, &str, By); 47] = [
     ("shared memory", "E-SHARED-MEMORY", Survey),
     ("pending vfork", "E-SHARED-MEMORY", Survey),
     ("siblings' table", "E-SHARED-TABLE", Survey),
@@ -48,7 +48,8 @@ const REFUSED: [(&str, &str, By); 46] = [
     ("userfaultfd", "E-FILE-UNSUPPORTED", Survey),
     ("BPF map", "E-FILE-UNSUPPORTED", Survey),
     ("landlock ruleset", "E-FILE-UNSUPPORTED", Survey),
-    ("message queue", "E-FILE-UNSUPPORTED", Survey),
+    ("message queue", "E-MQUEUE-MESSAGES", Survey),
+    ("message queue that notifies", "E-MQUEUE-NOTIFY", Survey),
     ("pidfd outside", "E-PIDFD-OUTSIDE", Survey),
     ("epoll outside", "E-EPOLL-TARGET", Dump),
     ("fanotify permission", "E-FANOTIFY-PERMISSION", Survey),

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::report::{Cells, Column, Report, Verdict};
+use super::report::{Cell, Cells, Column, Report, Verdict};
 
 /// One cell that is not as it was.
 #[derive(Debug, PartialEq, Eq)]
@@ -43,7 +43,7 @@ impl Changes {
         for name in names {
             let [before, after] = [old, new].map(|cells| cells.get(name).map(|cell| cell.verdict));
             if before != after {
-                let reason = new.get(name).map_or(now.problem.as_str(), |cell| cell.message.as_str());
+                let reason = new.get(name).map_or(now.problem.as_str(), Cell::headline);
                 self.changes.push(Change {
                     column: column.to_owned(),
                     row: name.clone(),

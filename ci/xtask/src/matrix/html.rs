@@ -103,10 +103,9 @@ fn cell(column: &Column, name: &str, cell: Option<&Cell>, out: &mut String) {
         return;
     };
     let (id, word) = (anchor(column, name), cell.verdict.word());
-    let reason = cell.message.lines().next().unwrap_or_default();
     let title = match cell.verdict {
         Verdict::Pass => format!("{name} on {}, {:.1} s", column.name, cell.seconds),
-        _ => format!("{name} on {}: {reason}", column.name),
+        _ => format!("{name} on {}: {}", column.name, cell.headline()),
     };
     let target = if cell.verdict == Verdict::Fail { format!("log:{id}") } else { id.clone() };
     let _ = write!(

@@ -38,11 +38,16 @@ fn failures(report: &Report, out: &mut String) {
     let mut lines = String::new();
     for column in &report.columns {
         if !column.problem.is_empty() {
-            let _ = writeln!(lines, "- {}: no guest: {}", column.name, first_line(&column.problem));
+            let _ = writeln!(
+                lines,
+                "- {}: no guest: {}",
+                column.name,
+                plain(column.problem.lines().next().unwrap_or_default())
+            );
         }
         for (name, cell) in column.features.iter().chain(&column.tests) {
             if cell.verdict == Verdict::Fail {
-                let _ = writeln!(lines, "- {}: `{name}`: {}", column.name, first_line(&cell.message));
+                let _ = writeln!(lines, "- {}: `{name}`: {}", column.name, plain(cell.headline()));
             }
         }
     }
@@ -79,8 +84,8 @@ fn mark(verdict: Verdict) -> &'static str {
 }
 
 /// Without what would end a cell or begin markup.
-fn first_line(text: &str) -> String {
-    text.lines().next().unwrap_or_default().replace('|', "\\|").replace('<', "&lt;")
+fn plain(line: &str) -> String {
+    line.replace('|', "\\|").replace('<', "&lt;")
 }
 
 #[cfg(test)]

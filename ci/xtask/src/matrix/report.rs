@@ -86,6 +86,12 @@ impl Cell {
     pub(super) fn new(verdict: Verdict, message: impl Into<String>, about: &str) -> Self {
         Cell { verdict, message: message.into(), seconds: 0.0, about: about.to_owned() }
     }
+
+    /// The message in one line: the error of the engine, if it has one, else where it begins.
+    pub(super) fn headline(&self) -> &str {
+        let error = self.message.lines().find_map(|line| line.find("error[").and_then(|at| line.get(at..)));
+        error.unwrap_or_else(|| self.message.lines().next().unwrap_or_default())
+    }
 }
 
 /// One of the two tables of a column.
@@ -196,6 +202,17 @@ mod tests {
         assert_eq!(whole.columns.len(), 2);
         assert_eq!(whole.columns[0].tests.len(), 2);
         assert_eq!(whole.failures(), 1, "a failure stays one");
+    }
+
+    #[test]
+    fn a_headline_is_the_error_of_the_engine() {
+        let of = |message: &str| Cell::new(Verdict::Fail, message, "").headline().to_owned();
+        assert_eq!(
+            of("step restore\nrestore.log:\n  (0.1) Error: error[E-BUG]: lost\n"),
+            "error[E-BUG]: lost"
+        );
+        assert_eq!(of("needs sve"), "needs sve");
+        assert_eq!(of(""), "");
     }
 
     #[test]

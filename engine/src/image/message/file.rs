@@ -63,6 +63,9 @@ pub enum FdType {
     Bpfmap = 19,
     #[serde(rename = "PIDFD")]
     Pidfd = 20,
+    /// Ours.
+    #[serde(rename = "MQUEUE")]
+    Mqueue = 10000,
     #[serde(rename = "CTL_TTY")]
     CtlTty = 65534,
     #[serde(rename = "AUTOFS_PIPE")]
@@ -137,6 +140,9 @@ pub struct FileEntry {
     pub bpf: Option<BpfmapFileEntry>,
     #[prost(message, optional, tag = "22")]
     pub pidfd: Option<PidfdEntry>,
+    /// Ours.
+    #[prost(message, optional, tag = "10000")]
+    pub mq: Option<MqueueFileEntry>,
 }
 
 impl FileEntry {
@@ -163,12 +169,52 @@ impl FileEntry {
             FileEntry { ify: Some(e), .. } => Some((e.flags, &e.fown)),
             FileEntry { ffy: Some(e), .. } => Some((e.flags, &e.fown)),
             FileEntry { pidfd: Some(e), .. } => Some((e.flags, &e.fown)),
+            FileEntry { mq: Some(e), .. } => Some((e.flags, &e.fown)),
             FileEntry { usk: Some(e), .. } => Some((e.flags, &e.fown)),
             FileEntry { isk: Some(e), .. } => Some((e.flags, &e.fown)),
             FileEntry { nlsk: Some(e), .. } => Some((e.flags, &e.fown)),
             _ => None,
         }
     }
+}
+
+/// Ours: a POSIX message queue.
+#[derive(Clone, PartialEq, prost::Message, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MqueueFileEntry {
+    #[prost(uint32, required, tag = "1")]
+    pub id: u32,
+    #[prost(uint32, required, tag = "2")]
+    #[serde(with = "As::<OpenFlags>")]
+    pub flags: u32,
+    #[prost(message, required, tag = "3")]
+    pub fown: FownEntry,
+    /// Without the slash.
+    #[prost(bytes = "vec", required, tag = "4")]
+    #[serde(with = "As::<Text>")]
+    pub name: Vec<u8>,
+    /// Descriptions of one queue have the same.
+    #[prost(uint64, required, tag = "5")]
+    pub ino: u64,
+    /// Permissions.
+    #[prost(uint32, required, tag = "6")]
+    pub mode: u32,
+    #[prost(uint32, required, tag = "7")]
+    pub uid: u32,
+    #[prost(uint32, required, tag = "8")]
+    pub gid: u32,
+    /// Most messages.
+    #[prost(uint64, required, tag = "9")]
+    pub most: u64,
+    /// Bytes of the longest message.
+    #[prost(uint64, required, tag = "10")]
+    pub longest: u64,
+    /// Messages that were in it, which are not in the image.
+    #[prost(uint64, required, tag = "11")]
+    pub messages: u64,
+    /// Its name was gone.
+    #[prost(bool, required, tag = "12")]
+    pub unlinked: bool,
 }
 
 /// A file opened by path.

@@ -201,6 +201,9 @@ pub struct InetSkEntry {
     /// Ours: its group.
     #[prost(uint32, optional, tag = "10002")]
     pub gid: Option<u32>,
+    /// Ours: the machine of the dump did not have its address (IP_FREEBIND).
+    #[prost(bool, optional, tag = "10003")]
+    pub foreign: Option<bool>,
 }
 
 /// Membership of a multicast group on one interface. Addresses are 4 or 16 bytes in network order.
@@ -385,6 +388,9 @@ pub struct NetlinkSkEntry {
     pub opts: SkOptsEntry,
     #[prost(uint32, optional, tag = "13")]
     pub ns_id: Option<u32>,
+    /// Ours: `SOCK_RAW`, which it is without this, or `SOCK_DGRAM`.
+    #[prost(uint32, optional, tag = "10000")]
+    pub kind: Option<u32>,
 }
 
 /// One membership of a packet socket.

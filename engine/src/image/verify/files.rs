@@ -179,5 +179,6 @@ fn has_message(file: &FileEntry) -> bool {
         FdType::Memfd => file.memfd.is_some(),
         FdType::Bpfmap => file.bpf.is_some(),
         FdType::Pidfd => file.pidfd.is_some(),
+        FdType::Mqueue => file.mq.is_some(),
     }
 }

@@ -16,7 +16,7 @@ use super::pipe::{OneEnded, PipeDump};
 use super::remap::{self, Judged, LinkRemaps, Standing};
 use super::table::Tables;
 use super::tty::{TaskTerminal, TtyDump};
-use super::{Description, ghost, lock, regular};
+use super::{Description, ghost, lock, mqueue, regular};
 use crate::error::{Blame, Error, OsContext, Result};
 use crate::image::message::{FdType, FileEntry, RegFileEntry, RemapFilePathEntry, RemapType};
 use crate::image::{self, ImageDir};
@@ -123,6 +123,10 @@ impl<'a> FileDump<'a> {
     fn add_any(&mut self, id: u32, d: &Description<'_>) -> Result<FdType> {
         lock::refuse(&d.info, self.options.file_locks)?;
         match Kind::of(&d.seen())? {
+            Kind::Regular if mqueue::is(d)? => {
+                let root = self.options.tree;
+                self.add_entry(FdType::Mqueue, |_| mqueue::dump(id, d, root))
+            }
             Kind::Regular | Kind::Directory | Kind::Path | Kind::MemoryDevice => {
                 self.add_path(id, d)?;
                 Ok(FdType::Reg)

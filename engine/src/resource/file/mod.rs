@@ -19,7 +19,7 @@
 //! | `made` | where files that we make are put, and that none is left behind |
 //! | `content` | bytes of files: holes, copying, comparing |
 //! | `embed` | `--embed-files`: content of named files in the image |
-//! | [`pipe`], [`fifo`], [`tty`], [`memfd`] | the kinds that have more state than a path and a position |
+//! | [`pipe`], [`fifo`], [`tty`], [`memfd`], [`mqueue`] | the kinds that have more state than a path and a position |
 //! | [`event`] | the kinds that exist for their events: eventfd, epoll and their like |
 //! | [`lock`] | locks and leases |
 //! | [`owner`], `reopen` | who gets the signals of a description; its flags |
@@ -36,6 +36,7 @@ pub mod kind;
 pub mod lock;
 mod made;
 pub mod memfd;
+pub mod mqueue;
 pub mod owner;
 pub mod pipe;
 mod regular;

@@ -26,11 +26,11 @@ use crate::log;
 use crate::sys::stat::{FileStat, fstatat};
 
 /// include/uapi/linux/magic.h
-mod magic {
+pub(super) mod magic {
     pub(super) const PROC: i64 = 0x9fa0;
     pub(super) const DEVPTS: i64 = 0x1cd1;
     pub(super) const NFS: i64 = 0x6969;
-    pub(super) const MQUEUE: i64 = 0x1980_0202;
+    pub(in crate::resource::file) const MQUEUE: i64 = 0x1980_0202;
     /// sysfs, debugfs, tracefs, securityfs, configfs, pstore, efivarfs, selinuxfs, bpf, cgroup, cgroup2.
     pub(super) const KERNELS: [i64; 11] = [
         0x6265_6572,
@@ -73,7 +73,7 @@ pub(super) struct Judged {
 /// Decides how the file of a description is found again.
 ///
 /// # Errors
-/// `E-FILE-HIDDEN` if another file has its path, `E-FILE-UNSUPPORTED` for a message queue.
+/// `E-FILE-HIDDEN` if another file has its path, `E-FILE-UNSUPPORTED` for a message queue that is no descriptor (O_PATH).
 pub(super) fn judge(d: &Description<'_>, evasive_devices: bool) -> Result<Judged> {
     if !d.target.starts_with(b"/") {
         return Err(

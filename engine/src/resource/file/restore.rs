@@ -11,6 +11,7 @@ use super::event::EventRestore;
 use super::fifo::FifoRestore;
 use super::made::{Anchor, Made};
 use super::memfd::MemfdRestore;
+use super::mqueue::MqueueRestore;
 use super::pipe::PipeRestore;
 use super::remap::{is_about_descriptor, path_of, pid_in_proc};
 use super::reopen::SETTABLE;
@@ -70,6 +71,7 @@ pub struct FileRestore {
     pipes: Option<(PipeRestore, FifoRestore)>,
     ttys: TtyRestore,
     memfds: MemfdRestore,
+    queues: MqueueRestore,
     sockets: SocketRestore,
     events: EventRestore,
 }
@@ -104,6 +106,7 @@ impl FileRestore {
             pipes: Some((PipeRestore::load(images)?, FifoRestore::load(images)?)),
             ttys,
             memfds: MemfdRestore::load(images)?,
+            queues: MqueueRestore::default(),
         };
         files.take_inherited()?;
         for remap in images.read_all::<RemapFilePathEntry>(Kind::RemapFpath)? {
@@ -146,7 +149,9 @@ impl FileRestore {
         let fresh = regular.filter(|reg| {
             seen.insert((&reg.name, reg.size, reg.mode, &reg.build_id, self.stand_ins.get(&reg.id)))
         });
-        fresh.filter_map(|reg| self.check_one(reg).err()).chain(self.check_watches()).collect()
+        let queues = self.entries.values().filter_map(|entry| MqueueRestore::check(entry.mq.as_ref()?).err());
+        let files = fresh.filter_map(|reg| self.check_one(reg).err());
+        files.chain(queues).chain(self.check_watches()).collect()
     }
 
     fn check_one(&self, reg: &RegFileEntry) -> Result<()> {
@@ -240,6 +245,10 @@ impl FileRestore {
                 }
             },
             (Some(FdType::Memfd), _, _, _, Some(memfd)) => self.memfds.open(memfd),
+            (Some(FdType::Mqueue), ..) => match &entry.mq {
+                Some(queue) => self.queues.open(queue),
+                None => Err(bad(format!("message queue {id:#x} has no entry"))),
+            },
             _ => self.events.open(entry)?.ok_or_else(|| {
                 bad(format!("file {id:#x} has type {}, which is not supported yet", entry.r#type))
             }),
@@ -313,8 +322,9 @@ impl FileRestore {
         filled.and_then(|()| self.sockets.finish())
     }
 
-    /// Seals memory files, when all mappings exist.
-    pub fn seal(&self) -> Result<()> {
+    /// Seals memory files and finishes message queues, when all mappings and descriptions exist.
+    pub fn seal(&mut self) -> Result<()> {
+        self.queues.finish()?;
         self.memfds.seal()
     }
 
@@ -387,6 +397,7 @@ impl FileRestore {
     /// The restore has succeeded: what was made stays, and links of the dump go.
     pub fn commit(mut self) {
         self.made.commit();
+        self.queues.keep();
         self.sockets.commit();
     }
 

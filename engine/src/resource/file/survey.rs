@@ -9,7 +9,7 @@ use nix::fcntl::AT_FDCWD;
 
 use super::remap::{self, Standing};
 use super::tty::{TaskTerminal, TtyDump};
-use super::{Description, Kind, Seen, dump, table};
+use super::{Description, Kind, Seen, dump, mqueue, table};
 use crate::error::{OsContext, Result};
 use crate::kernel::ProcDir;
 use crate::kernel::smaps::{Mapped, Vma};
@@ -49,6 +49,7 @@ impl<'a> FileSurvey<'a> {
         let d = table::describe(proc, comm, &pidfd, seen.number)?;
         let judged = match kind {
             Kind::Tty => self.add_terminal(&d),
+            Kind::Regular if mqueue::is(&d).is_ok_and(|is| is) => mqueue::refuse(&d, self.options.tree),
             Kind::Regular | Kind::Directory | Kind::Path | Kind::MemoryDevice | Kind::Fifo => self.judge(&d),
             // Sockets are judged together, by `resource::socket::Sockets`.
             Kind::Pipe | Kind::Event(_) | Kind::Socket | Kind::Memfd => Ok(()),

@@ -5,7 +5,8 @@
 //! the kernel's is moved to its address. Where it has not (another kernel), the kernel's stays out of the way and the
 //! image's becomes ordinary memory in which each function jumps to its namesake.
 //!
-//! On 32-bit ARM the code by which signal handlers return has a page of its own, `[sigpage]`, which goes along.
+//! On 32-bit ARM the code by which signal handlers return has a page of its own, `[sigpage]`, which goes where the
+//! image's was: next to the vdso, unless the program has moved one of them.
 //!
 //! Until then it is parked where no task of the tree has a mapping, because our stub lives in its tail.
 
@@ -49,8 +50,8 @@ pub enum Fit {
     Same {
         /// The vdso's address.
         vdso: u64,
-        /// What `[sigpage]` is to hold, if the image has one; it goes along.
-        sigpage: Option<Vec<u8>>,
+        /// Where `[sigpage]` goes and what it is to hold, if the image has one.
+        sigpage: Option<(u64, Vec<u8>)>,
     },
     /// It becomes ordinary memory with this content.
     Proxy(Vec<u8>),
@@ -78,10 +79,10 @@ fn part_of_image(vma: &VmaEntry) -> Option<(Part, Range<u64>)> {
     Some((part, vma.start..vma.end))
 }
 
-/// Where each part stands as seen from the vdso, and how long it is; data in one piece, as images have it.
+/// Where each part but `[sigpage]` stands as seen from the vdso, and how long it is; data in one piece, as images have it.
 fn outline(parts: &[(Part, Range<u64>)], vdso: u64) -> Vec<(Part, u64, u64)> {
     let mut outline: Vec<(Part, u64, u64)> = Vec::new();
-    for (part, range) in parts {
+    for (part, range) in parts.iter().filter(|(part, _)| *part != Part::Sigpage) {
         let (from, len) = (range.start.wrapping_sub(vdso), range.end - range.start);
         match outline.last_mut() {
             Some((Part::Data, start, so_far))
@@ -158,20 +159,18 @@ impl Runtime {
         Ok(())
     }
 
-    /// Moves the parts so that the vdso begins at `vdso`. `[sigpage]` comes along where the image has one.
-    pub fn place(&self, loan: &mut Loan, vdso: u64, sigpage: Option<&[u8]>) -> Result<()> {
-        let mut placed = self.clone();
-        if sigpage.is_none() {
-            placed.parts.retain(|(part, _)| *part != Part::Sigpage);
+    /// Moves the parts so that the vdso begins at `vdso`; `[sigpage]`, where the image has one, to its own address.
+    pub fn place(&self, loan: &mut Loan, vdso: u64, sigpage: Option<(u64, &[u8])>) -> Result<()> {
+        let (pages, others): (Vec<_>, Vec<_>) =
+            self.parts.iter().cloned().partition(|(part, _)| *part == Part::Sigpage);
+        Runtime { parts: others, ..self.clone() }.shift(loan, vdso.wrapping_sub(self.vdso.start))?;
+        let (Some((to, content)), Some((_, range))) = (sigpage, pages.first()) else { return Ok(()) };
+        let from = range.start;
+        Runtime { parts: pages, ..self.clone() }.shift(loan, to.wrapping_sub(from))?;
+        if content != self.sigpage {
+            return loan.memory().write_all_at(content, to).os(|| "write the page of signal returns");
         }
-        placed.shift(loan, vdso.wrapping_sub(self.vdso.start))?;
-        let page = placed.parts.iter().find(|(part, _)| *part == Part::Sigpage);
-        match (page, sigpage) {
-            (Some((_, range)), Some(content)) if content != self.sigpage => {
-                loan.memory().write_all_at(content, range.start).os(|| "write the page of signal returns")
-            }
-            _ => Ok(()),
-        }
+        Ok(())
     }
 
     /// How the image's vdso and the kernel's go together.
@@ -186,11 +185,10 @@ impl Runtime {
         let mut image = read(vdso)?;
         let used = self.layout.tail.start as usize;
         let identical = image.len() == self.image.len() && image.get(..used) == self.image.get(..used);
-        let sigpage = find(Part::Sigpage).map(read).transpose()?;
-        let mut ours = self.parts.clone();
-        ours.retain(|(part, _)| *part != Part::Sigpage || sigpage.is_some());
-        let fits = outline(&theirs, vdso.start) == outline(&ours, self.vdso.start);
-        let sigpage = sigpage.map(|then| both_returns(&self.sigpage, &then));
+        let sigpage = find(Part::Sigpage)
+            .map(|range| read(range).map(|then| (range.start, both_returns(&self.sigpage, &then))));
+        let sigpage = sigpage.transpose()?;
+        let fits = outline(&theirs, vdso.start) == outline(&self.parts, self.vdso.start);
         if identical && fits {
             return Ok(Fit::Same { vdso: vdso.start, sigpage });
         }
@@ -228,6 +226,9 @@ mod tests {
         let one = [(Part::Data, 0x1000..0x3000), (Part::Data, 0x3000..0x5000), (Part::Vdso, 0x5000..0x7000)];
         let other = [(Part::Data, 0x8000..0xc000), (Part::Vdso, 0xc000..0xe000)];
         assert_eq!(outline(&one, 0x5000), outline(&other, 0xc000));
+        let with_page =
+            [(Part::Sigpage, 0x7000..0x8000), (Part::Data, 0x8000..0xc000), (Part::Vdso, 0xc000..0xe000)];
+        assert_eq!(outline(&with_page, 0xc000), outline(&other, 0xc000));
         let apart = [(Part::Data, 0x1000..0x5000), (Part::Vdso, 0x6000..0x8000)];
         assert_ne!(outline(&one, 0x5000), outline(&apart, 0x6000));
     }

@@ -8,12 +8,14 @@
 //! |---|---|
 //! | [`unix`] | sockets of AF_UNIX |
 //! | [`inet`] | sockets of AF_INET and AF_INET6 |
+//! | [`netlink`] | sockets of AF_NETLINK |
 //! | `options` | what setsockopt(2) sets, for every family |
 //! | `queue` | messages that wait in a socket |
 //! | `place` | the names of unix sockets and their files |
 //! | [`survey`] | all sockets of a running tree, and which cannot be kept |
 
 pub mod inet;
+pub mod netlink;
 pub mod network_lock;
 mod options;
 pub mod place;
@@ -40,6 +42,7 @@ pub use unix::{Call, Tasks};
 use inet::connections::Connections;
 use inet::dump::InetDump;
 use inet::restore::InetRestore;
+use netlink::NetlinkRestore;
 use unix::dump::UnixDump;
 use unix::restore::UnixRestore;
 
@@ -61,6 +64,7 @@ fn unsupported(what: &str) -> Error {
 pub struct SocketDump {
     unix: UnixDump,
     inet: InetDump,
+    netlink: Vec<FileEntry>,
 }
 
 impl SocketDump {
@@ -74,6 +78,11 @@ impl SocketDump {
             libc::AF_UNIX => self.unix.add(id, d).map(|()| FdType::Unixsk),
             family @ (libc::AF_INET | libc::AF_INET6) => {
                 self.inet.add(id, family, d).map(|()| FdType::Inetsk)
+            }
+            libc::AF_NETLINK => {
+                self.inet.check_namespace(d.fd.as_fd())?;
+                self.netlink.push(netlink::dump(id, d)?);
+                Ok(FdType::Netlinksk)
             }
             family => Err(unsupported(&format!("of family {family}"))),
         }
@@ -110,6 +119,7 @@ impl SocketDump {
         let (mut files, mut packets) = self.unix.finish(allocate);
         let (inet, more) = self.inet.finish();
         files.extend(inet);
+        files.append(&mut self.netlink);
         packets.extend(more);
         let mut image = images.writer(Kind::SkQueues);
         packets.iter().try_for_each(|(entry, bytes)| image.push_with_payload(entry, bytes))?;
@@ -123,6 +133,7 @@ impl SocketDump {
 pub struct SocketRestore {
     unix: Option<UnixRestore>,
     inet: Option<InetRestore>,
+    netlink: NetlinkRestore,
 }
 
 impl SocketRestore {
@@ -133,8 +144,8 @@ impl SocketRestore {
         options: &RestoreOptions,
     ) -> Result<Self> {
         let unix = UnixRestore::load(images, entries.clone())?;
-        let inet = InetRestore::load(images, entries, options)?;
-        Ok(SocketRestore { unix: Some(unix), inet: Some(inet) })
+        let inet = InetRestore::load(images, entries.clone(), options)?;
+        Ok(SocketRestore { unix: Some(unix), inet: Some(inet), netlink: NetlinkRestore::load(entries) })
     }
 
     /// `--inherit-fd fd[N]:socket:[INO]`: this descriptor is the socket.
@@ -143,17 +154,20 @@ impl SocketRestore {
         let (Some(inode), fd) = (inode, Rc::new(fd)) else { return };
         self.unix.iter_mut().for_each(|unix| unix.inherit(inode, &fd));
         self.inet.iter_mut().for_each(|inet| inet.inherit(inode, &fd));
+        self.netlink.inherit(inode, &fd);
     }
 
     /// Makes every socket, with name and connection.
     pub fn make(&mut self, tasks: &mut dyn Tasks) -> Result<()> {
         self.unix.as_mut().map_or(Ok(()), |unix| unix.make(tasks))?;
-        self.inet.as_mut().map_or(Ok(()), InetRestore::make)
+        self.inet.as_mut().map_or(Ok(()), InetRestore::make)?;
+        self.netlink.make()
     }
 
     /// The sockets by the ids of their files.
     pub fn opened(&self) -> impl Iterator<Item = (u32, Rc<OwnedFd>)> {
-        self.unix.iter().flat_map(UnixRestore::opened).chain(self.inet.iter().flat_map(InetRestore::opened))
+        let unix = self.unix.iter().flat_map(UnixRestore::opened);
+        unix.chain(self.inet.iter().flat_map(InetRestore::opened)).chain(self.netlink.opened())
     }
 
     /// Sends the messages that waited. `open` opens a file that is in flight.

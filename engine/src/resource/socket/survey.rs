@@ -42,7 +42,7 @@ impl Sockets {
             "TCP" | "TCPv6" => {
                 self.tcp.entry(inode).or_insert_with(member);
             }
-            "UDP" | "UDPv6" | "UDP-Lite" | "UDPLITEv6" | "RAW" | "RAWv6" | "PING" | "PINGv6" => {}
+            "UDP" | "UDPv6" | "UDP-Lite" | "UDPLITEv6" | "RAW" | "RAWv6" | "PING" | "PINGv6" | "NETLINK" => {}
             _ => return Err(unsupported(&format!("of the protocol {text}")).on(seen.name())),
         }
         Ok(())

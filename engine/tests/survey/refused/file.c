@@ -55,7 +55,7 @@ static void landlock_ruleset(void)
 	need(syscall(SYS_landlock_create_ruleset, &rules, sizeof(rules), 0) >= 0);
 }
 
-static void message_queue(void)
+static mqd_t new_queue(void)
 {
 	char name[64];
 	mqd_t queue;
@@ -63,6 +63,20 @@ static void message_queue(void)
 	snprintf(name, sizeof(name), "/crio-refused-%d", getpid());
 	queue = mq_open(name, O_RDWR | O_CREAT | O_EXCL, 0600, NULL);
 	need(queue >= 0 && mq_unlink(name) == 0);
+	return queue;
+}
+
+/* Without a name it goes with the process, and its messages with it. */
+static void message_queue(void)
+{
+	need(mq_send(new_queue(), "message", 7, 0) == 0);
+}
+
+static void message_queue_that_notifies(void)
+{
+	struct sigevent event = { .sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGUSR1 };
+
+	need(mq_notify(new_queue(), &event) == 0);
 }
 
 static void pidfd_outside(void)
@@ -184,6 +198,7 @@ const struct thing file_things[] = {
 	{ "BPF map", bpf_map, 0 },
 	{ "landlock ruleset", landlock_ruleset, 0 },
 	{ "message queue", message_queue, 0 },
+	{ "message queue that notifies", message_queue_that_notifies, 0 },
 	{ "pidfd outside", pidfd_outside, 0 },
 	{ "epoll outside", epoll_outside, 0 },
 	{ "fanotify permission", fanotify_permission, 0 },

@@ -52,7 +52,7 @@ pub fn refuse_outsider(info: &FdInfo, root: Pid) -> Result<()> {
 }
 
 /// Whether the task, or the process of the thread, descends from `root`. One that has just ended does not matter.
-fn is_in_tree(task: Pid, root: Pid) -> bool {
+pub(in crate::resource::file) fn is_in_tree(task: Pid, root: Pid) -> bool {
     let parent = |pid: Pid| ProcDir::open(pid).and_then(|proc| stat::read(&proc)).map(|stat| stat.ppid);
     let process = ProcDir::open(task).and_then(|proc| status::read(&proc)).map(|status| status.tgid);
     let mut pid = match process {

@@ -1,5 +1,7 @@
 //! All sockets of ip(7) and ipv6(7) of a tree while it is dumped.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::fs::File;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -15,6 +17,7 @@ use crate::image::message::{
 };
 use crate::image::{ImageDir, Kind};
 use crate::kernel::Pid;
+use crate::kernel::sock_diag::datagram_shutdowns;
 use crate::options::DumpOptions;
 use crate::report::NotKept;
 use crate::resource::file::{Description, owner};
@@ -33,6 +36,8 @@ const INFO_SACKED: usize = 28;
 pub struct InetDump {
     /// The inode of ours, once it was asked for.
     namespace: Option<u64>,
+    /// By protocol and inode, once they were asked for.
+    shutdowns: HashMap<i32, HashMap<u32, u8>>,
     entries: Vec<InetSkEntry>,
     packets: Vec<(SkPacketEntry, Vec<u8>)>,
     /// What is to be judged when the options are known: task, its name, socket, state, connections that wait.
@@ -60,9 +65,7 @@ impl InetDump {
     /// Reads a socket, with what waits in it.
     pub fn add(&mut self, id: u32, family: i32, d: &Description<'_>) -> Result<()> {
         let fd = d.fd.as_fd();
-        if inode(&socket::namespace(fd).os(|| "ioctl SIOCGSKNS")?)? != self.own_namespace()? {
-            return Err(elsewhere());
-        }
+        self.check_namespace(fd)?;
         let ask = |name| int_option(fd, libc::SOL_SOCKET, name).os(|| format!("getsockopt {name}"));
         let (kind, protocol) = (ask(libc::SO_TYPE)?, ask(libc::SO_PROTOCOL)?);
         judge::protocol(kind, protocol)?;
@@ -80,7 +83,7 @@ impl InetDump {
             }
         }
         let flags = d.info.flags & !(libc::O_CLOEXEC as u32);
-        let shutdown = shutdown(fd)?;
+        let shutdown = self.shutdown(fd, kind, protocol, d.stat.st_ino as u32)?;
         let connected = !matches!(state, CLOSE | LISTEN) || state == CLOSE && shutdown.is_some();
         let levels = levels::of(family, kind, protocol, connected);
         let opts = options::dump(fd, &levels)?;
@@ -108,9 +111,41 @@ impl InetDump {
             groups: if tcp.is_none() { multicast::dump(fd, family)? } else { Vec::new() },
             uid: Some(d.stat.st_uid),
             gid: Some(d.stat.st_gid),
+            foreign: is_foreign(&local)?.then_some(true),
             opts,
         });
         self.queue(id, family, kind, protocol, d)
+    }
+
+    /// Refuses a socket of another network namespace than ours.
+    pub fn check_namespace(&mut self, fd: BorrowedFd<'_>) -> Result<()> {
+        let theirs = inode(&socket::namespace(fd).os(|| "ioctl SIOCGSKNS")?)?;
+        if theirs == self.own_namespace()? { Ok(()) } else { Err(elsewhere()) }
+    }
+
+    /// Directions that were shut down, of a socket without a connection of TCP. poll(2) tells of reading only.
+    fn shutdown(
+        &mut self,
+        fd: BorrowedFd<'_>,
+        kind: i32,
+        protocol: i32,
+        inode: u32,
+    ) -> Result<Option<SkShutdown>> {
+        if kind == libc::SOCK_DGRAM && matches!(protocol, libc::IPPROTO_UDP | libc::IPPROTO_UDPLITE) {
+            let listed = match self.shutdowns.entry(protocol) {
+                Entry::Occupied(known) => known.into_mut(),
+                // A kernel that cannot list them leaves us what poll(2) tells.
+                Entry::Vacant(slot) => slot.insert(datagram_shutdowns(protocol).unwrap_or_default()),
+            };
+            match listed.get(&inode) {
+                Some(1) => return Ok(Some(SkShutdown::Read)),
+                Some(2) => return Ok(Some(SkShutdown::Write)),
+                Some(3) => return Ok(Some(SkShutdown::Both)),
+                Some(_) => return Ok(None),
+                None => {}
+            }
+        }
+        shutdown(fd)
     }
 
     /// The inode of our network namespace.
@@ -222,6 +257,19 @@ fn inode(file: &impl AsFd) -> Result<u64> {
     Ok(fstat(file).os(|| "fstat")?.st_ino)
 }
 
+/// Whether this machine does not have the address: it was bound by IP_FREEBIND, or has gone since.
+fn is_foreign(local: &SocketAddr) -> Result<bool> {
+    if local.ip().is_unspecified() || local.ip().is_multicast() {
+        return Ok(false);
+    }
+    let family = if local.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
+    let probe = socket::socket(family, libc::SOCK_DGRAM, 0).os(|| "make a socket")?;
+    let mut name = *local;
+    name.set_port(0);
+    let bound = socket::bind(probe.as_fd(), &address::raw(&name));
+    Ok(bound.is_err_and(|e| e.raw_os_error() == Some(libc::EADDRNOTAVAIL)))
+}
+
 fn scope(address: SocketAddr) -> Option<u32> {
     match address {
         SocketAddr::V6(v6) if address::is_scoped(address.ip()) => {
@@ -255,7 +303,7 @@ fn has_error(fd: BorrowedFd<'_>) -> Result<bool> {
     Ok(ready(fd, 0).os(|| "poll")? & libc::POLLERR != 0)
 }
 
-/// Directions that were shut down, of a socket without a connection of TCP: what poll(2) tells.
+/// Directions that were shut down, as poll(2) tells them.
 fn shutdown(fd: BorrowedFd<'_>) -> Result<Option<SkShutdown>> {
     let events = ready(fd, libc::POLLRDHUP).os(|| "poll")?;
     // A TCP socket that is not connected hangs up in any case.

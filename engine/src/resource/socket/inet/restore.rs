@@ -215,11 +215,14 @@ fn make(entry: &InetSkEntry, shared: &HashSet<(u32, u32)>) -> Result<OwnedFd> {
     {
         options::set(borrowed, libc::SO_REUSEPORT, 1)?;
     }
-    if let Some(only) = entry.v6only {
+    // That of a raw socket, which has its number from the start, cannot be changed.
+    if let Some(only) = entry.v6only.filter(|_| entry.r#type != libc::SOCK_RAW as u32) {
         let value = i32::from(only).to_ne_bytes();
         set_option(borrowed, libc::SOL_IPV6, libc::IPV6_V6ONLY, &value).os(|| "setsockopt IPV6_V6ONLY")?;
     }
-    if entry.ip_opts.as_ref().and_then(|ip| ip.freebind) == Some(true) {
+    let freebind = entry.ip_opts.as_ref().and_then(|ip| ip.freebind) == Some(true);
+    let is_foreign = entry.foreign == Some(true);
+    if freebind || is_foreign {
         set_number(borrowed, libc::SOL_IP, libc::IP_FREEBIND, 1)?;
     }
     let early = entry.opts.others.iter().filter(|other| levels::is_early(other.level, other.name));
@@ -228,6 +231,9 @@ fn make(entry: &InetSkEntry, shared: &HashSet<(u32, u32)>) -> Result<OwnedFd> {
     // The name of a connection that is closed means nothing, and may still be in TIME-WAIT.
     if !is_connection(entry) && (name.port() != 0 || !name.ip().is_unspecified()) {
         bind(borrowed, entry, &name)?;
+    }
+    if is_foreign && !freebind {
+        set_number(borrowed, libc::SOL_IP, libc::IP_FREEBIND, 0)?;
     }
     Ok(fd)
 }
