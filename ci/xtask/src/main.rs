@@ -10,11 +10,13 @@ use clap::{Parser, Subcommand};
 mod bench;
 mod build;
 mod check;
+mod descendants;
 mod guest;
 mod interop;
 mod matrix;
 mod peer;
 mod release;
+mod servers;
 mod setup;
 mod test;
 mod workspace;
@@ -48,6 +50,8 @@ enum Verb {
     Release(release::Options),
     /// Let Debian sid's criu restore what we dump, and us what it dumps
     Interop(interop::Options),
+    /// Dump and restore real servers under their own clients
+    Servers(servers::Options),
     /// Compare the time and memory of our `crio` with CRIU's
     Bench(bench::Options),
 }
@@ -63,6 +67,7 @@ fn main() -> ExitCode {
         Verb::Guest(options) => guest::run(&options),
         Verb::Release(options) => release::run(&options),
         Verb::Interop(options) => interop::run(&options),
+        Verb::Servers(options) => servers::run(&options),
         Verb::Bench(options) => bench::run(&options),
     };
     result.unwrap_or_else(|error| {

@@ -45,6 +45,8 @@ pub(crate) enum Need {
     Clippy,
     /// A Rust compiler with the sources of its standard library: builds for machines without a ready-made one.
     RustSources,
+    /// PostgreSQL's server, whose programs lie in a folder that is named after its version.
+    Postgresql,
     /// A program that is known by its name.
     Program {
         /// Found in the path.
@@ -96,6 +98,7 @@ impl Need {
             Need::Rustfmt => cargo_has("fmt"),
             Need::Clippy => cargo_has("clippy"),
             Need::RustSources => crate::build::has_rust_sources(),
+            Need::Postgresql => crate::servers::postgresql_programs().is_some(),
             Need::Program { program, .. } => which(program).is_some(),
             Need::File { path, .. } => path.exists(),
         }
@@ -116,6 +119,7 @@ impl Need {
             Need::Rustfmt => component("rustfmt"),
             Need::Clippy => component("clippy"),
             Need::RustSources => rust_sources(),
+            Need::Postgresql => package("postgresql"),
             Need::Program { package: name, .. } | Need::File { package: name, .. } => package(name),
         }
     }

@@ -10,6 +10,7 @@ use anyhow::{Context, Result, bail};
 use nix::unistd::Pid;
 
 use super::arena::Arena;
+use crate::descendants;
 
 /// A program with CRIU's command line.
 pub(crate) struct Engine {
@@ -86,7 +87,7 @@ impl Engine {
         stopwatch.arg(&result).args(&self.command).args(arguments).arg("-o").arg(log);
         stopwatch.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file);
         let mut child = stopwatch.spawn().context("cannot start the stopwatch")?;
-        let ended = arena.wait_for("waiting for the engine", || Ok(child.try_wait()?))?;
+        let ended = descendants::wait_for("waiting for the engine", || Ok(child.try_wait()?))?;
         let figures = fs::read_to_string(&result).unwrap_or_default();
         let _ = fs::remove_file(&result);
         match parse(&figures) {

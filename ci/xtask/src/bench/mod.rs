@@ -17,6 +17,7 @@ use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 
 use crate::build;
+use crate::descendants;
 use crate::peer::Peer;
 use crate::setup::{self, Need};
 
@@ -94,8 +95,8 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     {
         for case in &cases {
             let result = compare(&arena, *case, *store, options.runs, [&ours, &theirs]);
-            arena.clear();
-            arena.check_interrupted()?;
+            descendants::end_all();
+            descendants::check_interrupted()?;
             report.add(case.name, *store, result);
         }
     }
@@ -137,15 +138,15 @@ fn once(arena: &Arena, case: Case, store: Store, engine: &Engine) -> Result<Meas
     // What the runs before left to be written would be written during this one.
     nix::unistd::sync();
     let measured = life(arena, &victim, engine, folder.path());
-    arena.clear();
+    descendants::end_all();
     measured.with_context(|| format!("{} with {}", case.name, engine.name()))
 }
 
 fn life(arena: &Arena, victim: &Victim, engine: &Engine, images: &Path) -> Result<Measured> {
     let dump = engine.dump(arena, victim.pid(), images)?;
-    victim.wait_gone(arena)?;
+    victim.wait_gone()?;
     let frozen = stats::frozen_microseconds(&images.join("stats-dump"))?;
     let restore = engine.restore(arena, images)?;
-    victim.check_alive(arena)?;
+    victim.check_alive()?;
     Ok(Measured { dump, frozen, restore })
 }

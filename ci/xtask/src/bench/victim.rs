@@ -12,6 +12,7 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
 use super::arena::Arena;
+use crate::descendants;
 
 /// A victim, before the dump and after the restore: its pid stays. The arena ends it.
 pub(crate) struct Victim {
@@ -28,7 +29,7 @@ impl Victim {
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let child = command.spawn().context("cannot start the victim")?;
         let victim = Victim { pid: Pid::from_raw(child.id().try_into()?), answer };
-        victim.expect(arena, "ready")?;
+        victim.expect("ready")?;
         Ok(victim)
     }
 
@@ -37,8 +38,8 @@ impl Victim {
     }
 
     /// Reaps the victim that a dump ended, and its children, who became ours: their pids are free then.
-    pub(crate) fn wait_gone(&self, arena: &Arena) -> Result<()> {
-        arena.wait_for("waiting for the end of the dumped victim", || {
+    pub(crate) fn wait_gone(&self) -> Result<()> {
+        descendants::wait_for("waiting for the end of the dumped victim", || {
             loop {
                 match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
                     Ok(WaitStatus::StillAlive) => return Ok(None),
@@ -51,21 +52,19 @@ impl Victim {
     }
 
     /// Asks the restored victim whether all of it is there.
-    pub(crate) fn check_alive(&self, arena: &Arena) -> Result<()> {
+    pub(crate) fn check_alive(&self) -> Result<()> {
         kill(self.pid, Signal::SIGUSR1).context("the restored victim does not exist")?;
-        self.expect(arena, "alive").context("the restored victim does not answer")
+        self.expect("alive").context("the restored victim does not answer")
     }
 
-    fn expect(&self, arena: &Arena, word: &str) -> Result<()> {
-        let got =
-            arena.wait_for(
-                &format!("waiting for the victim to say `{word}`"),
-                || match fs::read_to_string(&self.answer) {
-                    Ok(text) => Ok(Some(text)),
-                    Err(error) if error.kind() == ErrorKind::NotFound => self.still_there().map(|()| None),
-                    Err(error) => Err(error).context(self.answer.display().to_string()),
-                },
-            )?;
+    fn expect(&self, word: &str) -> Result<()> {
+        let got = descendants::wait_for(&format!("waiting for the victim to say `{word}`"), || {
+            match fs::read_to_string(&self.answer) {
+                Ok(text) => Ok(Some(text)),
+                Err(error) if error.kind() == ErrorKind::NotFound => self.still_there().map(|()| None),
+                Err(error) => Err(error).context(self.answer.display().to_string()),
+            }
+        })?;
         fs::remove_file(&self.answer)?;
         if got != word {
             bail!("the victim said `{got}` and not `{word}`");
@@ -74,7 +73,7 @@ impl Victim {
     }
 
     /// An error when the victim ended by itself, so that nobody waits for its answer. A restored one may still belong
-    /// to the engine (ECHILD): it has the time that [`Arena::wait_for`] gives.
+    /// to the engine (ECHILD): it has the time that [`descendants::wait_for`] gives.
     fn still_there(&self) -> Result<()> {
         match waitpid(self.pid, Some(WaitPidFlag::WNOHANG)) {
             Ok(WaitStatus::StillAlive) | Err(Errno::ECHILD) => Ok(()),
