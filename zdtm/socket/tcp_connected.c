@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 OR MIT */
 /* Connections between processes of a tree, with unread and unsent bytes, for both versions (tcp(7), --tcp-established). */
 #include "zdtm.h"
+#include "inet.h"
 
-#include <arpa/inet.h>
 #include <fcntl.h>
-#include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <sys/socket.h>
 
 #define SMALL 1000
 static struct barrier *closed;
@@ -14,14 +12,10 @@ static char large[1 << 20], got[1 << 20];
 
 static void connected(int family, int *server, int *client)
 {
-	struct sockaddr_storage name = { .ss_family = family };
-	socklen_t len = sizeof(name);
+	struct sockaddr_storage name;
+	socklen_t len = loopback(family, &name);
 	int listener = socket(family, SOCK_STREAM, 0);
 
-	if (family == AF_INET)
-		((struct sockaddr_in *)&name)->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	else
-		((struct sockaddr_in6 *)&name)->sin6_addr = in6addr_loopback;
 	*client = socket(family, SOCK_STREAM, 0);
 	check(bind(listener, (void *)&name, len) == 0 && listen(listener, 1) == 0, "listen");
 	check(getsockname(listener, (void *)&name, &len) == 0 && connect(*client, (void *)&name, len) == 0, "connect");

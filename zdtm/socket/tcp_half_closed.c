@@ -2,26 +2,20 @@
 /* Connections that one end or both have shut down, in every state that lasts (tcp(7), RFC 9293): what was sent before
  * arrives, then the end; the other direction goes on. */
 #include "zdtm.h"
+#include "inet.h"
 
-#include <arpa/inet.h>
 #include <fcntl.h>
-#include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <sys/socket.h>
 
 static char large[4 << 20], got[4 << 20];
 
 /* A connection whose ends have both their name, at ends[0] and ends[1]. */
 static void connected(int family, int ends[2])
 {
-	struct sockaddr_storage name = { .ss_family = family };
-	socklen_t len = sizeof(name);
+	struct sockaddr_storage name;
+	socklen_t len = loopback(family, &name);
 	int listener = socket(family, SOCK_STREAM, 0);
 
-	if (family == AF_INET)
-		((struct sockaddr_in *)&name)->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	else
-		((struct sockaddr_in6 *)&name)->sin6_addr = in6addr_loopback;
 	ends[0] = socket(family, SOCK_STREAM, 0);
 	check(bind(listener, (void *)&name, len) == 0 && listen(listener, 1) == 0, "listen");
 	check(getsockname(listener, (void *)&name, &len) == 0 && connect(ends[0], (void *)&name, len) == 0, "connect");

@@ -1,22 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 OR MIT */
 /* Connected UDP sockets after shutdown(2) of one direction or of both. */
 #include "zdtm.h"
+#include "inet.h"
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
 #include <poll.h>
-#include <sys/socket.h>
 
 static int connected(int family)
 {
-	struct sockaddr_storage name = { .ss_family = family };
-	socklen_t len = sizeof(name);
+	struct sockaddr_storage name;
+	socklen_t len = loopback(family, &name);
 	int fd = socket(family, SOCK_DGRAM, 0);
 
-	if (family == AF_INET)
-		((struct sockaddr_in *)&name)->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	else
-		((struct sockaddr_in6 *)&name)->sin6_addr = in6addr_loopback;
 	/* To itself. */
 	check(bind(fd, (void *)&name, len) == 0 && getsockname(fd, (void *)&name, &len) == 0, "bind");
 	check(connect(fd, (void *)&name, len) == 0, "connect");
