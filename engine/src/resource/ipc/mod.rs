@@ -23,6 +23,8 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::time::{Duration, Instant};
 
 use nix::fcntl::{Flock, FlockArg};
 
@@ -126,6 +128,9 @@ impl Noun {
     }
 }
 
+/// How long an id may be leaving.
+const PATIENCE: Duration = Duration::from_secs(2);
+
 /// Who makes an object.
 #[derive(Debug, Clone, Copy)]
 enum Creator {
@@ -144,7 +149,7 @@ impl Creator {
             Err(e) => [-1, e.raw_os_error().unwrap_or(libc::EIO)].map(i32::to_ne_bytes).concat(),
         };
         // It may be somebody's, or the kernel too old to give it.
-        let as_asked = pid.and_then(|pid| process::as_other(Some(pid), users, answer).ok());
+        let as_asked = pid.and_then(|pid| once_free(pid, || process::as_other(Some(pid), users, answer)));
         let kept = as_asked.is_some();
         let told = as_asked.map_or_else(|| process::as_other(None, users, answer), Ok)?;
         match told.as_deref().map(<[u8]>::as_chunks::<4>) {
@@ -154,6 +159,24 @@ impl Creator {
             },
             // It could not change its users.
             _ => Err(io::Error::from_raw_os_error(libc::EPERM)),
+        }
+    }
+}
+
+/// The result of an attempt to have a process with a pid; `None` if somebody has it. An id that no task has any more is
+/// not free before its groups and session are gone, too (__change_pid in kernel/pid.c): that is waited for.
+fn once_free<T>(pid: i32, mut attempt: impl FnMut() -> io::Result<T>) -> Option<T> {
+    let since = Instant::now();
+    loop {
+        match attempt() {
+            Err(e)
+                if e.raw_os_error() == Some(libc::EEXIST)
+                    && since.elapsed() < PATIENCE
+                    && !Path::new("/proc").join(pid.to_string()).exists() =>
+            {
+                std::thread::sleep(PATIENCE / 1000);
+            }
+            done => return done.ok(),
         }
     }
 }
@@ -279,5 +302,28 @@ impl IpcRestore {
         self.segments.keep();
         self.sets.keep();
         self.queues.keep();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_that_is_leaving_is_waited_for_and_one_in_use_is_not() {
+        let taken = || io::Error::from_raw_os_error(libc::EEXIST);
+        let mut left = 3;
+        let mut attempt = || {
+            left -= 1;
+            if left > 0 { Err(taken()) } else { Ok(7) }
+        };
+        assert_eq!(once_free(i32::MAX, &mut attempt), Some(7));
+        let mut attempts = 0;
+        let own = std::process::id() as i32;
+        let refused = once_free::<i32>(own, || {
+            attempts += 1;
+            Err(taken())
+        });
+        assert_eq!((refused, attempts), (None, 1));
     }
 }
