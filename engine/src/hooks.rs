@@ -101,14 +101,13 @@ impl<'a> Hooks<'a> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
     use super::*;
 
     fn script(dir: &Path, text: &str) -> PathBuf {
-        let path = dir.join("script");
-        std::fs::write(&path, format!("#!/bin/sh\n{text}\n")).unwrap();
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let (source, path) = (dir.join("source"), dir.join("script"));
+        std::fs::write(&source, format!("#!/bin/sh\n{text}\n")).unwrap();
+        // Another test that starts a program meanwhile may have what we write, and that cannot be executed.
+        assert!(Command::new("install").args([&source, &path]).status().unwrap().success());
         path
     }
 

@@ -1,6 +1,5 @@
 //! What the options of dump and restore do to a real program, each in the smallest way that shows it.
 
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
@@ -61,9 +60,10 @@ impl Sleeper {
     }
 
     fn script(&self, text: &str) -> String {
-        let path = self.directory.path().join("script");
-        std::fs::write(&path, format!("#!/bin/sh\n{text}\n")).unwrap();
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let [source, path] = ["source", "script"].map(|name| self.directory.path().join(name));
+        std::fs::write(&source, format!("#!/bin/sh\n{text}\n")).unwrap();
+        // Another test that starts a program meanwhile may have what we write, and that cannot be executed.
+        assert!(Command::new("install").args([&source, &path]).status().unwrap().success());
         path.to_str().unwrap().to_owned()
     }
 }
