@@ -47,9 +47,7 @@ impl Netlink {
         let mut buffer = vec![0; ROOM];
         // A dump answers while it is asked for the next part: there is always something to receive.
         loop {
-            let got = socket::receive(self.fd.as_fd(), &mut buffer, 0).os(|| "receive from netlink")?;
-            let answer = buffer.get(..got.len).unwrap_or_default();
-            if !Self::take(answer, kind, &mut each)? {
+            if !Self::take(self.receive(&mut buffer)?, kind, &mut each)? {
                 return Ok(());
             }
         }
@@ -64,16 +62,13 @@ impl Netlink {
         let mut buffer = vec![0; ROOM];
         loop {
             // The kernel has answered before it lets us go on.
-            let got = socket::receive(self.fd.as_fd(), &mut buffer, 0).os(|| "receive from netlink")?;
-            let mut answer = buffer.get(..got.len).unwrap_or_default();
-            while let Some((len, kind)) = header(answer) {
+            for (len, kind, answer) in messages(self.receive(&mut buffer)?) {
                 let is_end = i32::from(kind) == libc::NLMSG_ERROR;
                 match (is_end, errno(answer)) {
                     (true, 0) => return Ok(()),
                     (true, _) => return Err(failed(format!("netlink request {}", request.kind), answer)),
                     (false, _) => each(answer.get(HEADER_LEN..len).unwrap_or_default()),
                 }
-                answer = answer.get(len.next_multiple_of(4).max(HEADER_LEN)..).unwrap_or_default();
             }
         }
     }
@@ -101,9 +96,7 @@ impl Netlink {
         let mut buffer = vec![0; ROOM];
         loop {
             // The kernel has answered before it lets us go on.
-            let got = socket::receive(self.fd.as_fd(), &mut buffer, 0).os(|| "receive from netlink")?;
-            let mut answer = buffer.get(..got.len).unwrap_or_default();
-            while let Some((len, kind)) = header(answer) {
+            for (_, kind, answer) in messages(self.receive(&mut buffer)?) {
                 let number = word(answer, SEQUENCE);
                 let ours = i32::from(kind) == libc::NLMSG_ERROR && (number == first || number == last);
                 if ours && errno(answer) != 0 {
@@ -112,14 +105,19 @@ impl Netlink {
                 if ours && number == last {
                     return Ok(());
                 }
-                answer = answer.get(len.next_multiple_of(4).max(HEADER_LEN)..).unwrap_or_default();
             }
         }
     }
 
+    /// One datagram, in `buffer`.
+    fn receive<'b>(&self, buffer: &'b mut [u8]) -> Result<&'b [u8]> {
+        let got = socket::receive(self.fd.as_fd(), buffer, 0).os(|| "receive from netlink")?;
+        Ok(buffer.get(..got.len).unwrap_or_default())
+    }
+
     /// Hands out the messages of one datagram; whether more datagrams follow.
-    fn take(mut answer: &[u8], asked: u16, each: &mut impl FnMut(&[u8])) -> Result<bool> {
-        while let Some((len, kind)) = header(answer) {
+    fn take(datagram: &[u8], asked: u16, each: &mut impl FnMut(&[u8])) -> Result<bool> {
+        for (len, kind, answer) in messages(datagram) {
             let body = answer.get(HEADER_LEN..len).ok_or_else(|| Error::bug("a short netlink message"))?;
             match i32::from(kind) {
                 // An error that comes up on the way is told at the end (netlink_dump_done in af_netlink.c).
@@ -130,7 +128,6 @@ impl Netlink {
                 libc::NLMSG_ERROR => return Err(failed(format!("netlink request {asked}"), answer)),
                 _ => each(body),
             }
-            answer = answer.get(len.next_multiple_of(4)..).unwrap_or_default();
         }
         Ok(true)
     }
@@ -193,10 +190,15 @@ fn failed(request: String, answer: &[u8]) -> Error {
     Error::os(request, std::io::Error::from_raw_os_error(errno(answer)))
 }
 
-fn header(bytes: &[u8]) -> Option<(usize, u16)> {
-    let len = u32::from_ne_bytes(*bytes.first_chunk()?);
-    let kind = u16::from_ne_bytes(bytes.get(4..6)?.try_into().ok()?);
-    Some((len as usize, kind))
+/// The messages of a datagram: bytes that each claims to have, type, and what there is from its header on.
+fn messages(mut bytes: &[u8]) -> impl Iterator<Item = (usize, u16, &[u8])> {
+    std::iter::from_fn(move || {
+        let message = bytes;
+        let len = u32::from_ne_bytes(*message.first_chunk()?) as usize;
+        let kind = u16::from_ne_bytes(message.get(4..6)?.try_into().ok()?);
+        bytes = message.get(len.next_multiple_of(4).max(HEADER_LEN)..).unwrap_or_default();
+        Some((len, kind, message))
+    })
 }
 
 /// The attributes behind the structure of a message: type and content.
