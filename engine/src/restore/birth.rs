@@ -154,14 +154,8 @@ fn bear_at_once(parent: &mut Loan, ids: &[Pid], flags: u64, exit_signal: u64) ->
 
 /// Tries again while the id is taken: the plan has seen that no task has it, but the kernel takes a task out of /proc
 /// before it gives the id back (release_task() in kernel/exit.c, free_pids() at its end).
-fn while_id_is_leaving(mut attempt: impl FnMut() -> Result<()>) -> Result<()> {
-    let since = Instant::now();
-    loop {
-        match attempt() {
-            Err(e) if e.errno() == Some(libc::EEXIST) && since.elapsed() < PATIENCE => sleep(PATIENCE / 5000),
-            done => return done,
-        }
-    }
+fn while_id_is_leaving(attempt: impl FnMut() -> Result<()>) -> Result<()> {
+    process::until_free(PATIENCE, |e: &Error| e.errno() == Some(libc::EEXIST), attempt)
 }
 
 /// Has the task on loan call clone(2), whose lowest byte of flags is the exit signal; returns the id.

@@ -189,8 +189,8 @@ pub(super) fn place_in_file_system(
 }
 
 /// Installs the descriptors of a table: those that need nothing else installed, or, `after` these, the others.
-/// `asynchronous` are the descriptions for which a task has switched on O_ASYNC:
-/// the signals tell the number by which it was done, so that no other way leads to it.
+/// `asynchronous` are the descriptions for which a task has switched on O_ASYNC: the signals tell the number by which it
+/// was done, so that no other way leads to it.
 pub(super) fn install_table(
     built: &mut Built,
     files_id: u32,

@@ -4,6 +4,8 @@
 
 use std::io::{self, Read, Write};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 /// Turns the return of `libc::syscall` into a result.
 pub(super) fn check(ret: libc::c_long) -> io::Result<libc::c_long> {
@@ -71,28 +73,6 @@ pub fn fork_idle(pid: i32, flags: u64) -> io::Result<()> {
     Ok(())
 }
 
-/// Bytes around the list of robust futexes in which the C library may have its rseq(2) area: both belong to the thread.
-const RSEQ_AWAY: usize = 16 << 10;
-/// The first version of the area: its bytes, and what its address is a multiple of.
-const RSEQ_LEN: usize = 32;
-const RSEQ_FLAG_UNREGISTER: usize = 1;
-
-/// Takes back the rseq(2) registration of this thread, wherever the C library has put it: a child that gives its memory
-/// up would be killed for it. The kernel itself finds it, in what it compares: any other address changes nothing.
-pub fn unregister_rseq() -> bool {
-    let (mut head, mut len) = (0usize, 0usize);
-    // SAFETY: the kernel fills both words.
-    let asked = unsafe { libc::syscall(libc::SYS_get_robust_list, 0, &raw mut head, &raw mut len) };
-    let first = (head.saturating_sub(RSEQ_AWAY)).next_multiple_of(RSEQ_LEN);
-    let mut candidates = (first..head.saturating_add(RSEQ_AWAY)).step_by(RSEQ_LEN);
-    asked == 0
-        && candidates.any(|address| {
-            let signature = arch::syscall::RSEQ_SIGNATURE as usize;
-            // SAFETY: the kernel writes to the area only that it has in its records, which is ours.
-            unsafe { libc::syscall(libc::SYS_rseq, address, RSEQ_LEN, RSEQ_FLAG_UNREGISTER, signature) == 0 }
-        })
-}
-
 /// Forks by clone3(2); 0 in the child, which shares nothing with us.
 fn clone_with_pid(pid: i32, flags: u64) -> io::Result<libc::c_long> {
     let wanted = [pid];
@@ -109,7 +89,7 @@ fn clone_with_pid(pid: i32, flags: u64) -> io::Result<libc::c_long> {
     check(unsafe { libc::syscall(libc::SYS_clone3, &raw const args, size_of::<CloneArgs>()) })
 }
 
-/// The same by clone(2), with the pid that is next; returns it.
+/// As [`fork_idle`] by clone(2), with the pid that is next; returns it.
 pub fn fork_idle_next(flags: u64) -> io::Result<i32> {
     let ours = pidfd_open(std::process::id() as i32)?;
     // The arguments behind the flags are not in the same order everywhere, and all of them 0.
@@ -291,6 +271,43 @@ pub fn dumpable() -> io::Result<i32> {
 pub fn set_dumpable(value: i32) -> io::Result<()> {
     // SAFETY: no memory is passed.
     check(unsafe { libc::prctl(libc::PR_SET_DUMPABLE, libc::c_long::from(value)) }.into()).map(drop)
+}
+
+/// Attempts something for as long as `patience` while it fails because an id is not free yet, as `is_leaving` tells.
+pub fn until_free<T, E>(
+    patience: Duration,
+    is_leaving: impl Fn(&E) -> bool,
+    mut attempt: impl FnMut() -> Result<T, E>,
+) -> Result<T, E> {
+    let since = Instant::now();
+    loop {
+        match attempt() {
+            Err(e) if since.elapsed() < patience && is_leaving(&e) => sleep(Duration::from_millis(1)),
+            done => return done,
+        }
+    }
+}
+
+/// Bytes around the list of robust futexes in which the C library may have its rseq(2) area: both belong to the thread.
+const RSEQ_AWAY: usize = 16 << 10;
+/// The first version of the area: its bytes, and what its address is a multiple of.
+const RSEQ_LEN: usize = 32;
+const RSEQ_FLAG_UNREGISTER: usize = 1;
+
+/// Takes back the rseq(2) registration of this thread, wherever the C library has put it: a child that gives its memory
+/// up would be killed for it. The kernel itself finds it, in what it compares: any other address changes nothing.
+pub fn unregister_rseq() -> bool {
+    let (mut head, mut len) = (0usize, 0usize);
+    // SAFETY: the kernel fills both words.
+    let asked = unsafe { libc::syscall(libc::SYS_get_robust_list, 0, &raw mut head, &raw mut len) };
+    let first = (head.saturating_sub(RSEQ_AWAY)).next_multiple_of(RSEQ_LEN);
+    let mut candidates = (first..head.saturating_add(RSEQ_AWAY)).step_by(RSEQ_LEN);
+    asked == 0
+        && candidates.any(|address| {
+            let signature = arch::syscall::RSEQ_SIGNATURE as usize;
+            // SAFETY: the kernel writes to the area only that it has in its records, which is ours.
+            unsafe { libc::syscall(libc::SYS_rseq, address, RSEQ_LEN, RSEQ_FLAG_UNREGISTER, signature) == 0 }
+        })
 }
 
 #[cfg(test)]

@@ -24,7 +24,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use nix::fcntl::{Flock, FlockArg};
 
@@ -49,6 +49,11 @@ const PERMISSIONS: u32 = 0o777;
 /// Permissions of an object that a restore has not completed. They let nobody in: the kernel ignores the bits for
 /// execution. What a killed restore has left behind shows by them.
 const UNFINISHED: u32 = 0o111;
+
+/// Whether an object is one that a restore has not completed.
+fn is_unfinished(there: &Perm) -> bool {
+    there.mode & PERMISSIONS == UNFINISHED
+}
 
 /// How often somebody else may be faster.
 const ATTEMPTS: usize = 20;
@@ -165,20 +170,11 @@ impl Creator {
 
 /// The result of an attempt to have a process with a pid; `None` if somebody has it. An id that no task has any more is
 /// not free before its groups and session are gone, too (__change_pid in kernel/pid.c): that is waited for.
-fn once_free<T>(pid: i32, mut attempt: impl FnMut() -> io::Result<T>) -> Option<T> {
-    let since = Instant::now();
-    loop {
-        match attempt() {
-            Err(e)
-                if e.raw_os_error() == Some(libc::EEXIST)
-                    && since.elapsed() < PATIENCE
-                    && !Path::new("/proc").join(pid.to_string()).exists() =>
-            {
-                std::thread::sleep(PATIENCE / 1000);
-            }
-            done => return done.ok(),
-        }
-    }
+fn once_free<T>(pid: i32, attempt: impl FnMut() -> io::Result<T>) -> Option<T> {
+    let is_leaving = |e: &io::Error| {
+        e.raw_os_error() == Some(libc::EEXIST) && !Path::new("/proc").join(pid.to_string()).exists()
+    };
+    process::until_free(PATIENCE, is_leaving, attempt).ok()
 }
 
 /// The first fact that differs: what it is, what it was and is.

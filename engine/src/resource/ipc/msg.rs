@@ -12,12 +12,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
-use super::{Creator, Noun, PERMISSIONS, UNFINISHED, desc_of, is_absence};
+use super::{Creator, Noun, PERMISSIONS, UNFINISHED, desc_of, is_absence, is_unfinished};
 use crate::error::{Error, OsContext, Result};
 use crate::image::message::{IpcMsg, IpcMsgEntry};
 use crate::image::{ImageDir, Kind};
 use crate::kernel::{Pid, sysvipc};
-use crate::sys::ipc::Perm;
 use crate::sys::ipc::msg::{self, Message, Queue};
 
 const QUEUE: Noun = Noun { name: "message queue", next_id: "msg_next_id", option: "-q" };
@@ -185,9 +184,4 @@ impl Planned {
         }
         done_by(sender, "msgsnd to", &|| self.messages.iter().try_for_each(|message| msg::send(id, message)))
     }
-}
-
-/// Whether this is a queue that a killed restore has left behind.
-fn is_unfinished(there: &Perm) -> bool {
-    there.mode & PERMISSIONS == UNFINISHED
 }

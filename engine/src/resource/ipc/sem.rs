@@ -12,14 +12,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::undo::Adjustment;
-use super::{Creator, Noun, PERMISSIONS, UNFINISHED, desc_of, is_absence};
+use super::{Creator, Noun, PERMISSIONS, UNFINISHED, desc_of, is_absence, is_unfinished};
 use crate::error::{Error, OsContext, Result};
 use crate::image::message::{IpcSemEntry, IpcSemUndoEntry};
 use crate::image::{ImageDir, Kind};
 use crate::kernel::Pid;
 use crate::kernel::sysvipc::Set;
 use crate::log_debug;
-use crate::sys::ipc::{Perm, sem};
+use crate::sys::ipc::sem;
 
 const SET: Noun = Noun { name: "semaphore set", next_id: "sem_next_id", option: "-s" };
 
@@ -210,9 +210,4 @@ impl Planned {
         }
         found
     }
-}
-
-/// Whether this is a set that a killed restore has left behind.
-fn is_unfinished(there: &Perm) -> bool {
-    there.mode & PERMISSIONS == UNFINISHED
 }

@@ -17,7 +17,7 @@ use std::fs::{self, File};
 
 use nix::fcntl::OFlag;
 
-use super::{Creator, Noun, PERMISSIONS, UNFINISHED, desc_of, difference, is_absence};
+use super::{Creator, Noun, PERMISSIONS, UNFINISHED, desc_of, difference, is_absence, is_unfinished};
 use crate::error::{Blame, Error, OsContext, Result};
 use crate::image::message::{IpcDescEntry, IpcShmEntry, VmaEntry, status};
 use crate::image::{ImageDir, Kind, PageReader};
@@ -220,7 +220,7 @@ impl Planned {
         let desc = &self.entry.desc;
         match ipc::segment(self.id()) {
             Ok(there) if is_left_behind(&there) => Ok(false),
-            Ok(there) if is_unfinished(&there) => {
+            Ok(there) if is_unfinished(&there.perm) => {
                 Err(SEGMENT.taken(desc.id, "is being restored by somebody else".to_owned()))
             }
             Ok(there) => match self.difference(&there) {
@@ -299,9 +299,5 @@ impl Planned {
 
 /// Whether this is a segment that a killed restore has left behind.
 fn is_left_behind(there: &Segment) -> bool {
-    is_unfinished(there) && there.attaches == 0
-}
-
-fn is_unfinished(there: &Segment) -> bool {
-    there.perm.mode & PERMISSIONS == UNFINISHED
+    is_unfinished(&there.perm) && there.attaches == 0
 }
