@@ -55,8 +55,9 @@ pub fn dump(status: &Status, securebits: u32) -> CredsEntry {
 /// Adds the calls by which a thread, now with our own privileges, takes on the recorded ones.
 ///
 /// The order matters: groups and bounding set need privileges that the ids take away; changing the ids would drop
-/// capabilities, so that fixups are off meanwhile (SECBIT_NO_SETUID_FIXUP); ambient capabilities come after the sets
-/// that limit them; securebits before the capability to change them goes; no_new_privs last.
+/// capabilities, so that fixups are off meanwhile (SECBIT_NO_SETUID_FIXUP); what is inheritable may be out of the bounding
+/// set, but only if it was raised before (cap_capset in security/commoncap.c); ambient capabilities come after the sets that
+/// limit them; securebits before the capability to change them goes; no_new_privs last.
 pub fn restore(batch: &mut Batch, creds: &CredsEntry, last_cap: u32) {
     let groups: Vec<u8> = creds.groups.iter().flat_map(|group| group.to_ne_bytes()).collect();
     let list = batch.put(&groups);
@@ -67,17 +68,17 @@ pub fn restore(batch: &mut Batch, creds: &CredsEntry, last_cap: u32) {
     batch.call("setfsgid", syscall::SETFSGID, &[id(creds.fsgid)]);
     batch.call("setresuid", syscall::SETRESUID, &[id(creds.uid), id(creds.euid), id(creds.suid)]);
     batch.call("setfsuid", syscall::SETFSUID, &[id(creds.fsuid)]);
-    let bounding = whole(&creds.cap_bnd);
-    for cap in (0..=last_cap).filter(|cap| bounding & (1 << cap) == 0) {
-        let args = [libc::PR_CAPBSET_DROP as u64, cap.into()];
-        batch.call(format!("prctl PR_CAPBSET_DROP {cap}"), libc::SYS_prctl, &args);
-    }
     set_capabilities(
         batch,
         creds,
         whole(&creds.cap_eff) | 1 << CAP_SETPCAP,
         whole(&creds.cap_prm) | 1 << CAP_SETPCAP,
     );
+    let bounding = whole(&creds.cap_bnd);
+    for cap in (0..=last_cap).filter(|cap| bounding & (1 << cap) == 0) {
+        let args = [libc::PR_CAPBSET_DROP as u64, cap.into()];
+        batch.call(format!("prctl PR_CAPBSET_DROP {cap}"), libc::SYS_prctl, &args);
+    }
     let ambient = whole(&creds.cap_amb);
     for cap in (0..=last_cap).filter(|cap| ambient & (1 << cap) != 0) {
         let args = [libc::PR_CAP_AMBIENT as u64, libc::PR_CAP_AMBIENT_RAISE as u64, cap.into()];
