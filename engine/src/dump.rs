@@ -24,18 +24,20 @@ use crate::resource::memory::{MemoryDump, pages};
 use crate::resource::socket::network_lock::LOCKED_BY_NFTABLES;
 use crate::resource::task::{self, lineage};
 use crate::survey::{self, Survey, sharing};
+use crate::sys::attr::DescriptorLimit;
 use crate::tracee::{Fate, Frozen, FrozenTask, Loan, Site};
 use crate::{log_debug, log_info, log_warn};
 
 /// Dumps the tree of `options.tree`. A report with blockers means that the tree was left alone.
 pub fn dump(options: &DumpOptions) -> Result<DumpReport> {
+    let descriptors = DescriptorLimit::raise();
     let survey = survey::survey(options)?;
     if options.dry_run || !survey.blockers.is_empty() {
         return Ok(report_of(survey, options));
     }
     let images = ImageDir::open(&options.places.images_dir)?;
     images.check_writable()?;
-    let hooks = Hooks::new(&options.action_scripts, &options.places.images_dir)?;
+    let hooks = Hooks::new(&options.action_scripts, &options.places.images_dir, &descriptors)?;
     hooks.run(Point::PreDump, Some(options.tree))?;
     fault::point("surveyed")?;
     let started = Instant::now();

@@ -15,6 +15,7 @@ use std::process::{Command, Stdio};
 use crate::error::{Blame, Error, OsContext, Result};
 use crate::kernel::Pid;
 use crate::log_info;
+use crate::sys::attr::DescriptorLimit;
 
 /// A point at which scripts run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,16 +54,17 @@ pub struct Hooks<'a> {
     scripts: &'a [PathBuf],
     /// The images; `None` if nobody would look at them.
     images: Option<File>,
+    descriptors: &'a DescriptorLimit,
 }
 
 impl<'a> Hooks<'a> {
-    /// Opens the directory if there are scripts.
-    pub fn new(scripts: &'a [PathBuf], images: &Path) -> Result<Self> {
+    /// Opens the directory if there are scripts. They run with the limit that `descriptors` has raised for us.
+    pub fn new(scripts: &'a [PathBuf], images: &Path, descriptors: &'a DescriptorLimit) -> Result<Self> {
         let images = match scripts {
             [] => None,
             _ => Some(File::open(images).os(|| format!("open {}", images.display()))?),
         };
-        Ok(Hooks { scripts, images })
+        Ok(Hooks { scripts, images, descriptors })
     }
 
     /// Runs all scripts, in their order, up to the first that fails.
@@ -87,6 +89,7 @@ impl<'a> Hooks<'a> {
             Some(pid) => command.env("CRTOOLS_INIT_PID", pid.to_string()),
             None => command.env_remove("CRTOOLS_INIT_PID"),
         };
+        self.descriptors.spare(&mut command);
         let status = command.status().os(|| format!("execute {}", script.display()))?;
         if status.success() {
             return Ok(());
@@ -118,7 +121,8 @@ mod tests {
             dir.path(),
             "echo $CRTOOLS_SCRIPT_ACTION $CRTOOLS_INIT_PID $# > $CRTOOLS_IMAGE_DIR/told",
         )];
-        Hooks::new(&scripts, dir.path()).unwrap().run(Point::PostDump, Some(17)).unwrap();
+        let descriptors = DescriptorLimit::raise();
+        Hooks::new(&scripts, dir.path(), &descriptors).unwrap().run(Point::PostDump, Some(17)).unwrap();
         assert_eq!(std::fs::read_to_string(dir.path().join("told")).unwrap(), "post-dump 17 0\n");
     }
 
@@ -126,7 +130,9 @@ mod tests {
     fn a_script_that_fails_is_named_with_its_status() {
         let dir = tempfile::tempdir().unwrap();
         let scripts = [script(dir.path(), "exit 3")];
-        let error = Hooks::new(&scripts, dir.path()).unwrap().run(Point::PreDump, None).unwrap_err();
+        let descriptors = DescriptorLimit::raise();
+        let hooks = Hooks::new(&scripts, dir.path(), &descriptors).unwrap();
+        let error = hooks.run(Point::PreDump, None).unwrap_err();
         assert_eq!(error.code(), "E-ACTION-SCRIPT");
         assert!(error.headline().contains("exit status: 3 at pre-dump"), "{}", error.headline());
     }

@@ -83,7 +83,7 @@ pub struct DumpOptions {
     pub display_stats: bool,
     /// `-j`: the root's session and process group may lie outside of the tree.
     pub shell_job: bool,
-    /// `--timeout`: how long collecting and freezing may take; zero is no limit.
+    /// `--timeout`: how long collecting and freezing may take.
     pub timeout: Duration,
     /// `--ghost-limit`: the largest deleted file to carry, in bytes, compared with its allocated blocks.
     pub ghost_limit: u64,

@@ -29,16 +29,23 @@ use crate::log_warn;
 use crate::options::{FinalState, RestoreOptions};
 use crate::report::{RestoreReport, micros};
 use crate::resource::task::scheduling::OneProcessor;
+use crate::sys::attr::DescriptorLimit;
 
 /// Restores the tree in `options.places.images_dir`. Returns when it runs.
 pub fn restore(options: &RestoreOptions) -> Result<RestoreReport> {
+    let descriptors = DescriptorLimit::raise();
+    let build = |worker| build(options, worker, &descriptors);
     // A sibling's parent is not ours to give another child, which it would have to wait for.
-    if options.sibling { build(options, None) } else { worker::run(|worker| build(options, Some(worker))) }
+    if options.sibling { build(None) } else { worker::run(|worker| build(Some(worker))) }
 }
 
-fn build(options: &RestoreOptions, worker: Option<Worker>) -> Result<RestoreReport> {
+fn build(
+    options: &RestoreOptions,
+    worker: Option<Worker>,
+    descriptors: &DescriptorLimit,
+) -> Result<RestoreReport> {
     let started = Instant::now();
-    let hooks = Hooks::new(&options.action_scripts, &options.places.images_dir)?;
+    let hooks = Hooks::new(&options.action_scripts, &options.places.images_dir, descriptors)?;
     hooks.run(Point::PreRestore, None)?;
     let mut plan = Plan::load(options)?;
     plan.check()?;

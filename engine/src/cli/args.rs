@@ -307,7 +307,7 @@ impl Arguments {
             json: self.json(),
             display_stats: on(self.general.display_stats),
             shell_job: on(self.tree.shell_job),
-            timeout: Duration::from_secs(self.tree.timeout.into()),
+            timeout: patience(self.tree.timeout),
             ghost_limit: self.files.ghost_limit,
             ghost_fiemap: self.files.ghost_fiemap == Some(true),
             link_remap: on(self.files.link_remap),
@@ -396,6 +396,11 @@ impl Arguments {
 /// A word after a command that takes none.
 pub(super) fn excess(command: &str, word: &OsString) -> crate::Error {
     usage_error(format!("{command} takes no further word, but there is {}", word.to_string_lossy()))
+}
+
+/// Of `--timeout`; zero is no limit.
+fn patience(seconds: u32) -> Duration {
+    Duration::from_secs(if seconds == 0 { u32::MAX } else { seconds }.into())
 }
 
 /// The occurrences of `-v` in their order: nothing adds one, `v`s add one and their number, a number sets. CRIU's test

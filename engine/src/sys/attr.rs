@@ -3,6 +3,8 @@
 #![allow(unsafe_code, reason = "raw system calls")]
 
 use std::io;
+use std::os::unix::process::CommandExt as _;
+use std::process::Command;
 
 use super::process::check;
 
@@ -120,6 +122,42 @@ pub fn prlimit(pid: i32, resource: u32, new: Option<(u64, u64)>) -> io::Result<(
     // SAFETY: both structures outlive the call.
     check(unsafe { libc::syscall(libc::SYS_prlimit64, pid, resource, new_ptr, &raw mut old) })?;
     Ok((old.rlim_cur, old.rlim_max))
+}
+
+/// Our own limit on descriptors, raised as far as we may. Dropped, it is as it was.
+///
+/// We have several of each task and one of each file of a tree, and the usual soft limit is a thousand.
+#[derive(Debug)]
+pub struct DescriptorLimit {
+    before: Option<(u64, u64)>,
+}
+
+impl DescriptorLimit {
+    /// To what the kernel has at most (fs.nr_open) with CAP_SYS_RESOURCE, else to the hard limit: getrlimit(2).
+    pub fn raise() -> Self {
+        let before = prlimit(0, libc::RLIMIT_NOFILE, None).ok();
+        let most =
+            std::fs::read_to_string("/proc/sys/fs/nr_open").ok().and_then(|text| text.trim().parse().ok());
+        let hard = before.map(|(_, hard)| hard);
+        let mut wanted = [most.max(hard), hard].into_iter().flatten().map(|limit| (limit, limit));
+        // Where neither is possible, it stays as it is.
+        let _ = wanted.any(|limit| prlimit(0, libc::RLIMIT_NOFILE, Some(limit)).is_ok());
+        DescriptorLimit { before }
+    }
+
+    /// A program of somebody else's is not to inherit our limit.
+    pub fn spare(&self, command: &mut Command) {
+        let Some(before) = self.before else { return };
+        // SAFETY: between fork and execve the closure makes one system call, and touches no memory but its stack's.
+        unsafe { command.pre_exec(move || prlimit(0, libc::RLIMIT_NOFILE, Some(before)).map(drop)) };
+    }
+}
+
+impl Drop for DescriptorLimit {
+    fn drop(&mut self) {
+        // Lowering is never refused.
+        let _ = self.before.map(|before| prlimit(0, libc::RLIMIT_NOFILE, Some(before)));
+    }
 }
 
 /// The securebits of the calling thread, capabilities(7).
