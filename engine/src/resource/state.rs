@@ -175,6 +175,7 @@ const SOCKETS: &[State] = &[
     not_kept("groups and label of a peer (SO_PEERGROUPS, SO_PEERSEC)", "they are crio's"),
     not_kept("times at which messages came", "SO_TIMESTAMP shows the restore"),
     not_kept("an error that waits (SO_ERROR, cannot be seen)", "the next call succeeds"),
+    not_kept("SO_ATTACH_REUSEPORT_CBPF (cannot be seen)", "packets go to any socket of the port"),
 ];
 
 const PROCESSES: &[State] = &[
@@ -201,6 +202,13 @@ const PROCESSES: &[State] = &[
     not_kept("audit session id", "the audit log shows another session"),
     not_kept("core scheduling cookie", "it may share a core with others"),
     not_kept("autogroup nice", "the session competes as any other"),
+    not_kept("personality of single threads", "they have that of their process"),
+    not_kept("private futex hash (PR_FUTEX_HASH, cannot be seen)", "it has the default size"),
+    not_kept("CPUID faulting (ARCH_SET_CPUID, cannot be seen)", "the instruction works"),
+    not_kept(
+        "parent-death signal of a root restored with `--restore-detached`",
+        "it gets none, as its parent, crio, ends at once",
+    ),
 ];
 
 const THREADS: &[State] = &[
@@ -261,6 +269,23 @@ const SIGNALS: &[State] = &[
         "after the handler the call starts over, as with SA_RESTART",
     ),
     not_kept("system time", "timers of absolute time wait for as long as they had to at the dump"),
+    not_kept(
+        "how long a sleep or a wait with a limit has lasted (cannot be seen)",
+        "after the restore it begins again, with all of its time",
+    ),
+    not_kept(
+        "calls that any stop interrupts (epoll_wait, sigtimedwait, semtimedop, io_getevents, accept and recv with a timeout: signal(7))",
+        "they return EINTR, and transfers that have begun return how much they have moved",
+    ),
+    not_kept("signals that are pending while a task is stopped", "they come before it stops again"),
+    not_kept(
+        "reports of stops and continues for waitpid(2)",
+        "a stop is reported once more, a continue not at all",
+    ),
+    not_kept(
+        "a job that is stopped, restored with `--shell-job` and `--restore-detached`",
+        "it gets SIGHUP when crio ends",
+    ),
 ];
 
 const MEMORY: &[State] = &[
@@ -359,6 +384,8 @@ const FILES: &[State] = &[
         "a cancelled timerfd that was not read (TFD_TIMER_CANCEL_ON_SET, cannot be seen)",
         "the read gives a number instead of ECANCELED",
     ),
+    not_kept("F_NOTIFY (dnotify, cannot be seen)", "it gets no signal for changes of directories"),
+    not_kept("output of a terminal that was stopped (TCOOFF, cannot be seen)", "it goes on"),
 ];
 
 const SURROUNDINGS: &[State] = &[

@@ -296,7 +296,6 @@ pub(super) fn set_foreground(
 
 /// What all tasks are completed with.
 pub(super) struct Finish<'a> {
-    pub(super) runtime: &'a Runtime,
     pub(super) shared: &'a SharedRestore,
     pub(super) identity: &'a Identity,
     /// The transport, if the task is the first of those with its table, and has to leave it.
@@ -330,7 +329,7 @@ pub(super) fn threads(task: &TaskPlan, built: &mut Built) -> Result<()> {
     Ok(())
 }
 
-/// Everything that is set last. The task stands ready to be detached afterwards.
+/// Everything that is set last, but for what [`depart`] does.
 pub(super) fn complete(
     task: &TaskPlan,
     body: &Body,
@@ -338,7 +337,7 @@ pub(super) fn complete(
     with: &Finish<'_>,
     told: &mut Vec<NotKept>,
 ) -> Result<()> {
-    let Finish { runtime, shared, identity, home, leave } = with;
+    let Finish { shared, identity, home, leave } = with;
     let (process, leave) = (task.process(), *leave);
     memory_restore::finish(&mut built.loan, &body.mm, &built.fit, shared)?;
     attributes::restore_by_proc(&built.proc, &process, body.mm.coredump_filter)?;
@@ -349,15 +348,21 @@ pub(super) fn complete(
         if loan.tid() != *tid {
             loan.switch(*tid)?;
         }
-        complete_thread((task.pid, *tid), core, identity, loan)?;
+        let limits = (*tid == task.pid).then_some(&*process);
+        complete_thread((task.pid, *tid), core, limits, identity, loan)?;
         complete_outside(task, *tid, core, home, told)?;
         let (regs, others) = registers::load(core, "core")?;
         loan.set_departure(regs, others, signals::blocked(&TaskPlan::thread(core), &process));
     }
-    run(loan, |batch| {
-        attributes::restore_memory(batch, &body.mm);
-        process.timers.iter().for_each(|timers| timers::arm(batch, timers));
-    })?;
+    run(loan, |batch| attributes::restore_memory(batch, &body.mm))
+}
+
+/// Arms the timers and leaves the task's memory; it stands ready to be detached afterwards.
+pub(super) fn depart(task: &TaskPlan, built: &mut Built, runtime: &Runtime) -> Result<()> {
+    let loan = &mut built.loan;
+    if let Some(timers) = &task.process().timers {
+        run(loan, |batch| timers::arm(batch, timers))?;
+    }
     match &built.fit {
         Fit::Same { vdso, sigpage } => {
             let sigpage = sigpage.as_ref().map(|(to, content)| (*to, content.as_slice()));
@@ -388,7 +393,6 @@ fn complete_process(
         signals::forget_children(batch);
         signals::restore_actions(batch, process.sigactions.iter().chain(&process.more_sigactions));
         attributes::restore_privileged(batch, process);
-        attributes::restore_limits(batch, process);
     })?;
     let mut batch = loan.batch();
     let posix = process.timers.as_ref().map_or(&[][..], |timers| &timers.posix);
@@ -405,6 +409,7 @@ fn complete_process(
 fn complete_thread(
     (pid, tid): (i32, i32),
     core: &CoreEntry,
+    limits: Option<&TaskCoreEntry>,
     identity: &Identity,
     loan: &mut Loan,
 ) -> Result<()> {
@@ -417,6 +422,10 @@ fn complete_thread(
     }
     if let Some(queue) = &thread.signals_p {
         signals::restore_queue(&mut batch, pid, Some(tid), queue)?;
+    }
+    // Signals and timers of all threads count against them, and raising one takes a privilege of ours.
+    if let Some(process) = limits {
+        attributes::restore_limits(&mut batch, process);
     }
     if let Some(creds) = thread.creds.as_ref().filter(|creds| **creds != identity.own) {
         credentials::restore(&mut batch, creds, identity.last_cap);

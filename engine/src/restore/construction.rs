@@ -14,7 +14,7 @@ use super::helper::Helper;
 use super::plan::{Body, Plan, TaskPlan};
 use super::transport::Transport;
 use super::worker::Worker;
-use crate::error::{Error, OsContext, Result};
+use crate::error::{Blame, Error, OsContext, Result};
 use crate::fault;
 use crate::image::message::state;
 use crate::kernel::smaps::{self, Vma};
@@ -95,6 +95,9 @@ impl Construction {
         let transport = Transport::new(plan.free_descriptor())?;
         let claims = plan.open_terminals()?;
         let mut told = Vec::new();
+        if options.detached && !options.sibling {
+            plan.prepare_orphan(options.shell_job, &mut told);
+        }
         // Before the tasks, whose pids the creators have for a moment.
         plan.make_ipc(&mut told)?;
         let root = plan.tasks.first().map_or(0, |task| task.pid);
@@ -419,7 +422,8 @@ impl Construction {
         Ok(())
     }
 
-    /// Everything that is set last: signals, credentials, timers, registers.
+    /// Everything that is set last: signals, credentials, registers. What runs by itself waits for
+    /// [`let_go`](Construction::let_go).
     pub(super) fn complete(&mut self, home: &[u32]) -> Result<()> {
         let indices: Vec<usize> = self.built.keys().copied().collect();
         self.plan.files.set_owners()?;
@@ -429,13 +433,13 @@ impl Construction {
         let mut left = HashSet::new();
         for index in indices {
             self.named(index, |this| {
-                let Construction { plan, transport, built, runtime, told, .. } = this;
+                let Construction { plan, transport, built, told, .. } = this;
                 let (Some(built), Some(task)) = (built.get_mut(&index), plan.tasks.get(index)) else {
                     return Ok(());
                 };
                 let Some(body) = &task.body else { return Ok(()) };
                 let leave = left.insert(body.ids.files_id).then_some(&*transport);
-                let with = Finish { runtime, shared: &plan.shared, identity: &identity, leave, home };
+                let with = Finish { shared: &plan.shared, identity: &identity, leave, home };
                 build::complete(task, body, built, &with, told)?;
                 fault::point("task-completed")
             })?;
@@ -490,10 +494,46 @@ impl Construction {
         }
     }
 
+    /// Has all tasks leave our memory for theirs, with their timers running: no hook comes any more.
+    fn depart(&mut self) -> Result<()> {
+        for index in self.built.keys().copied().collect::<Vec<_>>() {
+            self.named(index, |this| {
+                let Construction { plan, built, runtime, .. } = this;
+                match (built.get_mut(&index), plan.tasks.get(index)) {
+                    (Some(built), Some(task)) => build::depart(task, built, runtime),
+                    _ => Ok(()),
+                }
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Sees that nobody has killed a task meanwhile: the tree is to run whole, or not at all.
+    fn confirm(&mut self) -> Result<()> {
+        for index in self.built.keys().copied().collect::<Vec<_>>() {
+            self.named(index, |this| {
+                let task = this.task(index)?;
+                let mut tids = task.threads.iter().copied().chain([task.proc.pid()]);
+                match tids.find(|tid| ptrace::get_sigmask(*tid).is_err()) {
+                    Some(tid) => Err(Error::new(
+                        "E-TASK-GONE",
+                        Blame::Environment,
+                        format!("thread {tid} was killed before it could run"),
+                    )
+                    .help("restore again; see who kills it")),
+                    None => Ok(()),
+                }
+            })?;
+        }
+        Ok(())
+    }
+
     /// Lets all tasks run, or leaves them stopped.
     pub(super) fn let_go(mut self, worker: Option<Worker>, stopped: bool) -> Result<RestoreReport> {
+        self.confirm()?;
         self.plan.files.start()?;
         self.plan.ipc.complete()?;
+        self.depart()?;
         let counts = Counts {
             tasks: self.plan.tasks.len(),
             threads: self.plan.tasks.iter().map(|task| task.threads.len()).sum(),
@@ -514,6 +554,7 @@ impl Construction {
             }
         }
         fault::point("before-letting-go")?;
+        self.confirm()?;
         worker.map_or(Ok(()), Worker::outlive)?;
         // From here on nothing is taken back: a task that cannot be detached has died by itself.
         self.guard.pids.clear();

@@ -6,7 +6,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
-use crate::error::{Blame, Error, Result};
+use crate::error::{Blame, Error, OsContext, Result};
 use crate::image::message::{
     CoreEntry, FdinfoEntry, FileLockEntry, FsEntry, MmEntry, PstreeEntry, TaskCoreEntry, TaskKobjIdsEntry,
     ThreadCoreEntry, state,
@@ -26,6 +26,7 @@ use crate::resource::memory::shared::SharedRestore;
 use crate::resource::task::lineage::{Kin, Lineage};
 use crate::resource::task::{attributes, credentials, registers};
 use crate::survey::sharing;
+use crate::sys::attr::prlimit;
 
 /// Most tasks a tree can have: PID_MAX_LIMIT of linux/threads.h.
 const MOST_TASKS: usize = 4 << 20;
@@ -135,6 +136,7 @@ impl Plan {
         let mut problems = self.files.check();
         problems.extend(self.huge.check());
         problems.extend(self.ipc.check());
+        problems.extend(self.check_numbers().err());
         let own: BTreeSet<Pid> =
             self.tasks.iter().flat_map(|task| &task.threads).map(|(tid, _)| *tid).collect();
         let dead = self.files.dead_processes();
@@ -166,6 +168,40 @@ impl Plan {
     pub(super) fn taken(&self) -> Vec<Range<u64>> {
         let bodies = self.tasks.iter().filter_map(|task| task.body.as_ref());
         bodies.flat_map(|body| &body.mm.vmas).map(|vma| vma.start..vma.end).collect()
+    }
+
+    /// Whether a task could have all its descriptors: the limit that it starts with is ours.
+    fn check_numbers(&self) -> Result<()> {
+        let (_, most) = prlimit(0, libc::RLIMIT_NOFILE, None).os(|| "prlimit RLIMIT_NOFILE")?;
+        match self.tables.values().flatten().map(|entry| entry.fd).max() {
+            Some(highest) if u64::from(highest) >= most => {
+                let reason = format!("is beyond the {most} descriptors that crio may give to a task");
+                Err(Error::new("E-DESCRIPTOR-LIMIT", Blame::Environment, reason)
+                    .on(format!("fd {highest}"))
+                    .help("raise the hard limit of crio (ulimit -Hn), or give it CAP_SYS_RESOURCE"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The root's parent is this program, which ends as soon as the tree runs: a signal of its death would come at once, and
+    /// a stopped group that has become an orphan gets SIGHUP: setpgid(2).
+    pub(super) fn prepare_orphan(&mut self, is_job: bool, told: &mut Vec<NotKept>) {
+        let Some(root) = self.tasks.first_mut() else { return };
+        let (pid, comm) = (root.pid, root.comm());
+        let mut tell = |what: &str, consequence: &str| {
+            let (what, consequence) = (what.to_owned(), consequence.to_owned());
+            told.push(NotKept { pid, comm: comm.clone(), what, consequence });
+        };
+        if is_job && root.process().task_state == state::STOPPED {
+            tell("the stop of a job that is detached", "it gets SIGHUP when crio ends");
+        }
+        let cores = root.threads.iter_mut().filter_map(|(_, core)| core.thread_core.as_mut());
+        let signals: Vec<u32> = cores.filter_map(|core| core.pdeath_sig.take()).filter(|s| *s != 0).collect();
+        if let Some(signal) = signals.first() {
+            let what = format!("signal {signal} for the death of its parent");
+            tell(&what, "it gets none: its parent is crio, which ends now");
+        }
     }
 
     /// The lowest descriptor that no task has open, and under which no epoll instance knows a file.

@@ -34,6 +34,13 @@ impl Sleeper {
         Sleeper { directory, child, running }
     }
 
+    /// Another process in its place.
+    fn replace(&mut self, child: Child) {
+        self.running = Running(child.id() as i32);
+        self.child.wait().unwrap();
+        self.child = child;
+    }
+
     /// `{dir}` is the directory, `{pid}` the process.
     fn line(&self, line: &str) -> String {
         let line = line.replace("{dir}", self.directory.path().to_str().unwrap());
@@ -271,4 +278,72 @@ fn images_are_compared_as_diff_does() {
     }
     drop(running);
     cat.wait().unwrap();
+}
+
+/// A process has more descriptors than crio may have: its own soft limit is no reason to fail, nor the hooks' business.
+#[test]
+fn the_soft_limit_on_descriptors_does_not_limit_us() {
+    let mut sleeper = Sleeper::start();
+    let many =
+        "for i in $(seq 10 300); do eval \"exec $i</dev/null\"; done; echo >>{dir}/ready; exec sleep 1000";
+    let child = Command::new("setsid").args(["bash", "-c", &sleeper.line(many)]).spawn().unwrap();
+    sleeper.replace(child);
+    let ready = sleeper.directory.path().join("ready");
+    wait_until("300 descriptors", || ready.exists());
+    let script = sleeper.script(&sleeper.line("ulimit -n >>{dir}/limits"));
+    for line in ["dump -D {dir} -t {pid}", "restore -d -D {dir}"] {
+        let words = sleeper.line(&format!("{line} --action-script {script}"));
+        let limited = format!("ulimit -S -n 64 && exec {CRIO} {words}");
+        let output = command("bash").args(["-c", &limited]).output().unwrap();
+        assert!(output.status.success(), "{line}: {}", stderr(&output));
+        if line.starts_with("dump") {
+            sleeper.child.wait().unwrap();
+        }
+    }
+    assert_eq!(std::fs::read_dir(format!("/proc/{}/fd", sleeper.running.0)).unwrap().count(), 294);
+    assert!(sleeper.file("limits").lines().all(|limit| limit == "64"), "{}", sleeper.file("limits"));
+}
+
+/// However long they take: timers stand still until the program runs.
+#[test]
+fn timers_do_not_run_while_hooks_do() {
+    let mut sleeper = Sleeper::start();
+    let timer = "import signal, time
+signal.setitimer(signal.ITIMER_REAL, 1000)
+while True:
+    print(signal.getitimer(signal.ITIMER_REAL)[0], flush=True)
+    time.sleep(0.01)";
+    let told = sleeper.directory.path().join("told");
+    let mut python = Command::new("setsid");
+    python.args(["python3", "-c", timer]).stdin(Stdio::null()).stdout(std::fs::File::create(&told).unwrap());
+    sleeper.replace(python.stderr(Stdio::null()).spawn().unwrap());
+    let left = || -> Vec<f64> {
+        let text = std::fs::read_to_string(&told).unwrap();
+        text.lines().filter_map(|line| line.parse().ok()).collect()
+    };
+    wait_until("a timer", || left().len() > 2);
+    sleeper.dump("");
+    let before = left();
+    let script = sleeper.script("case $CRTOOLS_SCRIPT_ACTION in post-restore|pre-resume) sleep 2;; esac");
+    sleeper.restore(&format!("-d --action-script {script}"));
+    wait_until("the timer goes on", || left().len() > before.len());
+    let (last, first) = (before.last().unwrap(), left()[before.len()]);
+    assert!(last - first < 2.0, "{last} s were left, and then {first} s");
+}
+
+/// The parent of a restored root is crio, which does not stay: that must not count as a parent's death.
+#[test]
+fn a_detached_root_does_not_die_with_crio() {
+    let mut sleeper = Sleeper::start();
+    let mut bound = Command::new("setsid");
+    bound.args(["setpriv", "--pdeathsig", "KILL", "sleep", "1000"]).stdin(Stdio::null());
+    sleeper.replace(bound.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
+    let comm = format!("/proc/{}/comm", sleeper.running.0);
+    wait_until("sleep", || std::fs::read_to_string(&comm).is_ok_and(|comm| comm == "sleep\n"));
+    sleeper.dump("");
+    let output = crio(&sleeper.line("restore -d -D {dir}"));
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert!(stderr(&output).contains("signal 9 for the death of its parent"), "{}", stderr(&output));
+    std::thread::sleep(std::time::Duration::from_millis(200));
+    assert!(matches!(sleeper.running.state(), 'S' | 'R'), "state {}", sleeper.running.state());
 }

@@ -11,8 +11,8 @@ use engine::image::{ImageDir, Kind};
 use engine::resource::task::registers::machine;
 use nix::sys::signal::SIGKILL;
 
-use crate::command::{LIMIT, Outcome, crio, dump, run, with_fault};
-use crate::victim::{Victim, await_gone, names, state};
+use crate::command::{LIMIT, Outcome, crio, dump, run, start, with_fault};
+use crate::victim::{Victim, await_gone, names, send, state};
 
 fn restore(dir: &Path) -> Command {
     crio("restore -d --pidfile pid", dir)
@@ -80,6 +80,23 @@ fn a_restore_killed_while_it_lets_go_is_complete() {
     let fault = format!("{}:kill", engine::fault::HALF_LET_GO);
     let outcome = run_when_free(|| with_fault(restore(images.path()), &fault));
     assert_eq!(outcome.status.signal(), Some(SIGKILL as i32), "{outcome:?}");
+    victim.check("restored");
+}
+
+/// Between its completion and its start a task can be killed as any other: the others must not run without it.
+#[test]
+fn a_restore_of_which_a_task_is_killed_at_the_last_moment_fails_whole() {
+    let images = tempfile::tempdir().unwrap();
+    let (mut victim, pids) = dumped(images.path());
+    for point in ["pidfile-written:wait", "before-letting-go:wait"] {
+        let mut crio = start(with_fault(restore(images.path()), point));
+        crio.await_point();
+        send(*pids.last().unwrap(), SIGKILL);
+        crio.go_on();
+        crio.finish().refused("E-TASK-GONE", point);
+        await_gone(&pids, point);
+    }
+    run_when_free(|| restore(images.path())).succeeded("the restore after the kills");
     victim.check("restored");
 }
 
