@@ -20,7 +20,8 @@
 //! an image records is `restarted()`, which starts the call over anywhere. Relative sleeps go on where they were only in
 //! the same process, by the kernel's restart block. Where sending the thread elsewhere would lose it,
 //! `may_resume_call()` says that it may be there; the tracer then lets the thread enter the call, reads its number and
-//! skips it; `resuming(nr)` are the registers that later go on with it. `feigned_exit()`, where there is one, is set at the
+//! skips it; `resuming(nr)` are the registers that later go on with it; `resumes_call()` tells of any registers whether they
+//! do. `feigned_exit()`, where there is one, is set at the
 //! exit of a system call first, so that the kernel takes its decision again. `interruption()` goes into the image beside
 //! the call that starts over, and `interrupted()` puts it back, where the registers are what the kernel decides by: then a
 //! handler that runs before the restored thread's first step makes the call fail with `EINTR`.

@@ -2,7 +2,8 @@
 //!
 //! Nothing is touched before the survey has found that all of it can be kept. From the freeze on, the tree is an owned
 //! value: whatever fails, dropping it lets every task go on as it was. The inventory is written last; a directory
-//! without it is not an image.
+//! without it is not an image. Programs under seccomp are dumped by a `worker`, which a SIGKILL of crio does not end in
+//! the moment when that would harm them.
 
 use std::time::Instant;
 
@@ -22,10 +23,12 @@ use crate::resource::file::{DumpedFiles, FileDump, fs};
 use crate::resource::ipc::IpcDump;
 use crate::resource::memory::{MemoryDump, pages};
 use crate::resource::socket::network_lock::LOCKED_BY_NFTABLES;
+use crate::resource::task::seccomp::{self, SeccompDump};
 use crate::resource::task::{self, lineage};
 use crate::survey::{self, Survey, sharing};
 use crate::sys::attr::DescriptorLimit;
 use crate::tracee::{Fate, Frozen, FrozenTask, Loan, Site};
+use crate::worker::{self, Hold, Worker};
 use crate::{log_debug, log_info, log_warn};
 
 /// Dumps the tree of `options.tree`. A report with blockers means that the tree was left alone.
@@ -35,21 +38,32 @@ pub fn dump(options: &DumpOptions) -> Result<DumpReport> {
     if options.dry_run || !survey.blockers.is_empty() {
         return Ok(report_of(survey, options));
     }
+    match survey.seccomp_modes.is_empty() {
+        true => carry_out(survey, options, None),
+        false => worker::run("dumps", |worker| carry_out(survey, options, Some(&worker))),
+    }
+}
+
+fn carry_out(survey: Survey, options: &DumpOptions, worker: Option<&Worker>) -> Result<DumpReport> {
     let images = ImageDir::open(&options.places.images_dir)?;
     images.check_writable()?;
     let hooks = Hooks::new(&options.action_scripts, &options.places.images_dir, &descriptors)?;
     hooks.run(Point::PreDump, Some(options.tree))?;
     fault::point("surveyed")?;
+    let held = worker.map(Worker::hold).transpose()?;
     let started = Instant::now();
     let frozen = Frozen::seize(options.tree, options.timeout)?;
     let mut report = report_of(survey, options);
     report.stats.freezing_time = micros(started);
     let frozen_since = Instant::now();
+    seccomp::suspend(&frozen, held.is_some())?;
     fault::point("frozen")?;
     // That of an earlier dump: with our images beside it, it would be a lie.
     images.remove(&Kind::Inventory.file_name())?;
     let mut collected = Collection::of(&frozen, &images, options).map_err(|e| frozen.explain(e))?;
     fault::point("collected")?;
+    // All threads are home.
+    held.map_or(Ok(()), Hold::release)?;
     collected.write_pages(&mut report).map_err(|e| frozen.explain(e))?;
     frozen.confirm()?;
     fault::point("pages-copied")?;
@@ -142,6 +156,7 @@ struct Collector<'a> {
     tables: Tables,
     memory: MemoryDump<'a>,
     ipc: IpcDump,
+    seccomp: SeccompDump,
     not_kept: Vec<NotKept>,
 }
 
@@ -154,6 +169,7 @@ impl<'a> Collector<'a> {
             tables: Tables::default(),
             memory: MemoryDump::new(images),
             ipc: IpcDump::new()?,
+            seccomp: SeccompDump::default(),
             not_kept: Vec::new(),
         })
     }
@@ -168,7 +184,7 @@ impl<'a> Collector<'a> {
         let ids = self.objects.ids(task)?;
         let mut loan = Loan::take(Site::find(&task.proc)?, task.pid)?;
         self.ipc.add(task, &mut loan)?;
-        let collected = task::dump(task, &mut loan)?;
+        let collected = task::dump(task, &mut loan, &mut self.seccomp)?;
         loan.end()?;
         self.not_kept.extend(collected.not_kept);
         fault::point("loan-ended")?;
@@ -190,6 +206,7 @@ impl<'a> Collector<'a> {
         self.collect_in_flight()?;
         let tree: Vec<Pid> = frozen.tasks().iter().map(|task| task.pid).collect();
         self.ipc.write(self.images, IPC_NAMESPACE, &tree)?;
+        self.seccomp.write(self.images)?;
         self.not_kept.append(&mut self.ipc.not_kept);
         self.not_kept.extend(self.files.not_kept(&tree));
         self.files.resolve(&self.tables)?;

@@ -33,5 +33,6 @@ pub mod restore;
 pub mod survey;
 pub mod sys;
 pub mod tracee;
+mod worker;
 
 pub use error::{Error, Result};

@@ -44,7 +44,7 @@ pub struct Counts {
 }
 
 /// Times of a dump in microseconds and its page counts; `dump_stats_entry` of CRIU's stats.proto.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct DumpStats {
     /// From the first seizing to the whole tree standing still.
     pub freezing_time: u32,
@@ -88,11 +88,12 @@ pub struct RestoreStats {
 }
 
 /// The end of `crio dump`, also of a dump that was refused or only surveyed.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct DumpReport {
     /// The tree's root.
     pub root: i32,
-    /// Everything that cannot be dumped; if there is any, nothing was frozen and nothing written.
+    /// Everything that cannot be dumped; if there is any, nothing was frozen and nothing written, by any worker.
+    #[serde(skip)]
     pub blockers: Vec<Error>,
     /// What the image does not carry.
     pub not_kept: Vec<NotKept>,
@@ -105,7 +106,7 @@ pub struct DumpReport {
 }
 
 /// The end of `crio restore`.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct RestoreReport {
     /// The root's pid, as seen by us.
     pub root: i32,

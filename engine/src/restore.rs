@@ -14,14 +14,14 @@ mod helper;
 mod plan;
 mod socket;
 mod transport;
-mod worker;
 
 use std::path::PathBuf;
 use std::time::Instant;
 
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+
 use self::construction::Construction;
 use self::plan::Plan;
-use self::worker::Worker;
 use crate::error::{OsContext, Result};
 use crate::fault;
 use crate::hooks::{Hooks, Point};
@@ -30,13 +30,22 @@ use crate::options::{FinalState, RestoreOptions};
 use crate::report::{RestoreReport, micros};
 use crate::resource::task::scheduling::OneProcessor;
 use crate::sys::attr::DescriptorLimit;
+use crate::worker::{self, Worker};
 
 /// Restores the tree in `options.places.images_dir`. Returns when it runs.
 pub fn restore(options: &RestoreOptions) -> Result<RestoreReport> {
     let descriptors = DescriptorLimit::raise();
     let build = |worker| build(options, worker, &descriptors);
     // A sibling's parent is not ours to give another child, which it would have to wait for.
-    if options.sibling { build(None) } else { worker::run(|worker| build(Some(worker))) }
+    if options.sibling {
+        return build(None);
+    }
+    worker::run("restores", |worker| build(Some(worker))).inspect_err(|_| reap_root())
+}
+
+/// The root that the worker has killed is our child, and has its pid until we have taken notice.
+fn reap_root() {
+    while waitpid(None, Some(WaitPidFlag::WNOHANG)).is_ok_and(|status| status != WaitStatus::StillAlive) {}
 }
 
 fn build(

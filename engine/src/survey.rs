@@ -7,7 +7,7 @@
 mod lost;
 pub(crate) mod sharing;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
@@ -25,6 +25,7 @@ use crate::resource::ipc::shm;
 use crate::resource::memory::vma::{self, Content, Mapping};
 use crate::resource::socket::Sockets;
 use crate::resource::task::lineage::{Kin, Lineage, Unborn};
+use crate::resource::task::seccomp;
 use crate::tracee::Site;
 
 const ELFCLASS32: u8 = 1;
@@ -39,6 +40,8 @@ pub struct Survey {
     pub not_kept: Vec<NotKept>,
     /// The size of the tree.
     pub counts: Counts,
+    /// The seccomp modes that threads have.
+    pub seccomp_modes: BTreeSet<u8>,
 }
 
 /// Looks at the tree of `options.tree`. Fails only if its root is not there or /proc cannot be read.
@@ -282,9 +285,8 @@ impl TaskSurvey<'_, '_> {
                         .help("end the debugger or strace that is attached to it"),
                 );
             }
-            if status.seccomp != 0 {
-                let reason = "has a seccomp filter, which is not kept yet";
-                self.block(Error::new("E-SECCOMP", Blame::Program, reason).on(format!("thread {tid}")));
+            if status.seccomp != 0 && self.survey.seccomp_modes.insert(status.seccomp) {
+                self.block_by(seccomp::judge(tid, status.seccomp));
             }
         }
         Ok(())

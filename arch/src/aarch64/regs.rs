@@ -120,6 +120,11 @@ impl Regs {
         }
     }
 
+    /// Whether a thread that goes on with these registers makes the call that resumes an interrupted one, restart_syscall(2).
+    pub fn resumes_call(&self) -> bool {
+        self.begun_by.is_some()
+    }
+
     /// What to set at the exit of a system call before the thread continues with these registers: nothing.
     pub fn feigned_exit(&self) -> Option<Self> {
         None
@@ -182,6 +187,7 @@ mod tests {
         assert!(regs.may_resume_call(&SVC.to_le_bytes()) && !regs.may_resume_call(&[0; 4]));
         assert_eq!(regs.resuming(NANOSLEEP), None);
         let here = regs.resuming(RESTART_SYSCALL).unwrap();
+        assert!(here.resumes_call() && !here.restarted().resumes_call());
         assert_eq!((here.words[NUMBER], here.restarted()), (RESTART_SYSCALL, regs));
     }
 

@@ -10,6 +10,9 @@ pub const TASK_SIZES: &[u64] = &[1 << 48, 1 << 47, 1 << 42, 1 << 39, 1 << 36];
 /// With what the C library registers its rseq(2) area, `RSEQ_SIG` of its sys/rseq.h.
 pub const RSEQ_SIGNATURE: u32 = 0xd428_bc00;
 
+/// As whose system calls seccomp filters see those of this machine: `AUDIT_ARCH_AARCH64` of include/uapi/linux/audit.h.
+pub const AUDIT_ARCH: u32 = 0xc000_00b7;
+
 /// How many signals there are, and so the highest number: `_NSIG`.
 pub const SIGNALS: i32 = 64;
 

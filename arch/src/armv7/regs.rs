@@ -101,6 +101,11 @@ impl Regs {
         (nr == NR_RESTART_SYSCALL).then_some(regs)
     }
 
+    /// Whether a thread that goes on with these registers makes the call that resumes an interrupted one, restart_syscall(2).
+    pub fn resumes_call(&self) -> bool {
+        self.0[Self::ORIG_R0] & RESUMES != 0
+    }
+
     /// What to set at the exit of a system call, where the machine's kernel decides about a restart, before the thread
     /// continues with these registers; `None` where setting them is enough. Here: a call that the kernel has just
     /// interrupted, so that it goes back to it, and marks it as one to be resumed.
@@ -182,6 +187,7 @@ mod tests {
     fn a_feigned_exit_stands_behind_the_call() {
         for (thumb, behind) in [(false, 0x1_0004), (true, 0x1_0002)] {
             assert_eq!(at_call(thumb).resuming(162).or(at_call(thumb).feigned_exit()), None);
+            assert!(at_call(thumb).resuming(0).is_some_and(|regs| regs.resumes_call()));
             let exit = at_call(thumb).resuming(0).and_then(|regs| regs.feigned_exit()).unwrap();
             assert_eq!((exit.ip(), exit.syscall_result(), exit.0[Regs::ORIG_R0]), (behind, -516, 77));
         }

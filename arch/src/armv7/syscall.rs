@@ -18,6 +18,9 @@ pub const F_SETLK64: i32 = 13;
 /// With what the C library registers its rseq(2) area, `RSEQ_SIG` of its sys/rseq.h.
 pub const RSEQ_SIGNATURE: u32 = 0xe7f5_def3;
 
+/// As whose system calls seccomp filters see those of this machine: `AUDIT_ARCH_ARM` of include/uapi/linux/audit.h.
+pub const AUDIT_ARCH: u32 = 0x4000_0028;
+
 /// How many signals there are, and so the highest number: `_NSIG`.
 pub const SIGNALS: i32 = 64;
 

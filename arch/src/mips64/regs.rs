@@ -102,6 +102,11 @@ impl Regs {
         None
     }
 
+    /// Whether a thread that goes on with these registers makes the call that resumes an interrupted one, restart_syscall(2).
+    pub fn resumes_call(&self) -> bool {
+        self.0[Self::RESTART] != 0 && self.0[Self::V0] == ERESTART_RESTARTBLOCK
+    }
+
     /// What to set at the exit of a system call, where the machine's kernel decides about a restart, before the thread
     /// continues with these registers; `None` where setting them is enough.
     pub fn feigned_exit(&self) -> Option<Self> {
@@ -157,6 +162,7 @@ mod tests {
         regs.0[Regs::ORIG_A3] = 77;
         regs.0[Regs::EPC] = 0x1004;
         let again = regs.restarted();
+        assert!(regs.resumes_call() && !again.resumes_call());
         assert_eq!((again.0[Regs::V0], again.0[Regs::A3], again.ip()), (5034, 77, 0x1000));
         assert_eq!((again.0[Regs::RESTART], regs.syscall_result()), (0, -516));
         regs.0[Regs::RESTART] = 0;

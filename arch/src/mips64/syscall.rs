@@ -10,6 +10,9 @@ pub const TASK_SIZES: &[u64] = &[1 << 48, 1 << 40];
 /// With what the C library registers its rseq(2) area, `RSEQ_SIG` of its sys/rseq.h.
 pub const RSEQ_SIGNATURE: u32 = 0x0350_000d;
 
+/// As whose system calls seccomp filters see those of this machine: `AUDIT_ARCH_MIPSEL64` of include/uapi/linux/audit.h.
+pub const AUDIT_ARCH: u32 = 0xc000_0008;
+
 /// How many signals there are, and so the highest number: `_NSIG` of arch/mips/include/uapi/asm/signal.h.
 pub const SIGNALS: i32 = 128;
 

@@ -112,6 +112,11 @@ impl Regs {
         None
     }
 
+    /// Whether a thread that goes on with these registers makes the call that resumes an interrupted one, restart_syscall(2).
+    pub fn resumes_call(&self) -> bool {
+        (self.0[Self::ORIG_AX] as i64) >= 0 && self.0[Self::AX] as i64 == ERESTART_RESTARTBLOCK
+    }
+
     /// What to set at the exit of a system call, where the machine's kernel decides about a restart, before the thread
     /// continues with these registers; `None` where setting them is enough.
     pub fn feigned_exit(&self) -> Option<Self> {
@@ -180,6 +185,7 @@ mod tests {
         regs.0[Regs::AX] = ERESTART_RESTARTBLOCK as u64;
         regs.0[Regs::IP] = 0x1002;
         let again = regs.restarted();
+        assert!(regs.resumes_call() && !again.resumes_call());
         assert_eq!((again.0[Regs::AX], again.ip(), again.0[Regs::ORIG_AX]), (35, 0x1000, u64::MAX));
         regs.0[Regs::AX] = 3;
         assert_eq!(regs.restarted().ip(), 0x1002);

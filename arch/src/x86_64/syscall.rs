@@ -10,6 +10,9 @@ pub const TASK_SIZES: &[u64] = &[0x7fff_ffff_f000];
 /// With what the C library registers its rseq(2) area, `RSEQ_SIG` of its sys/rseq.h.
 pub const RSEQ_SIGNATURE: u32 = 0x5305_3053;
 
+/// As whose system calls seccomp filters see those of this machine: `AUDIT_ARCH_X86_64` of include/uapi/linux/audit.h.
+pub const AUDIT_ARCH: u32 = 0xc000_003e;
+
 /// How many signals there are, and so the highest number: `_NSIG`.
 pub const SIGNALS: i32 = 64;
 

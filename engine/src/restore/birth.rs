@@ -79,9 +79,10 @@ pub(super) fn fork_idle(pid: Pid, flags: u64) -> Result<()> {
     })
 }
 
-/// Traces the root; it dies with us.
-pub(super) fn adopt_root(pid: Pid) -> Result<()> {
-    let options = ptrace::O_EXITKILL | ptrace::O_TRACESYSGOOD | ptrace::O_TRACE_BIRTHS;
+/// Traces the root; it dies with us. What is set here, all that are born of it inherit.
+pub(super) fn adopt_root(pid: Pid, suspend_seccomp: bool) -> Result<()> {
+    let suspend = if suspend_seccomp { ptrace::O_SUSPEND_SECCOMP } else { 0 };
+    let options = ptrace::O_EXITKILL | ptrace::O_TRACESYSGOOD | ptrace::O_TRACE_BIRTHS | suspend;
     ptrace::seize(pid, options).os(|| format!("PTRACE_SEIZE {pid}"))?;
     ptrace::interrupt(pid).os(|| format!("PTRACE_INTERRUPT {pid}"))?;
     await_newborn(pid)

@@ -22,6 +22,7 @@ use crate::resource::memory::aio;
 use crate::resource::memory::restore::{self as memory_restore, Blueprint, Supplies};
 use crate::resource::memory::shared::SharedRestore;
 use crate::resource::memory::vdso::{Fit, Runtime};
+use crate::resource::task::seccomp::{self, SeccompRestore};
 use crate::resource::task::{attributes, credentials, registers, scheduling, signals, timers};
 use crate::sys::process;
 use crate::sys::ptrace::{self, Stop};
@@ -297,6 +298,7 @@ pub(super) fn set_foreground(
 /// What all tasks are completed with.
 pub(super) struct Finish<'a> {
     pub(super) shared: &'a SharedRestore,
+    pub(super) seccomp: &'a SeccompRestore,
     pub(super) identity: &'a Identity,
     /// The transport, if the task is the first of those with its table, and has to leave it.
     pub(super) leave: Option<&'a Transport>,
@@ -337,7 +339,7 @@ pub(super) fn complete(
     with: &Finish<'_>,
     told: &mut Vec<NotKept>,
 ) -> Result<()> {
-    let Finish { shared, identity, home, leave } = with;
+    let Finish { shared, home, leave, .. } = with;
     let (process, leave) = (task.process(), *leave);
     memory_restore::finish(&mut built.loan, &body.mm, &built.fit, shared)?;
     attributes::restore_by_proc(&built.proc, &process, body.mm.coredump_filter)?;
@@ -348,8 +350,7 @@ pub(super) fn complete(
         if loan.tid() != *tid {
             loan.switch(*tid)?;
         }
-        let limits = (*tid == task.pid).then_some(&*process);
-        complete_thread((task.pid, *tid), core, limits, identity, loan)?;
+        complete_thread((task.pid, *tid), core, &process, with, loan)?;
         complete_outside(task, *tid, core, home, told)?;
         let (regs, others) = registers::load(core, "core")?;
         loan.set_departure(regs, others, signals::blocked(&TaskPlan::thread(core), &process));
@@ -409,11 +410,11 @@ fn complete_process(
 fn complete_thread(
     (pid, tid): (i32, i32),
     core: &CoreEntry,
-    limits: Option<&TaskCoreEntry>,
-    identity: &Identity,
+    process: &TaskCoreEntry,
+    with: &Finish<'_>,
     loan: &mut Loan,
 ) -> Result<()> {
-    let thread = TaskPlan::thread(core);
+    let (thread, identity) = (TaskPlan::thread(core), with.identity);
     let mut batch = loan.batch();
     attributes::restore_thread(&mut batch, &thread, registers::clear_tid_addr(core));
     registers::restore_thread_area(&mut batch, core);
@@ -423,10 +424,14 @@ fn complete_thread(
     if let Some(queue) = &thread.signals_p {
         signals::restore_queue(&mut batch, pid, Some(tid), queue)?;
     }
-    // Signals and timers of all threads count against them, and raising one takes a privilege of ours.
-    if let Some(process) = limits {
+    // Signals and timers of all threads count against them, and raising one takes a privilege of ours. The leader comes
+    // last.
+    if tid == pid {
         attributes::restore_limits(&mut batch, process);
     }
+    // While it may: a thread with fewer capabilities would have to promise no_new_privs, which it may not have. What it
+    // calls from here on, its tracer has exempted.
+    seccomp::restore(&mut batch, &with.seccomp.of(core, process)?);
     if let Some(creds) = thread.creds.as_ref().filter(|creds| **creds != identity.own) {
         credentials::restore(&mut batch, creds, identity.last_cap);
     }

@@ -13,7 +13,6 @@ use super::epoll;
 use super::helper::Helper;
 use super::plan::{Body, Plan, TaskPlan};
 use super::transport::Transport;
-use super::worker::Worker;
 use crate::error::{Blame, Error, OsContext, Result};
 use crate::fault;
 use crate::image::message::state;
@@ -28,6 +27,7 @@ use crate::resource::task::lineage::Birth;
 use crate::sys::memory::task_size;
 use crate::sys::ptrace;
 use crate::tracee::{Area, Loan, Site, hole};
+use crate::worker::Worker;
 use crate::{log_debug, log_info};
 
 /// Bytes of the area in tasks under construction: room for a thousand mappings at a time.
@@ -105,7 +105,7 @@ impl Construction {
         birth::fork_root(root, flags)?;
         let guard = Guard { pids: vec![root] };
         fault::point("root-forked")?;
-        birth::adopt_root(root)?;
+        birth::adopt_root(root, plan.has_seccomp())?;
         fault::point("root-adopted")?;
         let proc = ProcDir::open(root)?;
         let vmas = smaps::read_maps(&proc)?;
@@ -439,7 +439,8 @@ impl Construction {
                 };
                 let Some(body) = &task.body else { return Ok(()) };
                 let leave = left.insert(body.ids.files_id).then_some(&*transport);
-                let with = Finish { shared: &plan.shared, identity: &identity, leave, home };
+                let (shared, seccomp) = (&plan.shared, &plan.seccomp);
+                let with = Finish { shared, seccomp, identity: &identity, leave, home };
                 build::complete(task, body, built, &with, told)?;
                 fault::point("task-completed")
             })?;

@@ -24,6 +24,7 @@ use crate::resource::ipc::IpcRestore;
 use crate::resource::memory::huge::HugeDemand;
 use crate::resource::memory::shared::SharedRestore;
 use crate::resource::task::lineage::{Kin, Lineage};
+use crate::resource::task::seccomp::{self, SeccompRestore};
 use crate::resource::task::{attributes, credentials, registers};
 use crate::survey::sharing;
 use crate::sys::attr::prlimit;
@@ -69,6 +70,7 @@ pub(super) struct Plan {
     pub(super) locks: Vec<FileLockEntry>,
     pub(super) shared: SharedRestore,
     pub(super) ipc: IpcRestore,
+    pub(super) seccomp: SeccompRestore,
     huge: HugeDemand,
 }
 
@@ -128,7 +130,8 @@ impl Plan {
         let lineage = find_births(&tasks)?;
         let locks = lock::load(&images)?;
         let huge = huge_pages(&images, &tasks, &files)?;
-        Ok(Plan { tasks, lineage, tables, files, locks, shared, ipc, huge })
+        let seccomp = SeccompRestore::load(&images)?;
+        Ok(Plan { tasks, lineage, tables, files, locks, shared, ipc, seccomp, huge })
     }
 
     /// Finds everything that stands in the way; one error that names them all.
@@ -137,6 +140,7 @@ impl Plan {
         problems.extend(self.huge.check());
         problems.extend(self.ipc.check());
         problems.extend(self.check_numbers().err());
+        problems.extend(self.check_seccomp());
         let own: BTreeSet<Pid> =
             self.tasks.iter().flat_map(|task| &task.threads).map(|(tid, _)| *tid).collect();
         let dead = self.files.dead_processes();
@@ -145,6 +149,30 @@ impl Plan {
         problems.extend(wanted.filter_map(|tid| in_use(*tid, since)));
         problems.extend(dead.intersection(&own).map(|pid| reused(*pid)));
         all_of(problems)
+    }
+
+    /// What threads are to have of seccomp must be there, and possible; of each mode one is named.
+    fn check_seccomp(&self) -> Vec<Error> {
+        let (mut modes, mut problems) = (HashSet::from([0]), Vec::new());
+        for task in self.tasks.iter().filter(|task| task.body.is_some()) {
+            let process = task.process();
+            for (tid, core) in &task.threads {
+                let mode = seccomp::mode(core, &process);
+                let judged = if modes.insert(mode) { seccomp::judge(*tid, mode) } else { Ok(()) };
+                let judged = judged.and_then(|()| self.seccomp.of(core, &process).map(drop));
+                problems.extend(judged.err().map(|e| e.task(task.pid, &task.comm())));
+            }
+        }
+        problems
+    }
+
+    /// Whether any thread is to have a seccomp mode.
+    pub(super) fn has_seccomp(&self) -> bool {
+        let has = |task: &TaskPlan| {
+            let process = task.process();
+            task.threads.iter().any(|(_, core)| seccomp::mode(core, &process) != 0)
+        };
+        self.tasks.iter().any(has)
     }
 
     /// Ids of sessions and groups whose leaders ended before the dump: for a moment some process has to have them.

@@ -136,6 +136,13 @@ pub fn in_companion(work: impl FnOnce() -> Vec<u8>) -> io::Result<Option<Vec<u8>
     })
 }
 
+/// Whether this process dies with its parent.
+pub fn die_with_parent(on: bool) -> io::Result<()> {
+    let signal = if on { libc::SIGKILL } else { 0 };
+    // SAFETY: no memory is passed.
+    unsafe { check(libc::prctl(libc::PR_SET_PDEATHSIG, signal).into()) }.map(drop)
+}
+
 /// From here on, neither the parent's death ends this process nor a signal to the process group that it was in.
 pub fn outlive_parent() -> io::Result<()> {
     // SAFETY: no memory is passed.

@@ -19,10 +19,15 @@ pub const O_TRACE_BIRTHS: u64 = (1 << 1) | (1 << 2) | (1 << 3);
 /// Stops at system calls are told apart from SIGTRAP by bit 7.
 pub const O_TRACESYSGOOD: u64 = 1;
 
+/// Seccomp does not look at the system calls of the tracee. Since Linux 4.3, with CONFIG_CHECKPOINT_RESTORE.
+pub const O_SUSPEND_SECCOMP: u64 = 1 << 21;
+
 const PTRACE_GETSIGMASK: c_uint = 0x420a;
 const PTRACE_SETSIGMASK: c_uint = 0x420b;
 const PTRACE_PEEKSIGINFO: c_uint = 0x4209;
 const PTRACE_PEEKSIGINFO_SHARED: u32 = 1;
+const PTRACE_SECCOMP_GET_FILTER: c_uint = 0x420c;
+const PTRACE_SECCOMP_GET_METADATA: c_uint = 0x420d;
 const PTRACE_GET_RSEQ_CONFIGURATION: c_uint = 0x420f;
 const PTRACE_GET_SYSCALL_USER_DISPATCH_CONFIG: c_uint = 0x4211;
 const PTRACE_GET_SYSCALL_INFO: c_uint = 0x420e;
@@ -41,6 +46,11 @@ fn request(req: c_uint, tid: Tid, addr: u64, data: u64) -> io::Result<c_long> {
 /// Attaches without stopping the thread. `options` are `O_*` bits.
 pub fn seize(tid: Tid, options: u64) -> io::Result<()> {
     request(libc::PTRACE_SEIZE as _, tid, 0, options).map(drop)
+}
+
+/// Replaces the options of a stopped thread.
+pub fn set_options(tid: Tid, options: u64) -> io::Result<()> {
+    request(libc::PTRACE_SETOPTIONS as _, tid, 0, options).map(drop)
 }
 
 /// Asks a seized thread to stop; [`wait`] then reports [`Stop::Trap`] or [`Stop::Group`].
@@ -251,6 +261,30 @@ pub fn has_syscall_dispatch(tid: Tid) -> io::Result<bool> {
     let address = config.as_mut_ptr().addr() as u64;
     request(PTRACE_GET_SYSCALL_USER_DISPATCH_CONFIG, tid, size_of_val(&config) as u64, address)?;
     Ok(config[0] != 0)
+}
+
+/// Bytes of an instruction of a filter, `struct sock_filter`.
+pub const FILTER_STEP: usize = 8;
+
+/// The instructions of a seccomp filter of a stopped thread; `None` beyond the last. 0 is the oldest: the kernel counts
+/// from the end of its list (get_nth_filter in kernel/seccomp.c).
+pub fn seccomp_filter(tid: Tid, index: u64) -> io::Result<Option<Vec<u8>>> {
+    let steps = match request(PTRACE_SECCOMP_GET_FILTER, tid, index, 0) {
+        Err(e) if e.raw_os_error() == Some(libc::ENOENT) => return Ok(None),
+        other => other?,
+    };
+    let mut program = vec![0; steps as usize * FILTER_STEP];
+    request(PTRACE_SECCOMP_GET_FILTER, tid, index, program.as_mut_ptr().addr() as u64)?;
+    Ok(Some(program))
+}
+
+/// The flags of that filter, `SECCOMP_FILTER_FLAG_LOG` or none. Since Linux 4.16.
+pub fn seccomp_filter_flags(tid: Tid, index: u64) -> io::Result<u32> {
+    // struct seccomp_metadata: filter_off, flags.
+    let mut metadata = [index, 0];
+    let address = metadata.as_mut_ptr().addr() as u64;
+    request(PTRACE_SECCOMP_GET_METADATA, tid, size_of_val(&metadata) as u64, address)?;
+    Ok(metadata[1] as u32)
 }
 
 /// What a wait reported.

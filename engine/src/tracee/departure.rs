@@ -6,6 +6,7 @@
 
 use arch::{RegSet, Regs};
 
+use super::filter;
 use crate::error::{Blame, Error, OsContext, Result};
 use crate::fault;
 use crate::sys::process::read_memory;
@@ -34,7 +35,7 @@ impl Departure {
         refuse(tid, &aside)?;
         // Absent before Linux 5.13; the survey refuses a program that uses rseq there.
         let rseq = ptrace::rseq(tid).unwrap_or_default();
-        let regs = resumed(pid, tid, registers(tid)?, mask)?;
+        let regs = spared(tid, resumed(pid, tid, registers(tid)?, mask)?);
         Ok(Departure { regs: aborted(pid, regs, rseq), mask, rseq, aside })
     }
 
@@ -115,6 +116,29 @@ fn resumed(pid: i32, tid: i32, regs: Regs, mask: u128) -> Result<Regs> {
     set_registers(tid, &regs)?;
     ptrace::skip_call(tid).os(|| format!("skip the system call of {tid}"))?;
     Ok(regs)
+}
+
+/// Registers that start an interrupted call over, where the thread's seccomp filters forbid the one that resumes it. Its
+/// time is longer then; but the thread lives, and who filters that call away has not asked for more.
+fn spared(tid: i32, regs: Regs) -> Regs {
+    let allows = |filters: Vec<_>| filter::allow(&filters, libc::SYS_restart_syscall as u32);
+    // A thread without filters is answered with an error.
+    if !regs.resumes_call() || filter::filters(tid).map_or(true, allows) {
+        return regs;
+    }
+    let over = regs.restarted();
+    regs.interruption().and_then(|interruption| over.interrupted(interruption)).unwrap_or(over)
+}
+
+/// The same for a thread that has just stopped, and may be let go before it is ever borrowed. Where [`Departure::of`] alone
+/// can find out, nothing is done.
+pub(super) fn spare_resumption(tid: i32) {
+    // A thread that cannot be read or set has died, which whoever needs it will find.
+    let Ok(regs) = registers(tid) else { return };
+    let spared = spared(tid, regs);
+    if spared != regs {
+        let _ = set_registers(tid, &spared);
+    }
 }
 
 /// Lets a thread go on to the next entry or exit of a system call; the call's number at an entry.

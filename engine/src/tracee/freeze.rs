@@ -6,6 +6,7 @@
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
+use super::departure::spare_resumption;
 use crate::error::{Blame, Error, OsContext, Result};
 use crate::kernel::stat::State;
 use crate::kernel::{Pid, ProcDir, children, stat, status, tasks};
@@ -247,7 +248,10 @@ impl FrozenTask {
         let mut pause = Duration::from_micros(5);
         loop {
             match ptrace::poll(tid).os(|| format!("wait for {tid}"))? {
-                Some(Stop::Trap) => return Ok(()),
+                Some(Stop::Trap) => {
+                    spare_resumption(tid);
+                    return Ok(());
+                }
                 Some(Stop::Group(signal)) => {
                     self.stopped_by = Some(signal);
                     return Ok(());

@@ -368,12 +368,16 @@ impl Loan {
         // The stub with nothing to do: the rescue works from here on.
         set_registers(tid, &arch::enter(&self.departure.regs, self.stub(), 0, 0))?;
         fault::point("registers-changed")?;
+        self.block_signals()?;
+        fault::point("mask-changed")
+    }
+
+    fn block_signals(&self) -> Result<()> {
         let mask = match self.site.wake {
             0 => ALL_SIGNALS,
             wake => ALL_SIGNALS & !(1 << (wake - 1)),
         };
-        ptrace::set_sigmask(tid, mask).os(|| format!("PTRACE_SETSIGMASK {tid}"))?;
-        fault::point("mask-changed")
+        ptrace::set_sigmask(self.tid, mask).os(|| format!("PTRACE_SETSIGMASK {}", self.tid))
     }
 
     fn call_home(&mut self) -> Result<()> {
@@ -412,6 +416,8 @@ impl Loan {
             return Ok(());
         }
         if self.state == State::Out {
+            // They are not, if that is what has failed.
+            self.block_signals()?;
             self.unmap_area()?;
         }
         // What is left to do is done in any case.

@@ -10,6 +10,7 @@
 
 mod batch;
 mod departure;
+mod filter;
 mod freeze;
 mod loan;
 mod site;
@@ -18,6 +19,7 @@ mod tests;
 
 pub use batch::{Area, Batch, CallId};
 pub use departure::{other_registers, refuse};
+pub use filter::{Filter, filters};
 pub use freeze::{Fate, Frozen, FrozenTask, await_newborn, reap};
 pub use loan::{Loan, Site};
 pub use site::hole;

@@ -11,16 +11,19 @@
  * on an alternate stack, checks a few MiB of memory and unread input of both ends of a pseudo terminal, and has a child with threads of the same kind. At SIGUSR1 it waits
  * until every thread of both processes has gone on, and writes "good" or the first thing that was wrong.
  *
- * usage: victim [catch-all] [alone] [no-terminal]     SIGUSR2: execute sleep(1) instead
+ * usage: victim [catch-all] [alone] [no-terminal] [confined]     SIGUSR2: execute sleep(1) instead
  */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
 #include <linux/futex.h>
+#include <linux/seccomp.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -150,6 +153,35 @@ static void read_once(void)
 	expected = got + 1;
 }
 
+static int confined;
+
+/* From here on the kernel kills the process at any call that the program itself does not make. */
+static void confine(void)
+{
+	static const int own[] = {
+		SYS_read, SYS_write, SYS_clock_nanosleep, SYS_futex, SYS_ppoll, SYS_rt_sigprocmask, SYS_rt_sigreturn,
+		SYS_sigaltstack, SYS_getitimer, SYS_exit_group, SYS_seccomp,
+#ifdef SYS_poll
+		SYS_poll,
+#endif
+#ifdef SYS_pause
+		SYS_pause,
+#endif
+	};
+	enum { COUNT = sizeof(own) / sizeof(own[0]) };
+	struct sock_filter steps[COUNT + 3];
+	struct sock_fprog program = { COUNT + 3, steps };
+	if (!confined)
+		return;
+	steps[0] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr));
+	for (int i = 0; i < COUNT; i++)
+		steps[1 + i] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, own[i], COUNT - i, 0);
+	steps[COUNT + 1] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS);
+	steps[COUNT + 2] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
+	if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program))
+		_exit(5);
+}
+
 static void mask_of(int thread, sigset_t *mask)
 {
 	sigfillset(mask);
@@ -174,6 +206,7 @@ static void *thread_main(void *arg)
 	mask_of(thread, &mask);
 	pthread_sigmask(SIG_SETMASK, &mask, NULL);
 	pthread_sigmask(SIG_BLOCK, NULL, &kept);
+	confine();
 	for (;;) {
 		once[thread]();
 		check_mask(&kept);
@@ -330,6 +363,7 @@ int main(int argc, char **argv)
 		all |= !strcmp(argv[i], "catch-all");
 		alone |= !strcmp(argv[i], "alone");
 		terminal &= strcmp(argv[i], "no-terminal") != 0;
+		confined |= !strcmp(argv[i], "confined");
 	}
 	setsid();
 	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -344,6 +378,7 @@ int main(int argc, char **argv)
 	if (!alone && fork() == 0) {
 		me = 1;
 		start_threads(READ);
+		confine();
 		for (;;)
 			pause();
 	}
@@ -361,6 +396,7 @@ int main(int argc, char **argv)
 	sigprocmask(SIG_BLOCK, NULL, &mask);
 	struct itimerval timer = { { 0, TICK_US }, { 0, TICK_US } };
 	setitimer(ITIMER_REAL, &timer, NULL);
+	confine();
 	check_progress(alone ? 1 : 2);
 	answer();
 	for (;;) {

@@ -68,6 +68,26 @@ fn a_victim_of_all_signals_survives_too() {
     }
 }
 
+/// Its seccomp filters kill it at any call that it does not make itself: all those that we have it make, those by which
+/// it frees itself of us, and the one by which an interrupted sleep goes on.
+#[test]
+fn a_victim_of_narrow_filters_survives_too() {
+    let mut victim = Victim::start("confined");
+    let images = tempfile::tempdir().unwrap();
+    let before = victim.look();
+    for point in engine::fault::DUMP {
+        at(point, "", victim.pid(), images.path()).refused("E-FAULT", point);
+        assert_eq!(victim.look(), before, "{point}");
+        victim.check(point);
+        killed_at(point, &victim, images.path());
+        victim.looks_like(&before, point);
+        victim.check(point);
+    }
+    run(dump(victim.pid(), "--leave-running", images.path())).succeeded("at the end");
+    assert_eq!(victim.look(), before);
+    victim.check("after its dump");
+}
+
 /// It cannot clean up before it is continued, but stays stopped until then, and can be dumped again meanwhile.
 #[test]
 fn a_stopped_victim_stays_stopped() {

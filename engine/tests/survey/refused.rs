@@ -28,7 +28,7 @@ const REFUSED: [(&str, &str, By); 48] = [
     ("siblings' table", "E-SHARED-TABLE", Survey),
     ("thread's table", "E-SHARED-TABLE", Survey),
     ("leader ended", "E-ZOMBIE-THREAD", Survey),
-    ("seccomp", "E-SECCOMP", Survey),
+    ("seccomp listener", "E-SECCOMP-LISTENER", Dump),
     ("traced", "E-TASK-TRACED", Survey),
     ("call dispatch", "E-SYSCALL-DISPATCH", Dump),
     ("namespace", "E-NAMESPACE", Survey),

@@ -6,10 +6,12 @@ pub mod lineage;
 mod lost;
 pub mod registers;
 pub mod scheduling;
+pub mod seccomp;
 pub mod signals;
 pub mod timers;
 
 use self::attributes::MemoryAttributes;
+use self::seccomp::SeccompDump;
 use crate::error::{Blame, Error, Result};
 use crate::image::message::{CoreEntry, TaskCoreEntry, ThreadCoreEntry, state};
 use crate::kernel::{Pid, stat, status, timers as proc_timers};
@@ -29,7 +31,7 @@ pub struct TaskDump {
 }
 
 /// Collects everything of this family from a frozen task whose leader is on loan; the loan ends at its last thread.
-pub fn dump(task: &FrozenTask, loan: &mut Loan) -> Result<TaskDump> {
+pub fn dump(task: &FrozenTask, loan: &mut Loan, seccomp: &mut SeccompDump) -> Result<TaskDump> {
     let (mut process, memory) = dump_process(task, loan)?;
     let (mut cores, mut not_kept) = (Vec::new(), Vec::new());
     for (index, tid) in task.threads.iter().enumerate() {
@@ -37,6 +39,8 @@ pub fn dump(task: &FrozenTask, loan: &mut Loan) -> Result<TaskDump> {
             loan.switch(*tid)?;
         }
         let mut core = dump_thread(task, *tid, loan, &mut not_kept)?;
+        let mode = status::read(&task.proc.thread(*tid)?)?.seccomp;
+        seccomp.add(*tid, mode, core.thread_core.get_or_insert_default())?;
         if index == 0 {
             (process.blk_sigset, process.blk_sigset_extended) = signals::halves(loan.mask());
             core.tc = Some(std::mem::take(&mut process));

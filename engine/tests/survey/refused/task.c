@@ -6,6 +6,7 @@
 #include <linux/seccomp.h>
 #include <pthread.h>
 #include <sched.h>
+#include <stddef.h>
 #include <sys/ptrace.h>
 
 #ifndef PR_SET_SYSCALL_USER_DISPATCH
@@ -75,13 +76,22 @@ static void leader_ended(void)
 	pthread_exit(NULL);
 }
 
-static void seccomp(void)
+/* Asks for each sync(2), whose listener nobody answers. */
+static void seccomp_listener(void)
 {
-	struct sock_filter allow = { BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ALLOW };
-	struct sock_fprog filter = { 1, &allow };
+	struct sock_filter ask[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_sync, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_USER_NOTIF),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog filter = { 4, ask };
+	int listener;
 
 	need(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0);
-	need(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) == 0);
+	listener = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_NEW_LISTENER, &filter);
+	/* It is as if a supervisor had it. */
+	need(listener >= 0 && close(listener) == 0);
 }
 
 static void traced(void)
@@ -139,7 +149,7 @@ const struct thing task_things[] = {
 	{ "siblings' table", table_of_siblings, 1 },
 	{ "thread's table", table_of_thread, 1 },
 	{ "leader ended", leader_ended, 1 },
-	{ "seccomp", seccomp, 0 },
+	{ "seccomp listener", seccomp_listener, 0 },
 	{ "traced", traced, 1 },
 	{ "call dispatch", call_dispatch, 0 },
 	{ "namespace", namespace, 0 },
