@@ -7,7 +7,8 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
-use nix::sys::signal::SIGKILL;
+use nix::sched::{CloneFlags, unshare};
+use nix::sys::signal::{SIGKILL, SIGUSR1};
 
 use crate::command::{LIMIT, Outcome, crio, dump, run, with_fault};
 use crate::victim::{await_gone, send};
@@ -45,25 +46,25 @@ while signal.sigwait([signal.SIGUSR1]):
 /// What it says.
 const ANSWER: &str = "b'named' b'removed' [3, 0, 0, True] b'\\x07first' b'\\x05second' -1";
 
-struct Program {
-    child: Child,
-    output: tempfile::NamedTempFile,
-    named: u32,
-    removed: u32,
-    set: u32,
-    queue: u32,
+/// Gives this thread, and with it all that the test starts, an IPC namespace: numbers that others have just given back
+/// would be taken by other tests.
+fn in_own_namespace() {
+    unshare(CloneFlags::CLONE_NEWIPC).unwrap();
 }
 
-impl Program {
-    fn start() -> Self {
+/// A python program that leads a session, and what it has said; dropped, it is killed.
+struct Script {
+    child: Child,
+    output: tempfile::NamedTempFile,
+}
+
+impl Script {
+    fn start(text: &str, arguments: &[&str]) -> Self {
         let output = tempfile::NamedTempFile::new().unwrap();
         let mut command = Command::new("setsid");
-        command.args(["python3", "-c", PROGRAM]).stdin(Stdio::null()).stderr(Stdio::null());
+        command.args(["python3", "-c", text]).args(arguments).stdin(Stdio::null()).stderr(Stdio::null());
         let child = command.stdout(output.reopen().unwrap()).spawn().unwrap();
-        let mut program = Program { child, output, named: 0, removed: 0, set: 0, queue: 0 };
-        let ids: Vec<u32> = program.line(0).split(' ').map(|id| id.parse().unwrap()).collect();
-        [program.named, program.removed, program.set, program.queue] = ids.try_into().unwrap();
-        program
+        Script { child, output }
     }
 
     fn pid(&self) -> i32 {
@@ -84,16 +85,60 @@ impl Program {
         }
     }
 
-    /// What it sees, asked for the n-th time.
-    fn check(&self, time: usize) {
-        send(self.pid(), nix::sys::signal::SIGUSR1);
-        assert_eq!(self.line(time), ANSWER);
+    /// What it says to a signal, for the n-th time.
+    fn asked(&self, time: usize) -> String {
+        send(self.pid(), SIGUSR1);
+        self.line(time)
     }
 
     /// Dumps it, which ends it.
     fn dump(&mut self, images: &Path) {
         run(dump(self.pid(), "", images)).succeeded("dump");
         self.child.wait().unwrap();
+    }
+
+    /// Its output is as it was at the dump, when it had said one line.
+    fn forget(&self) {
+        let first = self.line(0).len() as u64 + 1;
+        self.output.as_file().set_len(first).unwrap();
+    }
+}
+
+impl Drop for Script {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(self.pid()), SIGKILL);
+    }
+}
+
+struct Program {
+    script: Script,
+    named: u32,
+    removed: u32,
+    set: u32,
+    queue: u32,
+}
+
+impl Program {
+    fn start() -> Self {
+        let script = Script::start(PROGRAM, &[]);
+        let ids: Vec<u32> = script.line(0).split(' ').map(|id| id.parse().unwrap()).collect();
+        let [named, removed, set, queue] = ids.try_into().unwrap();
+        Program { script, named, removed, set, queue }
+    }
+
+    fn pid(&self) -> i32 {
+        self.script.pid()
+    }
+
+    /// What it sees, asked for the n-th time.
+    fn check(&self, time: usize) {
+        assert_eq!(self.script.asked(time), ANSWER);
+    }
+
+    fn dump(&mut self, images: &Path) {
+        self.script.dump(images);
     }
 
     /// Removes what has outlived it.
@@ -124,9 +169,6 @@ fn remove(option: &str, id: u32) -> bool {
 
 impl Drop for Program {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-        let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(self.pid()), SIGKILL);
         for (option, id) in self.outliving() {
             remove(option, id);
         }
@@ -153,6 +195,7 @@ fn restore(dir: &Path) -> Outcome {
 
 #[test]
 fn objects_that_are_gone_are_made_anew_with_number_and_key() {
+    in_own_namespace();
     let images = tempfile::tempdir().unwrap();
     let mut program = Program::start();
     let before = program.objects();
@@ -165,9 +208,7 @@ fn objects_that_are_gone_are_made_anew_with_number_and_key() {
     send(program.pid(), SIGKILL);
     await_gone(&[program.pid()], "the restored program");
     program.remove_named();
-    // As it was at the dump.
-    let first = program.line(0).len() as u64 + 1;
-    program.output.as_file().set_len(first).unwrap();
+    program.script.forget();
     restore(images.path()).succeeded("without it");
     assert_eq!(program.objects(), before);
     program.check(1);
@@ -175,6 +216,7 @@ fn objects_that_are_gone_are_made_anew_with_number_and_key() {
 
 #[test]
 fn a_restore_that_fails_leaves_no_object_and_can_be_repeated() {
+    in_own_namespace();
     let images = tempfile::tempdir().unwrap();
     let mut program = Program::start();
     let before = program.objects();
@@ -200,18 +242,24 @@ fn a_restore_that_fails_leaves_no_object_and_can_be_repeated() {
     program.check(1);
 }
 
+/// Runs a line of python about the C library.
+fn python(line: &str) -> String {
+    let script = format!("import ctypes, os; libc = ctypes.CDLL(None); print({line})");
+    let output = Command::new("python3").args(["-c", &script]).output().unwrap();
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
 /// Makes a segment with this key, or any, and this id, or any.
 fn occupy(key: u32, id: Option<u32>) -> u32 {
     if let Some(id) = id {
         fs::write("/proc/sys/kernel/shm_next_id", id.to_string()).unwrap();
     }
-    let script = format!("import ctypes; print(ctypes.CDLL(None).shmget({key}, 100, 0o1600))");
-    let output = Command::new("python3").args(["-c", &script]).output().unwrap();
-    String::from_utf8(output.stdout).unwrap().trim().parse().unwrap()
+    python(&format!("libc.shmget({key}, 100, 0o1600)")).parse().unwrap()
 }
 
 #[test]
 fn a_number_or_key_that_another_segment_has_is_named() {
+    in_own_namespace();
     let images = tempfile::tempdir().unwrap();
     let mut program = Program::start();
     program.dump(images.path());
@@ -234,15 +282,12 @@ fn a_number_or_key_that_another_segment_has_is_named() {
 
 /// Has a process change a semaphore.
 fn operate(set: u32, number: u32, by: i32) {
-    let script = format!(
-        "import ctypes; print(ctypes.CDLL(None).semop({set}, (ctypes.c_short * 3)({number}, {by}, 0x800), 1))"
-    );
-    let output = Command::new("python3").args(["-c", &script]).output().unwrap();
-    assert_eq!(String::from_utf8(output.stdout).unwrap(), "0\n");
+    assert_eq!(python(&format!("libc.semop({set}, (ctypes.c_short * 3)({number}, {by}, 0x800), 1)")), "0");
 }
 
 #[test]
 fn a_semaphore_that_others_have_taken_meanwhile_is_named() {
+    in_own_namespace();
     let images = tempfile::tempdir().unwrap();
     let mut program = Program::start();
     program.dump(images.path());
@@ -276,6 +321,7 @@ while True:
 
 #[test]
 fn a_semaphore_that_others_use_all_the_time_hides_no_other() {
+    in_own_namespace();
     let images = tempfile::tempdir().unwrap();
     let mut program = Program::start();
     let mut command = Command::new("python3");
@@ -301,37 +347,26 @@ print(queue, flush=True)
 signal.pause()
 ";
 
-/// A program with a queue that was dumped and has ended, and the pid.
-fn with_queue(name: &str, content: &str, images: &Path) -> i32 {
-    let output = tempfile::NamedTempFile::new().unwrap();
-    let mut command = Command::new("setsid");
-    command.args(["python3", "-c", QUEUE, name, content]).stdin(Stdio::null()).stderr(Stdio::null());
-    let mut child = command.stdout(output.reopen().unwrap()).spawn().unwrap();
-    let deadline = Instant::now() + LIMIT;
-    while fs::read(output.path()).unwrap().last() != Some(&b'\n') {
-        assert!(Instant::now() < deadline, "{name}");
-    }
-    // It does not need its output any more.
-    let outcome = run(dump(child.id() as i32, "", images));
-    let _ = output.keep();
-    outcome.succeeded("dump");
-    child.wait().unwrap();
-    child.id() as i32
+/// A program with a queue that was dumped and has ended.
+fn with_queue(name: &str, content: &str, images: &Path) -> Script {
+    let mut script = Script::start(QUEUE, &[name, content]);
+    script.line(0);
+    script.dump(images);
+    script
 }
 
 /// Calls a function of the C library about a queue, and returns what it does.
 fn mq(call: &str) -> String {
-    let script = format!("import ctypes; libc = ctypes.CDLL(None); print(libc.{call})");
-    let output = Command::new("python3").args(["-c", &script]).output().unwrap();
-    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    python(&format!("libc.{call}"))
 }
 
 #[test]
 fn a_posix_queue_that_is_gone_or_another_one_is_named_or_made_anew() {
+    in_own_namespace();
     let own = std::process::id();
     let images = tempfile::tempdir().unwrap();
     let full = format!("/crio-full-{own}");
-    with_queue(&full, "full", images.path());
+    let _full = with_queue(&full, "full", images.path());
     assert_eq!(mq(&format!("mq_unlink(b'{full}')")), "0");
     restore(images.path()).refused("E-MQUEUE-GONE", "a queue with a message");
     assert_eq!(mq(&format!("mq_open(b'{full}', 0o302, 0o600, None) > 0")), "True");
@@ -340,7 +375,8 @@ fn a_posix_queue_that_is_gone_or_another_one_is_named_or_made_anew() {
 
     let images = tempfile::tempdir().unwrap();
     let empty = format!("/crio-empty-{own}");
-    let pid = with_queue(&empty, "empty", images.path());
+    let script = with_queue(&empty, "empty", images.path());
+    let pid = script.pid();
     assert_eq!(mq(&format!("mq_unlink(b'{empty}')")), "0");
     run(with_fault(crio("restore -d", images.path()), "before-letting-go"))
         .refused("E-FAULT", "a failing restore");
@@ -350,4 +386,31 @@ fn a_posix_queue_that_is_gone_or_another_one_is_named_or_made_anew() {
     assert_eq!(mq(&format!("mq_unlink(b'{empty}')")), "0");
     send(pid, SIGKILL);
     await_gone(&[pid], "at its end");
+}
+
+#[test]
+fn nothing_depends_on_what_the_caller_does_with_sigchld() {
+    in_own_namespace();
+    let ignoring = |command: Command| {
+        let mut wrapped = Command::new("env");
+        wrapped.arg("--ignore-signal=CHLD").arg(command.get_program()).args(command.get_args());
+        for (name, value) in command.get_envs() {
+            value.map(|value| wrapped.env(name, value));
+        }
+        run(wrapped)
+    };
+    let images = tempfile::tempdir().unwrap();
+    let mut program = Program::start();
+    let before = program.objects();
+    ignoring(dump(program.pid(), "", images.path())).succeeded("dump");
+    program.script.child.wait().unwrap();
+    program.remove_named();
+    for point in ["ipc-made", "before-letting-go"] {
+        ignoring(with_fault(crio("restore -d", images.path()), point)).refused("E-FAULT", point);
+        assert_eq!(program.objects(), [None, None, None, None], "{point}");
+        await_gone(&[program.pid()], point);
+    }
+    ignoring(crio("restore -d", images.path())).succeeded("restore");
+    assert_eq!(program.objects(), before);
+    program.check(1);
 }
