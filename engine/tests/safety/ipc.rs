@@ -372,6 +372,11 @@ fn a_posix_queue_that_is_gone_or_another_one_is_named_or_made_anew() {
     assert_eq!(mq(&format!("mq_open(b'{full}', 0o302, 0o600, None) > 0")), "True");
     restore(images.path()).refused("E-MQUEUE-CHANGED", "a queue of another size");
     assert_eq!(mq(&format!("mq_unlink(b'{full}')")), "0");
+    assert_eq!(mq(&format!("mq_open(b'{full}', 0o302, 0o600, (ctypes.c_long * 8)(0, 3, 10)) > 0")), "True");
+    let outcome = restore(images.path());
+    outcome.refused("E-MQUEUE-CHANGED", "a queue of the same size, made anew");
+    assert!(outcome.stderr.contains("without the 1 messages"), "{}", outcome.stderr);
+    assert_eq!(mq(&format!("mq_unlink(b'{full}')")), "0");
 
     let images = tempfile::tempdir().unwrap();
     let empty = format!("/crio-empty-{own}");
@@ -386,6 +391,29 @@ fn a_posix_queue_that_is_gone_or_another_one_is_named_or_made_anew() {
     assert_eq!(mq(&format!("mq_unlink(b'{empty}')")), "0");
     send(pid, SIGKILL);
     await_gone(&[pid], "at its end");
+}
+
+#[test]
+fn a_posix_queue_that_lets_nobody_in_is_not_taken_for_a_leftover() {
+    in_own_namespace();
+    let images = tempfile::tempdir().unwrap();
+    let name = format!("/crio-closed-{}", std::process::id());
+    let script = with_queue(&name, "empty", images.path());
+    assert_eq!(mq(&format!("mq_unlink(b'{name}')")), "0");
+    assert_eq!(mq(&format!("mq_open(b'{name}', 0o302, 0, (ctypes.c_long * 8)(0, 3, 10)) > 0")), "True");
+    restore(images.path()).refused("E-MQUEUE-CHANGED", "a queue of mode 0");
+    assert_eq!(mq(&format!("mq_unlink(b'{name}')")), "0", "it is gone");
+    // What killed restores leave behind is not in the way of the next one, finished or not.
+    let made = format!("libc.mq_open(b'{name}', 0o302, 0, (ctypes.c_long * 8)(0, 3, 10))");
+    let mut gone = Command::new("true").spawn().unwrap();
+    gone.wait().unwrap();
+    let mark = format!("os.stat('/proc/self/ns/pid').st_ino, 0x2d6 << 22 | {}", gone.id());
+    assert_eq!(python(&format!("os.fchown({made}, {mark})")), "None");
+    let outcome = run(with_fault(crio("restore -d", images.path()), "files-opened:kill"));
+    assert_eq!(outcome.status.signal(), Some(SIGKILL as i32), "{outcome:?}");
+    await_gone(&[script.pid()], "a killed restore");
+    restore(images.path()).succeeded("after a killed restore");
+    assert_eq!(mq(&format!("mq_unlink(b'{name}')")), "0");
 }
 
 #[test]
