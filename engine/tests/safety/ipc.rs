@@ -10,7 +10,7 @@ use std::time::Instant;
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::signal::{SIGKILL, SIGUSR1};
 
-use crate::command::{LIMIT, Outcome, crio, dump, run, with_fault};
+use crate::command::{LIMIT, Outcome, crio, dump, run, start, with_fault};
 use crate::victim::{await_gone, send};
 
 /// Answers every SIGUSR1 with what it sees: in two segments, one with a key, and one that goes with its last mapping; in a
@@ -393,6 +393,37 @@ fn a_posix_queue_that_is_gone_or_another_one_is_named_or_made_anew() {
     await_gone(&[pid], "at its end");
 }
 
+/// Makes an object of another mode than that of the image, with the number that it had there.
+fn occupy_with(setting: &str, id: u32, call: &str) {
+    fs::write(format!("/proc/sys/kernel/{setting}_next_id"), id.to_string()).unwrap();
+    assert_eq!(python(&format!("libc.{call}")), id.to_string());
+}
+
+#[test]
+fn an_object_that_lets_nobody_in_is_not_taken_for_a_leftover() {
+    in_own_namespace();
+    let images = tempfile::tempdir().unwrap();
+    let mut program = Program::start();
+    program.dump(images.path());
+    program.remove_named();
+    let key = 0x5b00_0000 | program.pid() as u32;
+    let calls = [
+        ("-m", "shm", program.named, format!("shmget({key}, 70000, 0o1111)")),
+        ("-s", "sem", program.set, format!("semget({key}, 3, 0o1111)")),
+        ("-q", "msg", program.queue, format!("msgget({key}, 0o1111)")),
+    ];
+    for (option, table, id, call) in calls {
+        occupy_with(table, id, &call);
+        let outcome = restore(images.path());
+        outcome.refused("E-IPC-TAKEN", table);
+        assert!(outcome.stderr.contains("mode 0111"), "{table}: {}", outcome.stderr);
+        assert!(outcome.stderr.contains(&format!("ipcrm {option}")), "{table}: {}", outcome.stderr);
+        assert!(remove(option, id), "{table}: it is gone");
+    }
+    restore(images.path()).succeeded("with nothing in the way");
+    program.check(1);
+}
+
 #[test]
 fn a_posix_queue_that_lets_nobody_in_is_not_taken_for_a_leftover() {
     in_own_namespace();
@@ -414,6 +445,52 @@ fn a_posix_queue_that_lets_nobody_in_is_not_taken_for_a_leftover() {
     await_gone(&[script.pid()], "a killed restore");
     restore(images.path()).succeeded("after a killed restore");
     assert_eq!(mq(&format!("mq_unlink(b'{name}')")), "0");
+}
+
+#[test]
+fn two_restores_do_not_take_objects_from_each_other() {
+    in_own_namespace();
+    let images = tempfile::tempdir().unwrap();
+    let mut program = Program::start();
+    let before = program.objects();
+    program.dump(images.path());
+    program.remove_named();
+    let mut first = start(with_fault(crio("restore -d", images.path()), "ipc-made:wait"));
+    first.await_point();
+    let outcome = restore(images.path());
+    outcome.refused("E-IPC-TAKEN", "the second");
+    assert!(outcome.stderr.contains("is being restored by process"), "{}", outcome.stderr);
+    first.go_on();
+    first.finish().succeeded("the first");
+    assert_eq!(program.objects(), before);
+    program.check(1);
+}
+
+/// Locks what everybody can open, for ever.
+const HOLDER: &str = "
+import fcntl, os, signal
+os.setuid(65534)
+files = [open(f'/proc/sys/kernel/{kind}_next_id') for kind in ('shm', 'sem', 'msg')]
+for file in files: fcntl.flock(file, fcntl.LOCK_EX)
+print(flush=True)
+signal.pause()
+";
+
+#[test]
+fn a_lock_that_any_user_can_hold_does_not_stop_a_restore() {
+    in_own_namespace();
+    let images = tempfile::tempdir().unwrap();
+    let mut program = Program::start();
+    let before = program.objects();
+    program.dump(images.path());
+    program.remove_named();
+    let holder = Script::start(HOLDER, &[]);
+    holder.line(0);
+    let outcome = restore(images.path());
+    drop(holder);
+    outcome.succeeded("with the numbers locked by somebody");
+    assert_eq!(program.objects(), before);
+    program.check(1);
 }
 
 #[test]
@@ -441,4 +518,47 @@ fn nothing_depends_on_what_the_caller_does_with_sigchld() {
     ignoring(crio("restore -d", images.path())).succeeded("restore");
     assert_eq!(program.objects(), before);
     program.check(1);
+}
+
+/// Has a queue with more in it than it may hold by now, and one that is full: msg_qbytes stands where
+/// include/uapi/asm-generic/msgbuf.h has it on machines of 64 bits.
+const LIMITS: &str = "
+import ctypes, signal
+libc = ctypes.CDLL(None)
+status = (ctypes.c_char * 200)()
+limit = ctypes.c_long.from_buffer(status, 88)
+def queue(bytes, *lengths):
+    id = libc.msgget(0, 0o1600)
+    for length in lengths:
+        message = ctypes.create_string_buffer((1).to_bytes(8, 'little') + b'x' * length)
+        assert libc.msgsnd(id, message, length, 0x800) == 0
+    assert libc.msgctl(id, 2, status) == 0
+    limit.value = bytes
+    assert libc.msgctl(id, 1, status) == 0
+    return id
+ids = [queue(10, 8000, 0), queue(16384, 8192, 8192)]
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
+print(*ids, flush=True)
+while signal.sigwait([signal.SIGUSR1]):
+    for id in ids:
+        assert libc.msgctl(id, 2, status) == 0
+        print(limit.value, *[libc.msgrcv(id, ctypes.create_string_buffer(9000), 8500, n, 0o44000) for n in range(3)], end=' ')
+    print(flush=True)
+";
+
+#[test]
+fn a_queue_with_more_than_it_may_hold_is_made_anew() {
+    in_own_namespace();
+    let images = tempfile::tempdir().unwrap();
+    let mut script = Script::start(LIMITS, &[]);
+    let ids: Vec<u32> = script.line(0).split(' ').map(|id| id.parse().unwrap()).collect();
+    script.dump(images.path());
+    for id in &ids {
+        assert!(remove("-q", *id));
+    }
+    restore(images.path()).succeeded("without the queues");
+    assert_eq!(script.asked(1), "10 8000 0 -1 16384 8192 8192 -1 ");
+    for id in &ids {
+        assert!(remove("-q", *id));
+    }
 }

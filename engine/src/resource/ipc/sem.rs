@@ -12,7 +12,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::undo::Adjustment;
-use super::{Creator, Noun, PERMISSIONS, UNFINISHED, desc_of, is_absence, is_unfinished};
+use super::{Creator, Noun, There, desc_of, readable, unfinished};
 use crate::error::{Error, OsContext, Result};
 use crate::image::message::{IpcSemEntry, IpcSemUndoEntry};
 use crate::image::{ImageDir, Kind};
@@ -21,7 +21,15 @@ use crate::kernel::sysvipc::Set;
 use crate::log_debug;
 use crate::sys::ipc::sem;
 
-const SET: Noun = Noun { name: "semaphore set", next_id: "sem_next_id", option: "-s" };
+const SET: Noun = Noun {
+    name: "semaphore set",
+    next_id: "sem_next_id",
+    option: "-s",
+    perm: sem::perm,
+    find: |key| sem::semget(key, 0, 0),
+    set_owner: sem::set_owner,
+    remove: sem::remove,
+};
 
 /// Writes the sets of the tasks `tree`, which stand still. One that goes meanwhile is none.
 pub fn dump(
@@ -33,7 +41,9 @@ pub fn dump(
 ) -> Result<()> {
     let mut image = images.writer(Kind::IpcSem(ns));
     for set in sets {
-        let (Ok(perm), Ok(values)) = (sem::perm(set.id), sem::values(set.id, set.count)) else { continue };
+        let object = || SET.object(set.id as u32);
+        let Some(perm) = readable(sem::perm(set.id), object)? else { continue };
+        let Some(values) = readable(sem::values(set.id, set.count), object)? else { continue };
         let pids = (0..set.count).map(|number| sem::last_process(set.id, number).unwrap_or(0));
         let pids: Vec<u32> = pids.map(|pid| pid as u32).collect();
         let of_set = || adjustments.iter().filter(|adjustment| adjustment.id == set.id);
@@ -87,7 +97,7 @@ impl SemRestore {
 
     /// What stands in the way of them.
     pub fn check(&self) -> Vec<Error> {
-        self.sets.values().filter_map(|planned| planned.lives().err()).collect()
+        self.sets.values().filter_map(|planned| planned.look().err()).collect()
     }
 
     /// Makes those that are gone.
@@ -116,9 +126,7 @@ impl SemRestore {
     /// Gives those that were made to their owners.
     pub fn complete(&self) -> Result<()> {
         for planned in self.sets.values().filter(|planned| planned.made) {
-            let (id, desc) = (planned.id(), &planned.entry.desc);
-            sem::set_owner(id, desc.uid, desc.gid, desc.mode & PERMISSIONS)
-                .os(|| format!("semctl IPC_SET {id}"))?;
+            SET.complete(&planned.entry.desc)?;
         }
         Ok(())
     }
@@ -144,19 +152,9 @@ impl Planned {
     }
 
     /// Whether it is still there; an error if something else is in its place.
-    fn lives(&self) -> Result<bool> {
+    fn look(&self) -> Result<There> {
         let desc = &self.entry.desc;
-        match sem::perm(self.id()) {
-            Ok(there) if is_unfinished(&there) => Ok(false),
-            Ok(there) => match SET.difference(desc, &there).or_else(|| self.other_size()) {
-                None => Ok(true),
-                Some(what) => Err(SET.taken(desc.id, format!("is another one by now, with {what}"))),
-            },
-            Err(e) if is_absence(&e) => {
-                SET.key_is_free(desc.id, desc.key, |key| sem::semget(key, 0, 0)).map(|()| false)
-            }
-            Err(e) => Err(Error::os(format!("semctl IPC_STAT {}", desc.id), e)),
-        }
+        SET.look(desc, |there| SET.difference(desc, there).or_else(|| self.other_size()))
     }
 
     /// Whether the set that is there has another number of semaphores.
@@ -167,17 +165,14 @@ impl Planned {
     }
 
     fn make(&mut self, tell: &mut dyn FnMut(String, &'static str)) -> Result<()> {
-        if self.lives()? {
-            return Ok(());
-        }
         let desc = &self.entry.desc;
-        // What a killed restore has left behind.
-        if sem::perm(self.id()).is_ok() {
-            sem::remove(self.id()).os(|| format!("semctl IPC_RMID {}", desc.id))?;
+        match self.look()? {
+            There::Same => return Ok(()),
+            There::LeftBehind => SET.clear(desc)?,
+            There::Nothing => {}
         }
-        let flags = libc::IPC_CREAT | libc::IPC_EXCL | UNFINISHED as i32;
-        let create = || sem::semget(desc.key, self.entry.nsems, flags);
-        SET.create(desc, Creator::Process(None), create, sem::remove)?;
+        let flags = libc::IPC_CREAT | libc::IPC_EXCL | unfinished(desc) as i32;
+        SET.create(desc, Creator::Process(None), || sem::semget(desc.key, self.entry.nsems, flags))?;
         self.made = true;
         for (pid, of_pid) in self.by_last_process() {
             let set = |id: i32| {
