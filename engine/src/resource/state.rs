@@ -107,6 +107,11 @@ const IPC: &[State] = &[
         "on another machine they are not there",
     ),
     not_kept("undoing of a semaphore that others change all the time", "an exit does not undo"),
+    not_kept("undoing of a set that the process may not use any more", "an exit does not undo"),
+    not_kept(
+        "a semaphore that an exit could not undo in full, and that others have used since",
+        "its value may be too much or too little by the rest",
+    ),
     not_kept("messages of a queue that others use all the time", "one that is made anew may lack some"),
     not_kept(
         "undo lists of single threads, or of several processes (CLONE_SYSVSEM)",

@@ -14,13 +14,13 @@ use crate::command::{LIMIT, Outcome, crio, dump, run, start, with_fault};
 use crate::victim::{await_gone, send};
 
 /// Answers every SIGUSR1 with what it sees: in two segments, one with a key, and one that goes with its last mapping; in a
-/// semaphore set, of which it has taken 2 of 5 and 1 of 1; and in a message queue.
+/// semaphore set, of which it has taken 2 of 5 and 1 of 1, and given 1 that was used up; and in a message queue.
 const PROGRAM: &str = "
 import ctypes, os, signal
 libc = ctypes.CDLL(None, use_errno=True)
 libc.shmat.restype = ctypes.c_void_p
 key = 0x5b000000 | os.getpid()
-ids = [libc.shmget(key, 70000, 0o1600), libc.shmget(0, 5000, 0o1640), libc.semget(key, 3, 0o1620), libc.msgget(key, 0o1660)]
+ids = [libc.shmget(key, 70000, 0o1600), libc.shmget(0, 5000, 0o1640), libc.semget(key, 4, 0o1620), libc.msgget(key, 0o1660)]
 areas = [libc.shmat(id, None, 0) for id in ids[:2]]
 ctypes.memmove(areas[0] + 69990, b'named', 5)
 ctypes.memmove(areas[1], b'removed', 7)
@@ -33,18 +33,19 @@ def peek(number):
     got = libc.msgrcv(ids[3], buffer, 90, number, 0o44000)
     return got if got < 0 else buffer.raw[:8 + got].replace(b'\\0', b'')
 assert message(7, b'first') == 0 and message(5, b'second') == 0
-operation = lambda number, by: libc.semop(ids[2], (ctypes.c_short * 3)(number, by, 0x1800), 1)
+operation = lambda number, by, flags=0x1800: libc.semop(ids[2], (ctypes.c_short * 3)(number, by, flags), 1)
 assert libc.semctl(ids[2], 0, 16, 5) == 0 and libc.semctl(ids[2], 1, 16, 1) == 0
 assert operation(0, -2) == 0 and operation(1, -1) == 0
+assert operation(3, 1) == 0 and operation(3, -1, 0) == 0
 signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
 print(*ids, flush=True)
 while signal.sigwait([signal.SIGUSR1]):
-    values = [libc.semctl(ids[2], number, 12) for number in range(3)] + [libc.semctl(ids[2], 0, 11) == os.getpid()]
+    values = [libc.semctl(ids[2], number, 12) for number in range(4)] + [libc.semctl(ids[2], 0, 11) == os.getpid()]
     print(ctypes.string_at(areas[0] + 69990, 5), ctypes.string_at(areas[1], 7), values, peek(0), peek(1), peek(2), flush=True)
 ";
 
 /// What it says.
-const ANSWER: &str = "b'named' b'removed' [3, 0, 0, True] b'\\x07first' b'\\x05second' -1";
+const ANSWER: &str = "b'named' b'removed' [3, 0, 0, 0, True] b'\\x07first' b'\\x05second' -1";
 
 /// Gives this thread, and with it all that the test starts, an IPC namespace: numbers that others have just given back
 /// would be taken by other tests.
@@ -409,7 +410,7 @@ fn an_object_that_lets_nobody_in_is_not_taken_for_a_leftover() {
     let key = 0x5b00_0000 | program.pid() as u32;
     let calls = [
         ("-m", "shm", program.named, format!("shmget({key}, 70000, 0o1111)")),
-        ("-s", "sem", program.set, format!("semget({key}, 3, 0o1111)")),
+        ("-s", "sem", program.set, format!("semget({key}, 4, 0o1111)")),
         ("-q", "msg", program.queue, format!("msgget({key}, 0o1111)")),
     ];
     for (option, table, id, call) in calls {

@@ -35,7 +35,7 @@ use nix::fcntl::{Flock, FlockArg};
 use self::msg::MsgRestore;
 use self::sem::SemRestore;
 use self::shm::ShmRestore;
-use self::undo::Adjustment;
+use self::undo::{Adjustment, Retake};
 use crate::error::{Blame, Error, OsContext, Result};
 use crate::fault;
 use crate::image::ImageDir;
@@ -408,11 +408,9 @@ impl IpcRestore {
         fault::point("ipc-made")
     }
 
-    /// What a task has to take again of semaphores: first what it gives, then what it takes.
-    pub fn adjustments(&self) -> Vec<Adjustment> {
-        let mut adjustments = self.sets.adjustments();
-        adjustments.sort_by_key(|adjustment| adjustment.value);
-        adjustments
+    /// What tasks have to take again of semaphores, in this order. `tell` gets what may not be as it was.
+    pub fn retakes(&self, tell: &mut dyn FnMut(String, &'static str)) -> Result<Vec<Retake>> {
+        self.sets.retakes(tell)
     }
 
     /// Gives those that were made to their owners. The tasks are ready, and do not run yet.

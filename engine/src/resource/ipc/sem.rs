@@ -11,7 +11,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::undo::Adjustment;
+use super::undo::{self, Adjustment, Retake};
 use super::{Creator, Noun, There, desc_of, readable, unfinished};
 use crate::error::{Error, OsContext, Result};
 use crate::image::message::{IpcSemEntry, IpcSemUndoEntry};
@@ -30,6 +30,8 @@ const SET: Noun = Noun {
     set_owner: sem::set_owner,
     remove: sem::remove,
 };
+
+const UNCERTAIN: &str = "it may be too much or too little by what the end of the tree could not undo";
 
 /// Writes the sets of the tasks `tree`, which stand still. One that goes meanwhile is none.
 pub fn dump(
@@ -87,8 +89,10 @@ impl SemRestore {
             let bytes = reader.payload()?;
             let values = bytes.as_chunks::<2>().0.iter().map(|value| u16::from_le_bytes(*value));
             let values: Vec<u16> = values.take(entry.nsems as usize).collect();
-            if entry.undo.iter().any(|undo| undo.number >= entry.nsems) {
-                return Err(reader.bad(format!("set {} has an adjustment too many", entry.desc.id)));
+            let is_bad =
+                |undo: &IpcSemUndoEntry| undo.number >= entry.nsems || !undo::is_possible(undo.value);
+            if entry.undo.iter().any(is_bad) {
+                return Err(reader.bad(format!("set {} has an impossible adjustment", entry.desc.id)));
             }
             sets.insert(entry.desc.id, Planned { entry, values, made: false });
         }
@@ -108,19 +112,29 @@ impl SemRestore {
         Ok(())
     }
 
-    /// What the tasks have to take again.
-    pub fn adjustments(&self) -> Vec<Adjustment> {
-        let of_set = |planned: &Planned| {
-            let id = planned.id();
-            let undo = planned.entry.undo.clone().into_iter();
-            undo.map(move |undo| Adjustment {
-                pid: undo.pid as Pid,
-                id,
-                number: undo.number,
-                value: undo.value,
-            })
-        };
-        self.sets.values().flat_map(of_set).collect()
+    /// What the tasks have to take again. `tell` gets what may not be as it was, and what follows.
+    pub fn retakes(&self, tell: &mut dyn FnMut(String, &'static str)) -> Result<Vec<Retake>> {
+        let mut all = Vec::new();
+        for planned in self.sets.values() {
+            let mut of_semaphore: BTreeMap<u32, Vec<Adjustment>> = BTreeMap::new();
+            for IpcSemUndoEntry { pid, number, value } in planned.entry.undo.iter().cloned() {
+                let adjustment = Adjustment { pid: pid as Pid, id: planned.id(), number, value };
+                of_semaphore.entry(number).or_default().push(adjustment);
+            }
+            for (number, adjustments) in of_semaphore {
+                let (id, was) = (planned.id(), planned.values.get(number as usize).copied().unwrap_or(0));
+                let now = sem::value(id, number).os(|| format!("semctl GETVAL of {number} in {id}"))?;
+                let (mut retakes, is_sure) = undo::plan(adjustments, was, now);
+                all.append(&mut retakes);
+                if !is_sure {
+                    tell(
+                        format!("value of semaphore {number} in set {id}, which others have used"),
+                        UNCERTAIN,
+                    );
+                }
+            }
+        }
+        Ok(all)
     }
 
     /// Gives those that were made to their owners.
@@ -196,7 +210,7 @@ impl Planned {
         let mut found: BTreeMap<Pid, Vec<(u32, u16)>> = BTreeMap::new();
         for (number, value) in (0u32..).zip(&self.values) {
             let undone = self.entry.undo.iter().filter(|undo| undo.number == number).map(|undo| undo.value);
-            let value = (i32::from(*value) + undone.sum::<i32>()).clamp(0, i16::MAX.into());
+            let value = undone.fold(i32::from(*value), undo::undone);
             let pid = self.entry.pids.get(number as usize).copied().unwrap_or(0);
             // What was never used is 0 as it is.
             if pid != 0 || value != 0 {
@@ -204,5 +218,32 @@ impl Planned {
             }
         }
         found
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_impossible_adjustment_is_a_bad_image() -> Result<()> {
+        let with = |number, value| {
+            let dir = tempfile::tempdir().os(|| "tempdir")?;
+            let images = ImageDir::open(dir.path())?;
+            let undo = vec![IpcSemUndoEntry { pid: 1, number, value }];
+            let entry = IpcSemEntry { nsems: 2, undo, ..IpcSemEntry::default() };
+            let mut image = images.writer(Kind::IpcSem(1));
+            image.push_with_payload(&entry, &[0; 4])?;
+            image.finish()?;
+            SemRestore::load(&images, 1).map(drop)
+        };
+        for (number, value) in [(0, 1), (1, 32767), (1, -32768)] {
+            with(number, value)?;
+        }
+        for (number, value) in [(2, 1), (0, 0), (0, 32768), (0, -32769), (0, i32::MIN)] {
+            let refused = with(number, value).map_err(|e| e.code());
+            assert_eq!(refused, Err("E-IMAGE-BAD"), "{number} {value}");
+        }
+        Ok(())
     }
 }
