@@ -115,6 +115,28 @@ fn a_check_leaves_nothing_behind() {
     assert_eq!(seen(), before);
 }
 
+/// Runs a command and prints what changes meanwhile in the packet filters of its network namespace: NETLINK_NETFILTER,
+/// group NFNLGRP_NFTABLES.
+const FILTERS_WATCHED: &str = "
+import socket, subprocess, sys
+watch = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 12)
+watch.bind((0, 1 << 6))
+ended = subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL).returncode
+try:
+    watch.recv(4096, socket.MSG_DONTWAIT)
+    print(ended, 'something')
+except BlockingIOError:
+    print(ended, 'nothing')
+";
+
+#[test]
+fn the_packet_filters_of_others_are_left_alone() {
+    let lock = ["check", "--feature", "network_lock_nftables", "--no-default-config"];
+    let mut command = Command::new("unshare");
+    command.args(["--net", "python3", "-c", FILTERS_WATCHED, env!("CARGO_BIN_EXE_crio")]).args(lock);
+    assert_eq!(text(&command.output().unwrap().stdout), "0 nothing\n");
+}
+
 #[test]
 fn a_process_is_surveyed() {
     let mut sleeper = Command::new("sleep").arg("60").process_group(0).spawn().unwrap();

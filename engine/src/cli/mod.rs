@@ -31,12 +31,14 @@ use crate::error::{Blame, Error, Result};
 use crate::log;
 use crate::options::{DumpOptions, Places};
 use crate::report;
+use crate::sys::process;
 
 /// CRIU's version whose options, images and requests these are.
 const CRIU_VERSION: &str = "4.2";
 
 /// Runs `crio` with `arguments`, the first of which is the program's name.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    process::await_children();
     let arguments: Vec<OsString> = arguments.into_iter().skip(1).collect();
     run(&arguments).unwrap_or_else(|error| {
         print_error(&error);

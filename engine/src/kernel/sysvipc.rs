@@ -14,11 +14,18 @@ pub struct Set {
     pub id: i32,
     /// Its semaphores.
     pub count: u32,
+    /// Whether anybody has ever done an operation on it, but set it.
+    pub used: bool,
 }
 
 /// All semaphore sets; none without CONFIG_SYSVIPC.
 pub fn semaphore_sets() -> Result<Vec<Set>> {
-    rows("/proc/sysvipc/sem", |row| Ok(Set { id: column(row, "semid", 1)?, count: column(row, "nsems", 3)? }))
+    rows("/proc/sysvipc/sem", set)
+}
+
+fn set(row: &[u8]) -> Result<Set> {
+    let used = column::<i64>(row, "otime", 8)? != 0;
+    Ok(Set { id: column(row, "semid", 1)?, count: column(row, "nsems", 3)?, used })
 }
 
 /// The ids of all message queues; none without CONFIG_SYSVIPC.
@@ -51,9 +58,9 @@ mod tests {
         let table = b"       key      semid perms      nsems   uid   gid  cuid  cgid      otime      ctime\n\
             \x20        0          3   600          2     0     0     0     0          0 1700000000\n\
             -559038737      32769   640         17  1000   100     0     0          5 1700000001\n";
-        let id = |row: &[u8]| Ok((column::<i32>(row, "semid", 1)?, column::<u32>(row, "nsems", 3)?));
-        assert_eq!(parse(table, id)?, [(3, 2), (32769, 17)]);
-        assert!(parse(b"key\n1\n", id).is_err());
+        let of = |id, count, used| Set { id, count, used };
+        assert_eq!(parse(table, set)?, [of(3, 2, false), of(32769, 17, true)]);
+        assert!(parse(b"key\n1\n", set).is_err());
         Ok(())
     }
 }

@@ -11,10 +11,12 @@
 //! | `socket` | sockets, which have no meaning alone |
 //! | `ipc` | System V objects, which belong to no process |
 //!
-//! [`state`] is the table of all state: kept, refused, or not kept and said so.
+//! [`state`] is the table of all state: kept, refused, or not kept and said so. [`maker`] tells who is making an object
+//! that outlives processes, of which `ipc` and `file` have some.
 
 pub mod file;
 pub mod ipc;
+pub mod maker;
 pub mod memory;
 pub mod socket;
 pub mod state;

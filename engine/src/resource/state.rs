@@ -94,7 +94,10 @@ const IPC: &[State] = &[
     refused("messages of POSIX queues without a name (nothing shows them)", "E-MQUEUE-MESSAGES"),
     refused("notifications of POSIX queues (mq_notify)", "E-MQUEUE-NOTIFY"),
     refused("a POSIX queue that had messages and is gone, at the restore", "E-MQUEUE-GONE"),
-    refused("a POSIX queue of another size, at the restore", "E-MQUEUE-CHANGED"),
+    refused(
+        "a POSIX queue of another size, or made anew without the messages, at the restore",
+        "E-MQUEUE-CHANGED",
+    ),
     refused("segments of another IPC namespace", "E-VMA-SYSVIPC"),
     refused("a semaphore that somebody else has taken since, at the restore", "E-IPC-HELD"),
     refused("a System V number or key that another object has, at the restore", "E-IPC-TAKEN"),
@@ -104,6 +107,12 @@ const IPC: &[State] = &[
         "on another machine they are not there",
     ),
     not_kept("undoing of a semaphore that others change all the time", "an exit does not undo"),
+    not_kept("undoing of a set that the process may not use any more", "an exit does not undo"),
+    not_kept(
+        "a semaphore that an exit could not undo in full, and that others have used since",
+        "its value may be too much or too little by the rest",
+    ),
+    not_kept("messages of a queue that others use all the time", "one that is made anew may lack some"),
     not_kept(
         "undo lists of single threads, or of several processes (CLONE_SYSVSEM)",
         "an exit does not undo",

@@ -450,10 +450,16 @@ impl Construction {
 
     /// Has tasks do again what they are to undo of semaphore operations when they exit.
     fn take_semaphores(&mut self) -> Result<()> {
-        for adjustment in self.plan.ipc.adjustments() {
-            let is_owner = |task: &TaskPlan| task.pid == adjustment.pid && task.body.is_some();
-            let Some(index) = self.plan.tasks.iter().position(is_owner) else { continue };
-            self.named(index, |this| undo::retake(&mut this.task(index)?.loan, &adjustment))?;
+        for retake in self.plan.retakes(&mut self.told)? {
+            let pid = retake.adjustment.pid;
+            let is_owner = |task: &TaskPlan| task.pid == pid && task.body.is_some();
+            let index = self.plan.tasks.iter().position(is_owner).ok_or_else(|| {
+                Error::image(
+                    "ipcns-sem",
+                    format!("has something to undo by {pid}, which is no task of the tree"),
+                )
+            })?;
+            self.named(index, |this| undo::retake(&mut this.task(index)?.loan, &retake))?;
         }
         Ok(())
     }

@@ -21,6 +21,7 @@ use crate::report::NotKept;
 use crate::resource::file::tty::TtyClaim;
 use crate::resource::file::{FileRestore, lock};
 use crate::resource::ipc::IpcRestore;
+use crate::resource::ipc::undo::Retake;
 use crate::resource::memory::huge::HugeDemand;
 use crate::resource::memory::shared::SharedRestore;
 use crate::resource::task::lineage::{Kin, Lineage};
@@ -186,10 +187,21 @@ impl Plan {
 
     /// Makes the System V objects that are gone, and takes hold of segments that are still there.
     pub(super) fn make_ipc(&mut self, told: &mut Vec<NotKept>) -> Result<()> {
+        let mut tell = self.tell(told);
+        self.ipc.make(&mut tell)
+    }
+
+    /// What tasks have to take again of semaphores.
+    pub(super) fn retakes(&self, told: &mut Vec<NotKept>) -> Result<Vec<Retake>> {
+        self.ipc.retakes(&mut self.tell(told))
+    }
+
+    /// Tells of what belongs to no task as if it were the root's.
+    fn tell<'a>(&self, told: &'a mut Vec<NotKept>) -> impl FnMut(String, &'static str) + use<'a> {
         let (pid, comm) = self.tasks.first().map_or((0, String::new()), |root| (root.pid, root.comm()));
-        self.ipc.make(&mut |what, consequence: &str| {
+        move |what, consequence| {
             told.push(NotKept { pid, comm: comm.clone(), what, consequence: consequence.to_owned() });
-        })
+        }
     }
 
     /// All addresses that mappings of any task take.

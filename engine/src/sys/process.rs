@@ -213,6 +213,13 @@ fn in_child_born(
     }
 }
 
+/// Has children that end wait for us, whatever our parent has set: where SIGCHLD is ignored, wait(2) loses their status
+/// and fails with ECHILD (do_notify_parent in kernel/signal.c), and execve(2) hands that on.
+pub fn await_children() {
+    // SAFETY: no handler is installed, and the signal's default is to do nothing.
+    unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
+}
+
 /// A descriptor that refers to the process, whatever happens to its number.
 pub fn pidfd_open(pid: i32) -> io::Result<OwnedFd> {
     // SAFETY: no memory is passed; a returned descriptor is ours.

@@ -102,3 +102,30 @@ fn what_is_not_kept_is_told() {
     drop(root);
     drop(cgroup);
 }
+
+/// Has taken a semaphore of a set that it may not use any more.
+const LOCKED_OUT: &str = "
+import ctypes, os, signal
+libc = ctypes.CDLL(None)
+set = libc.semget(0, 1, 0o1600)
+assert libc.semctl(set, 0, 16, 1) == 0
+assert libc.semop(set, (ctypes.c_short * 3)(0, -1, 0x1800), 1) == 0
+os.setresgid(65534, 65534, 65534)
+os.setresuid(65534, 65534, 65534)
+print(os.getpid(), set, flush=True)
+signal.pause()
+";
+
+#[test]
+fn an_undo_list_that_the_program_cannot_be_asked_about_is_told() {
+    let mut command = Command::new("setsid");
+    command.args(["python3", "-c", LOCKED_OUT]).current_dir("/");
+    let (_group, line) = start(command);
+    let (pid, set) = line.split_once(' ').unwrap();
+    let _root = Root(pid.parse().unwrap());
+    let told = told(pid, &["--leave-running"]);
+    let removed = Command::new("ipcrm").args(["-s", set]).status().unwrap();
+    let what = format!("undoing of set {set}, which it may not use (any more)");
+    assert!(told.contains(&(what, "its exit does not undo".to_owned())), "{told:?}");
+    assert!(removed.success());
+}

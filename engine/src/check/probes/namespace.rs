@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io;
 use std::panic;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use nix::sched::{CloneFlags, setns, unshare};
 
@@ -16,6 +17,19 @@ pub(super) fn apart(which: CloneFlags, probe: impl FnOnce() -> io::Result<()> + 
         let thread = std::thread::Builder::new().spawn_scoped(scope, body)?;
         thread.join().unwrap_or_else(|reason| panic::resume_unwind(reason))
     })
+}
+
+/// The same where that is possible, and else in our own namespaces: without CAP_SYS_ADMIN, or without such namespaces.
+pub(super) fn apart_if_possible(
+    which: CloneFlags,
+    probe: impl Fn() -> io::Result<()> + Sync,
+) -> io::Result<()> {
+    let is_apart = AtomicBool::new(false);
+    let done = apart(which, || {
+        is_apart.store(true, Ordering::Relaxed);
+        probe()
+    });
+    if is_apart.into_inner() { done } else { probe() }
 }
 
 /// There are namespaces of this kind: `user`, `cgroup`, `time_for_children`.

@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use nix::sched::CloneFlags;
 
 use super::missing;
-use super::namespace::apart;
+use super::namespace::{apart, apart_if_possible};
 use crate::error::Error;
 use crate::kernel::netlink::{Netlink, Request, attribute, attributes, nested, word};
 use crate::kernel::sock_diag;
@@ -213,8 +213,9 @@ pub(super) fn nftables() -> io::Result<()> {
     netlink.dump(GET_TABLES, &[0; 4], |_| {}).map_err(io_error)
 }
 
+/// A lock is a table that everybody in the network namespace sees.
 pub(super) fn network_lock() -> io::Result<()> {
-    network_lock::probe().map_err(io_error)
+    apart_if_possible(CloneFlags::CLONE_NEWNET, || network_lock::probe().map_err(io_error))
 }
 
 /// Programs that save filters and do so by the interface of before nftables, for IPv4 and, where there is that, IPv6.

@@ -6,7 +6,7 @@
 //! that is gone is made anew if it was empty. One without a name goes with the tree, and is kept if it is empty.
 //!
 //! Refused: messages of a queue without a name, notifications (mq_notify(3)), whose value nothing shows; at the restore, a
-//! queue that had messages and is gone, or is another one. Not kept: that others have a queue without a name open.
+//! queue that had messages and is gone, or is another one, which its inode tells. Not kept: that others have a queue without a name open.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -27,6 +27,8 @@ use super::{Description, owner};
 use crate::error::{Blame, Error, OsContext, Result};
 use crate::image::message::{FdType, FileEntry, MqueueFileEntry};
 use crate::kernel::Pid;
+use crate::log_warn;
+use crate::resource::maker::{Maker, Mark};
 use crate::sys::fd::fcntl;
 use crate::sys::mqueue::{self, Attributes};
 use crate::sys::stat::fstat;
@@ -176,8 +178,8 @@ fn make(entry: &MqueueFileEntry) -> Result<Open> {
     if let Some(queue) = find(entry)? {
         return Ok(Open { queue, name, unfinished: None, made: false });
     }
-    // What a killed restore has left behind.
-    if mqueue::open(&name, libc::O_RDWR).is_ok_and(|queue| is_left_behind(&queue)) {
+    let there = mqueue::open(&name, libc::O_RDWR);
+    if there.is_ok_and(|queue| is_left_behind(entry, &queue).is_ok_and(|is| is)) {
         mqueue::unlink(&name).os(|| "mq_unlink")?;
     }
     let attributes = Attributes { most: entry.most, longest: entry.longest, messages: 0 };
@@ -186,14 +188,15 @@ fn make(entry: &MqueueFileEntry) -> Result<Open> {
         name = CString::new(format!("/crio-{}-{}", std::process::id(), entry.ino)).unwrap_or(name);
         made = mqueue::create(&name, attributes);
     }
-    let queue = made.os(|| format!("mq_open of {} messages of {} bytes", entry.most, entry.longest))?;
+    let queue = made.map_err(|e| {
+        let limit = e.raw_os_error() == Some(libc::EMFILE);
+        let error = Error::os(format!("mq_open of {} messages of {} bytes", entry.most, entry.longest), e);
+        if limit { error.help("raise the limit for bytes of message queues: ulimit -q") } else { error }
+    })?;
+    // One without a mark is not known as ours if we are killed, and no worse for that.
+    let _ = Mark::own()
+        .map(|Mark { uid, gid }| fchown(&queue, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid))));
     Ok(Open { queue, name, unfinished: Some(entry.clone()), made: true })
-}
-
-/// Whether a queue lets nobody in and holds nothing.
-fn is_left_behind(queue: &OwnedFd) -> bool {
-    mqueue::attributes(queue.as_fd()).is_ok_and(|attributes| attributes.messages == 0)
-        && fstat(queue).is_ok_and(|stat| stat.st_mode & 0o777 == 0)
 }
 
 fn object(entry: &MqueueFileEntry) -> String {
@@ -210,30 +213,64 @@ fn find(entry: &MqueueFileEntry) -> Result<Option<OwnedFd>> {
     if entry.unlinked {
         return Ok(None);
     }
-    let fail = |code, reason, help: &str| Err(Error::new(code, Blame::Environment, reason).help(help));
+    let gone = || {
+        let reason = format!("is gone, with the {} messages that it had", entry.messages);
+        Error::new("E-MQUEUE-GONE", Blame::Environment, reason)
+            .help("restore where it still is, or dump when it is empty")
+    };
     match mqueue::open(&name(entry)?, libc::O_RDWR) {
-        Ok(queue) if entry.messages == 0 && is_left_behind(&queue) => Ok(None),
-        Ok(queue) => {
-            let there = mqueue::attributes(queue.as_fd()).os(|| "mq_getattr")?;
-            if (there.most, there.longest) == (entry.most, entry.longest) {
-                return Ok(Some(queue));
-            }
-            let reason = format!(
-                "is for {} messages of {} bytes by now, not {} of {}",
-                there.most, there.longest, entry.most, entry.longest
+        Ok(queue) if !is_left_behind(entry, &queue)? => judge(entry, &queue).map(|()| Some(queue)),
+        Err(e) if e.raw_os_error() != Some(libc::ENOENT) => Err(Error::os("mq_open", e)),
+        // Or left behind.
+        _ if entry.messages == 0 => Ok(None),
+        _ => Err(gone()),
+    }
+}
+
+fn changed(reason: String) -> Error {
+    Error::new("E-MQUEUE-CHANGED", Blame::Environment, reason).help(
+        "remove it if nobody needs it (rm /dev/mqueue/NAME), or restore in a new namespace (unshare --ipc)",
+    )
+}
+
+/// Whether a killed restore has left this queue behind. One that lets nobody in may be another restore's, or look like it.
+fn is_left_behind(entry: &MqueueFileEntry, queue: &OwnedFd) -> Result<bool> {
+    let stat = fstat(queue).os(|| "fstat of a message queue")?;
+    if stat.st_mode & 0o777 != 0 {
+        return Ok(false);
+    }
+    match (Mark { uid: stat.st_uid, gid: stat.st_gid }).maker() {
+        Maker::Gone if mqueue::attributes(queue.as_fd()).is_ok_and(|there| there.messages == 0) => Ok(true),
+        Maker::Working(pid) => Err(changed(format!("is being restored by process {pid}"))
+            .help("wait for its end, or restore in a new namespace (unshare --ipc)")),
+        Maker::Unknown if entry.mode & 0o777 == 0 => Ok(false),
+        _ => Err(changed("lets nobody in, as what a killed restore leaves behind".to_owned())),
+    }
+}
+
+/// Refuses a queue that is not the one of the image.
+fn judge(entry: &MqueueFileEntry, queue: &OwnedFd) -> Result<()> {
+    let there = mqueue::attributes(queue.as_fd()).os(|| "mq_getattr")?;
+    if (there.most, there.longest) != (entry.most, entry.longest) {
+        return Err(changed(format!(
+            "is for {} messages of {} bytes by now, not {} of {}",
+            there.most, there.longest, entry.most, entry.longest
+        )));
+    }
+    // Inodes are numbered all over the kernel (get_next_ino in fs/inode.c): another queue has another number.
+    match fstat(queue).os(|| "fstat of a message queue")?.st_ino == entry.ino {
+        true => Ok(()),
+        false if entry.messages == 0 => {
+            log_warn!(
+                "The {} was made anew by somebody else since the dump, and is used as it is",
+                object(entry)
             );
-            fail(
-                "E-MQUEUE-CHANGED",
-                reason,
-                "remove it if nobody needs it, or restore in a new namespace (unshare --ipc)",
-            )
+            Ok(())
         }
-        Err(e) if e.raw_os_error() == Some(libc::ENOENT) && entry.messages == 0 => Ok(None),
-        Err(e) if e.raw_os_error() == Some(libc::ENOENT) => {
-            let reason = format!("is gone, with the {} messages that it had", entry.messages);
-            fail("E-MQUEUE-GONE", reason, "restore where it still is, or dump when it is empty")
-        }
-        Err(e) => Err(Error::os("mq_open", e)),
+        false => Err(changed(format!(
+            "was made since the dump, without the {} messages that it had",
+            entry.messages
+        ))),
     }
 }
 

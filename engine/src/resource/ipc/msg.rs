@@ -12,28 +12,50 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
-use super::{Creator, Noun, PERMISSIONS, UNFINISHED, desc_of, is_absence, is_unfinished};
+use super::{Creator, Noun, There, desc_of, readable, unfinished};
 use crate::error::{Error, OsContext, Result};
 use crate::image::message::{IpcMsg, IpcMsgEntry};
 use crate::image::{ImageDir, Kind};
 use crate::kernel::{Pid, sysvipc};
 use crate::sys::ipc::msg::{self, Message, Queue};
 
-const QUEUE: Noun = Noun { name: "message queue", next_id: "msg_next_id", option: "-q" };
+const QUEUE: Noun = Noun {
+    name: "message queue",
+    next_id: "msg_next_id",
+    option: "-q",
+    perm: |id| msg::queue(id).map(|queue| queue.perm),
+    find: |key| msg::msgget(key, 0),
+    set_owner: msg::set_owner,
+    remove: msg::remove,
+};
+
+/// For a message that is longer than what the kernel takes today (kernel.msgmax): it may have taken more before.
+const LONG_MESSAGE: &str = "raise the limit for a single message: sysctl kernel.msgmax";
+const MISSING: &str = "one that is made anew may lack some";
+/// How often others may use a queue while it is read.
+const ATTEMPTS: usize = 5;
 
 /// Writes the queues of the tasks `tree`, which stand still. One that goes meanwhile is none.
-pub fn dump(images: &ImageDir, ns: u32, tree: &BTreeSet<Pid>) -> Result<()> {
+pub fn dump(
+    images: &ImageDir,
+    ns: u32,
+    tree: &BTreeSet<Pid>,
+    mut tell: impl FnMut(Pid, String, &str),
+) -> Result<()> {
     let mut image = images.writer(Kind::IpcMsgQueues(ns));
     for id in sysvipc::message_queues()? {
-        let Ok(queue) = msg::queue(id) else { continue };
-        if !tree.contains(&queue.last_sender) && !tree.contains(&queue.last_receiver) {
-            continue;
+        let object = || QUEUE.object(id as u32);
+        let Some(queue) = readable(msg::queue(id), object)? else { continue };
+        let users = [queue.last_sender, queue.last_receiver];
+        let Some(user) = users.into_iter().find(|pid| tree.contains(pid)) else { continue };
+        let Some((queue, messages, is_one)) = messages(id).map_err(|e| e.on(object()))? else { continue };
+        if !is_one {
+            tell(user, format!("messages of queue {id}, which others use all the time"), MISSING);
         }
-        let messages = messages(id, &queue).os(|| format!("msgrcv MSG_COPY of queue {id}"))?;
         let used = |pid: Pid| u32::try_from(pid).ok().filter(|pid| *pid != 0);
         image.push(&IpcMsgEntry {
             desc: desc_of(id as u32, &queue.perm),
-            qbytes: queue.most_bytes.try_into().unwrap_or(u32::MAX),
+            qbytes: queue.most_bytes,
             qnum: messages.len() as u32,
             lspid: used(queue.last_sender),
             lrpid: used(queue.last_receiver),
@@ -45,15 +67,39 @@ pub fn dump(images: &ImageDir, ns: u32, tree: &BTreeSet<Pid>) -> Result<()> {
     image.finish()
 }
 
-/// The messages of a queue in their order.
-fn messages(id: i32, queue: &Queue) -> io::Result<Vec<Message>> {
+/// A queue, its messages in their order, and whether they are those of one moment: processes outside of the tree may use
+/// it meanwhile. None if it is gone.
+fn messages(id: i32) -> Result<Option<(Queue, Vec<Message>, bool)>> {
+    let look = || readable(msg::queue(id), || QUEUE.object(id as u32));
+    let Some(mut before) = look()? else { return Ok(None) };
+    for attempt in 1.. {
+        let messages = read(id);
+        let Some(after) = look()? else { break };
+        let messages = messages?;
+        let is_one = before == after && after.messages == messages.len() as u64;
+        if is_one || attempt == ATTEMPTS {
+            return Ok(Some((after, messages, is_one)));
+        }
+        before = after;
+    }
+    Ok(None)
+}
+
+/// The messages that are in a queue one after the other.
+fn read(id: i32) -> Result<Vec<Message>> {
     let mut found = Vec::new();
+    // What the longest message needs is not told.
+    let mut longest = 8 << 10;
     loop {
-        // None is longer than all together may be.
-        match msg::peek(id, found.len() as u64, queue.most_bytes as usize) {
+        match msg::peek(id, found.len() as u64, longest) {
             Ok(message) => found.push(message),
             Err(e) if e.raw_os_error() == Some(libc::ENOMSG) => return Ok(found),
-            Err(e) => return Err(e),
+            Err(e) if e.raw_os_error() == Some(libc::E2BIG) => longest *= 2,
+            Err(e) => {
+                let too_long = e.raw_os_error() == Some(libc::EINVAL) && msg::queue(id).is_ok();
+                let error = Error::os(format!("msgrcv MSG_COPY of message {}", found.len()), e);
+                return Err(if too_long { error.help(LONG_MESSAGE) } else { error });
+            }
         }
     }
 }
@@ -92,7 +138,7 @@ impl MsgRestore {
 
     /// What stands in the way of them.
     pub fn check(&self) -> Vec<Error> {
-        self.queues.values().filter_map(|planned| planned.lives().err()).collect()
+        self.queues.values().filter_map(|planned| planned.look().err()).collect()
     }
 
     /// Makes those that are gone.
@@ -106,9 +152,8 @@ impl MsgRestore {
     /// Gives those that were made to their owners.
     pub fn complete(&self) -> Result<()> {
         for planned in self.queues.values().filter(|planned| planned.made) {
-            let (id, desc) = (planned.id(), &planned.entry.desc);
-            msg::set(id, desc.uid, desc.gid, desc.mode & PERMISSIONS, planned.entry.qbytes.into())
-                .os(|| format!("msgctl IPC_SET {id}"))?;
+            planned.limit(planned.entry.qbytes)?;
+            QUEUE.complete(&planned.entry.desc)?;
         }
         Ok(())
     }
@@ -134,36 +179,32 @@ impl Planned {
     }
 
     /// Whether it is still there; an error if something else is in its place.
-    fn lives(&self) -> Result<bool> {
+    fn look(&self) -> Result<There> {
         let desc = &self.entry.desc;
-        match msg::queue(self.id()) {
-            Ok(there) if is_unfinished(&there.perm) => Ok(false),
-            Ok(there) => match QUEUE.difference(desc, &there.perm) {
-                None => Ok(true),
-                Some(what) => Err(QUEUE.taken(desc.id, format!("is another one by now, with {what}"))),
-            },
-            Err(e) if is_absence(&e) => {
-                QUEUE.key_is_free(desc.id, desc.key, |key| msg::msgget(key, 0)).map(|()| false)
+        QUEUE.look(desc, |there| QUEUE.difference(desc, there))
+    }
+
+    fn limit(&self, bytes: u32) -> Result<()> {
+        let set = msg::set_most_bytes(self.id(), bytes);
+        set.os(|| format!("msgctl IPC_SET {} with {bytes} bytes", self.id())).map_err(|e| match e.errno() {
+            Some(libc::EPERM) => {
+                e.help("raise the limit for a queue (sysctl kernel.msgmnb), or add CAP_SYS_RESOURCE")
             }
-            Err(e) => Err(Error::os(format!("msgctl IPC_STAT {}", desc.id), e)),
-        }
+            _ => e,
+        })
     }
 
     fn make(&mut self, tell: &mut dyn FnMut(String, &'static str)) -> Result<()> {
-        if self.lives()? {
-            return Ok(());
-        }
         let (id, desc) = (self.id(), &self.entry.desc);
-        // What a killed restore has left behind.
-        if msg::queue(id).is_ok() {
-            msg::remove(id).os(|| format!("msgctl IPC_RMID {id}"))?;
+        match self.look()? {
+            There::Same => return Ok(()),
+            There::LeftBehind => QUEUE.clear(desc)?,
+            There::Nothing => {}
         }
-        let flags = libc::IPC_CREAT | libc::IPC_EXCL | UNFINISHED as i32;
-        let create = || msg::msgget(desc.key, flags);
-        QUEUE.create(desc, Creator::Process(None), create, msg::remove)?;
+        let flags = libc::IPC_CREAT | libc::IPC_EXCL | unfinished(desc) as i32;
+        QUEUE.create(desc, Creator::Process(None), || msg::msgget(desc.key, flags))?;
         self.made = true;
-        msg::set(id, desc.uid, desc.gid, UNFINISHED, self.entry.qbytes.into())
-            .os(|| format!("msgctl IPC_SET {id} with {} bytes", self.entry.qbytes))?;
+        self.limit(self.room())?;
         let mut done_by = |pid: Option<u32>, what: &str, work: &dyn Fn() -> io::Result<()>| {
             let creator = pid.map_or(Creator::Ourselves, |pid| Creator::Process(Some(pid as Pid)));
             let done = creator.run(super::our_users(), || work().map(|()| id));
@@ -182,6 +223,18 @@ impl Planned {
         if self.messages.is_empty() {
             return Ok(());
         }
-        done_by(sender, "msgsnd to", &|| self.messages.iter().try_for_each(|message| msg::send(id, message)))
+        let fill = || self.messages.iter().try_for_each(|message| msg::send(id, message));
+        done_by(sender, "msgsnd to", &fill).map_err(|e| match e.errno() {
+            Some(libc::EINVAL) => e.help(LONG_MESSAGE),
+            _ => e,
+        })
+    }
+
+    /// The limit under which all messages can be sent, of their bytes and of their number: it may have been lowered when
+    /// they were in the queue.
+    fn room(&self) -> u32 {
+        let bytes: usize = self.messages.iter().map(|message| message.text.len()).sum();
+        let all = bytes.max(self.messages.len()).max(1);
+        self.entry.qbytes.max(all.try_into().unwrap_or(u32::MAX))
     }
 }

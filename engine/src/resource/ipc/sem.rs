@@ -11,8 +11,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::undo::Adjustment;
-use super::{Creator, Noun, PERMISSIONS, UNFINISHED, desc_of, is_absence, is_unfinished};
+use super::undo::{self, Adjustment, Retake};
+use super::{Creator, Noun, There, desc_of, readable, unfinished};
 use crate::error::{Error, OsContext, Result};
 use crate::image::message::{IpcSemEntry, IpcSemUndoEntry};
 use crate::image::{ImageDir, Kind};
@@ -21,7 +21,17 @@ use crate::kernel::sysvipc::Set;
 use crate::log_debug;
 use crate::sys::ipc::sem;
 
-const SET: Noun = Noun { name: "semaphore set", next_id: "sem_next_id", option: "-s" };
+const SET: Noun = Noun {
+    name: "semaphore set",
+    next_id: "sem_next_id",
+    option: "-s",
+    perm: sem::perm,
+    find: |key| sem::semget(key, 0, 0),
+    set_owner: sem::set_owner,
+    remove: sem::remove,
+};
+
+const UNCERTAIN: &str = "it may be too much or too little by what the end of the tree could not undo";
 
 /// Writes the sets of the tasks `tree`, which stand still. One that goes meanwhile is none.
 pub fn dump(
@@ -33,7 +43,9 @@ pub fn dump(
 ) -> Result<()> {
     let mut image = images.writer(Kind::IpcSem(ns));
     for set in sets {
-        let (Ok(perm), Ok(values)) = (sem::perm(set.id), sem::values(set.id, set.count)) else { continue };
+        let object = || SET.object(set.id as u32);
+        let Some(perm) = readable(sem::perm(set.id), object)? else { continue };
+        let Some(values) = readable(sem::values(set.id, set.count), object)? else { continue };
         let pids = (0..set.count).map(|number| sem::last_process(set.id, number).unwrap_or(0));
         let pids: Vec<u32> = pids.map(|pid| pid as u32).collect();
         let of_set = || adjustments.iter().filter(|adjustment| adjustment.id == set.id);
@@ -77,8 +89,10 @@ impl SemRestore {
             let bytes = reader.payload()?;
             let values = bytes.as_chunks::<2>().0.iter().map(|value| u16::from_le_bytes(*value));
             let values: Vec<u16> = values.take(entry.nsems as usize).collect();
-            if entry.undo.iter().any(|undo| undo.number >= entry.nsems) {
-                return Err(reader.bad(format!("set {} has an adjustment too many", entry.desc.id)));
+            let is_bad =
+                |undo: &IpcSemUndoEntry| undo.number >= entry.nsems || !undo::is_possible(undo.value);
+            if entry.undo.iter().any(is_bad) {
+                return Err(reader.bad(format!("set {} has an impossible adjustment", entry.desc.id)));
             }
             sets.insert(entry.desc.id, Planned { entry, values, made: false });
         }
@@ -87,7 +101,7 @@ impl SemRestore {
 
     /// What stands in the way of them.
     pub fn check(&self) -> Vec<Error> {
-        self.sets.values().filter_map(|planned| planned.lives().err()).collect()
+        self.sets.values().filter_map(|planned| planned.look().err()).collect()
     }
 
     /// Makes those that are gone.
@@ -98,27 +112,35 @@ impl SemRestore {
         Ok(())
     }
 
-    /// What the tasks have to take again.
-    pub fn adjustments(&self) -> Vec<Adjustment> {
-        let of_set = |planned: &Planned| {
-            let id = planned.id();
-            let undo = planned.entry.undo.clone().into_iter();
-            undo.map(move |undo| Adjustment {
-                pid: undo.pid as Pid,
-                id,
-                number: undo.number,
-                value: undo.value,
-            })
-        };
-        self.sets.values().flat_map(of_set).collect()
+    /// What the tasks have to take again. `tell` gets what may not be as it was, and what follows.
+    pub fn retakes(&self, tell: &mut dyn FnMut(String, &'static str)) -> Result<Vec<Retake>> {
+        let mut all = Vec::new();
+        for planned in self.sets.values() {
+            let mut of_semaphore: BTreeMap<u32, Vec<Adjustment>> = BTreeMap::new();
+            for IpcSemUndoEntry { pid, number, value } in planned.entry.undo.iter().cloned() {
+                let adjustment = Adjustment { pid: pid as Pid, id: planned.id(), number, value };
+                of_semaphore.entry(number).or_default().push(adjustment);
+            }
+            for (number, adjustments) in of_semaphore {
+                let (id, was) = (planned.id(), planned.values.get(number as usize).copied().unwrap_or(0));
+                let now = sem::value(id, number).os(|| format!("semctl GETVAL of {number} in {id}"))?;
+                let (mut retakes, is_sure) = undo::plan(adjustments, was, now);
+                all.append(&mut retakes);
+                if !is_sure {
+                    tell(
+                        format!("value of semaphore {number} in set {id}, which others have used"),
+                        UNCERTAIN,
+                    );
+                }
+            }
+        }
+        Ok(all)
     }
 
     /// Gives those that were made to their owners.
     pub fn complete(&self) -> Result<()> {
         for planned in self.sets.values().filter(|planned| planned.made) {
-            let (id, desc) = (planned.id(), &planned.entry.desc);
-            sem::set_owner(id, desc.uid, desc.gid, desc.mode & PERMISSIONS)
-                .os(|| format!("semctl IPC_SET {id}"))?;
+            SET.complete(&planned.entry.desc)?;
         }
         Ok(())
     }
@@ -144,19 +166,9 @@ impl Planned {
     }
 
     /// Whether it is still there; an error if something else is in its place.
-    fn lives(&self) -> Result<bool> {
+    fn look(&self) -> Result<There> {
         let desc = &self.entry.desc;
-        match sem::perm(self.id()) {
-            Ok(there) if is_unfinished(&there) => Ok(false),
-            Ok(there) => match SET.difference(desc, &there).or_else(|| self.other_size()) {
-                None => Ok(true),
-                Some(what) => Err(SET.taken(desc.id, format!("is another one by now, with {what}"))),
-            },
-            Err(e) if is_absence(&e) => {
-                SET.key_is_free(desc.id, desc.key, |key| sem::semget(key, 0, 0)).map(|()| false)
-            }
-            Err(e) => Err(Error::os(format!("semctl IPC_STAT {}", desc.id), e)),
-        }
+        SET.look(desc, |there| SET.difference(desc, there).or_else(|| self.other_size()))
     }
 
     /// Whether the set that is there has another number of semaphores.
@@ -167,17 +179,14 @@ impl Planned {
     }
 
     fn make(&mut self, tell: &mut dyn FnMut(String, &'static str)) -> Result<()> {
-        if self.lives()? {
-            return Ok(());
-        }
         let desc = &self.entry.desc;
-        // What a killed restore has left behind.
-        if sem::perm(self.id()).is_ok() {
-            sem::remove(self.id()).os(|| format!("semctl IPC_RMID {}", desc.id))?;
+        match self.look()? {
+            There::Same => return Ok(()),
+            There::LeftBehind => SET.clear(desc)?,
+            There::Nothing => {}
         }
-        let flags = libc::IPC_CREAT | libc::IPC_EXCL | UNFINISHED as i32;
-        let create = || sem::semget(desc.key, self.entry.nsems, flags);
-        SET.create(desc, Creator::Process(None), create, sem::remove)?;
+        let flags = libc::IPC_CREAT | libc::IPC_EXCL | unfinished(desc) as i32;
+        SET.create(desc, Creator::Process(None), || sem::semget(desc.key, self.entry.nsems, flags))?;
         self.made = true;
         for (pid, of_pid) in self.by_last_process() {
             let set = |id: i32| {
@@ -201,7 +210,7 @@ impl Planned {
         let mut found: BTreeMap<Pid, Vec<(u32, u16)>> = BTreeMap::new();
         for (number, value) in (0u32..).zip(&self.values) {
             let undone = self.entry.undo.iter().filter(|undo| undo.number == number).map(|undo| undo.value);
-            let value = (i32::from(*value) + undone.sum::<i32>()).clamp(0, i16::MAX.into());
+            let value = undone.fold(i32::from(*value), undo::undone);
             let pid = self.entry.pids.get(number as usize).copied().unwrap_or(0);
             // What was never used is 0 as it is.
             if pid != 0 || value != 0 {
@@ -209,5 +218,32 @@ impl Planned {
             }
         }
         found
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_impossible_adjustment_is_a_bad_image() -> Result<()> {
+        let with = |number, value| {
+            let dir = tempfile::tempdir().os(|| "tempdir")?;
+            let images = ImageDir::open(dir.path())?;
+            let undo = vec![IpcSemUndoEntry { pid: 1, number, value }];
+            let entry = IpcSemEntry { nsems: 2, undo, ..IpcSemEntry::default() };
+            let mut image = images.writer(Kind::IpcSem(1));
+            image.push_with_payload(&entry, &[0; 4])?;
+            image.finish()?;
+            SemRestore::load(&images, 1).map(drop)
+        };
+        for (number, value) in [(0, 1), (1, 32767), (1, -32768)] {
+            with(number, value)?;
+        }
+        for (number, value) in [(2, 1), (0, 0), (0, 32768), (0, -32769), (0, i32::MIN)] {
+            let refused = with(number, value).map_err(|e| e.code());
+            assert_eq!(refused, Err("E-IMAGE-BAD"), "{number} {value}");
+        }
+        Ok(())
     }
 }

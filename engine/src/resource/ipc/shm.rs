@@ -14,10 +14,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use nix::fcntl::OFlag;
 
-use super::{Creator, Noun, PERMISSIONS, UNFINISHED, desc_of, difference, is_absence, is_unfinished};
+use super::{Creator, Noun, PATIENCE, There, desc_of, difference, is_absence, unfinished};
 use crate::error::{Blame, Error, OsContext, Result};
 use crate::image::message::{IpcDescEntry, IpcShmEntry, VmaEntry, status};
 use crate::image::{ImageDir, Kind, PageReader};
@@ -25,15 +27,27 @@ use crate::kernel::pagemap::page_size;
 use crate::kernel::smaps::{self, VmFlags, Vma};
 use crate::kernel::{ProcDir, huge_pool};
 use crate::resource::file::memfd;
+use crate::sys::ipc::Perm;
 use crate::sys::ipc::shm::{self as ipc, Attachment, Segment};
 
 const SHM_DEST: u32 = 0o1000;
 const SHM_LOCKED: u32 = 0o2000;
 const SHM_HUGETLB: u32 = 0o4000;
 
+/// With the size of the pages: SHM_HUGE_MASK at SHM_HUGE_SHIFT.
+const HUGETLB_FLAGS: u32 = SHM_HUGETLB | 0x3f << 26;
+
 const SMALLEST_HUGE_PAGE: u64 = 64 << 10;
 
-const SEGMENT: Noun = Noun { name: "shared memory segment", next_id: "shm_next_id", option: "-m" };
+const SEGMENT: Noun = Noun {
+    name: "shared memory segment",
+    next_id: "shm_next_id",
+    option: "-m",
+    perm: |id| ipc::segment(id).map(|segment| segment.perm),
+    find: |key| ipc::shmget(key, 0, 0),
+    set_owner: ipc::set_segment_owner,
+    remove: ipc::remove_segment,
+};
 
 /// Refuses a mapping of a segment that we cannot tell anything about.
 pub fn judge(proc: &ProcDir, vma: &Vma) -> Result<()> {
@@ -141,6 +155,10 @@ impl ShmRestore {
                     let reason = "has a segment without a page map, as CRIU wrote them before 3.0";
                     return Err(Error::image(kind.file_name(), reason));
                 }
+                if entry.hugetlb_flag.is_some_and(|flags| flags & !HUGETLB_FLAGS != 0) {
+                    let reason = format!("has a segment {id} with flags that are none of huge pages");
+                    return Err(Error::image(kind.file_name(), reason));
+                }
                 let pages = PageReader::open(images, Kind::PagemapShmem(id.into()), page_size()?)?;
                 segments.insert(id, Planned { entry, pages, held: None, len: 0, made: false });
             }
@@ -153,7 +171,7 @@ impl ShmRestore {
 
     /// What stands in the way of them.
     pub fn check(&self) -> Vec<Error> {
-        self.segments.values().filter_map(|planned| planned.lives().err()).collect()
+        self.segments.values().filter_map(|planned| planned.look().err()).collect()
     }
 
     /// Makes those that are gone, and takes hold of all. `tell` gets what could not be kept of one, and what follows.
@@ -177,8 +195,7 @@ impl ShmRestore {
             if desc.mode & SHM_LOCKED != 0 {
                 ipc::lock_segment(id).os(|| format!("shmctl SHM_LOCK {id}"))?;
             }
-            ipc::set_segment_owner(id, desc.uid, desc.gid, desc.mode & PERMISSIONS)
-                .os(|| format!("shmctl IPC_SET {id}"))?;
+            SEGMENT.complete(desc)?;
         }
         Ok(())
     }
@@ -215,23 +232,29 @@ impl Planned {
         if self.is_removed() { libc::IPC_PRIVATE as u32 } else { self.entry.desc.key }
     }
 
-    /// Whether it is still there; an error if something else is in its place.
-    fn lives(&self) -> Result<bool> {
-        let desc = &self.entry.desc;
-        match ipc::segment(self.id()) {
-            Ok(there) if is_left_behind(&there) => Ok(false),
-            Ok(there) if is_unfinished(&there.perm) => {
-                Err(SEGMENT.taken(desc.id, "is being restored by somebody else".to_owned()))
+    /// Whether it is still there; an error if something else is in its place, or in use.
+    fn look(&self) -> Result<There> {
+        let desc = IpcDescEntry { key: self.key(), ..self.entry.desc };
+        let differs = |_: &Perm| self.difference(&ipc::segment(self.id()).ok()?);
+        match SEGMENT.look(&desc, differs)? {
+            There::LeftBehind if !self.comes_free() => {
+                let reason = "was made by a restore that is gone, and is attached all the same";
+                Err(SEGMENT.taken(desc.id, reason.to_owned()))
             }
-            Ok(there) => match self.difference(&there) {
-                None => Ok(true),
-                Some(what) => Err(SEGMENT.taken(desc.id, format!("is another one by now, with {what}"))),
-            },
-            Err(e) if is_absence(&e) => {
-                SEGMENT.key_is_free(desc.id, self.key(), |key| ipc::shmget(key, 0, 0)).map(|()| false)
-            }
-            Err(e) => Err(Error::os(format!("shmctl IPC_STAT {}", desc.id), e)),
+            there => Ok(there),
         }
+    }
+
+    /// Whether nobody has it attached, for which the tasks of a killed restore need a moment.
+    fn comes_free(&self) -> bool {
+        let since = Instant::now();
+        while ipc::segment(self.id()).is_ok_and(|there| there.attaches != 0) {
+            if since.elapsed() > PATIENCE {
+                return false;
+            }
+            sleep(Duration::from_millis(1));
+        }
+        true
     }
 
     /// In what a segment of the same number differs. Removing it takes the key away; owner and mode may change.
@@ -247,11 +270,11 @@ impl Planned {
 
     fn make(&mut self, tell: &mut dyn FnMut(String, &'static str)) -> Result<()> {
         let desc = &self.entry.desc;
-        if !self.lives()? {
-            // What a killed restore has left behind.
-            if ipc::segment(self.id()).is_ok() {
-                ipc::remove_segment(self.id()).os(|| format!("shmctl IPC_RMID {}", desc.id))?;
-            }
+        let there = self.look()?;
+        if there == There::LeftBehind {
+            SEGMENT.clear(desc)?;
+        }
+        if there != There::Same {
             let kept_creator = self.create()?;
             self.made = true;
             if !kept_creator && self.entry.cpid.is_some() {
@@ -279,14 +302,14 @@ impl Planned {
     /// Makes it, for us alone. Whether its creator has the pid of the old one.
     fn create(&self) -> Result<bool> {
         let desc = &self.entry.desc;
-        let flags =
-            libc::IPC_CREAT | libc::IPC_EXCL | (UNFINISHED | self.entry.hugetlb_flag.unwrap_or(0)) as i32;
+        let flags = (unfinished(desc) | self.entry.hugetlb_flag.unwrap_or(0)) as i32;
+        let flags = libc::IPC_CREAT | libc::IPC_EXCL | flags;
         // Where segments end with their creators, ours must not end now.
         let forced = fs::read("/proc/sys/kernel/shm_rmid_forced").is_ok_and(|text| text.starts_with(b"1"));
         let creator = Creator::Process(self.entry.cpid.map(|pid| pid as i32));
         let creator = if forced { Creator::Ourselves } else { creator };
         let create = || ipc::shmget(self.key(), self.entry.size, flags);
-        SEGMENT.create(desc, creator, create, ipc::remove_segment).map_err(|e| self.explain(e))
+        SEGMENT.create(desc, creator, create).map_err(|e| self.explain(e))
     }
 
     fn explain(&self, e: Error) -> Error {
@@ -295,9 +318,4 @@ impl Planned {
             _ => e,
         }
     }
-}
-
-/// Whether this is a segment that a killed restore has left behind.
-fn is_left_behind(there: &Segment) -> bool {
-    is_unfinished(&there.perm) && there.attaches == 0
 }

@@ -8,13 +8,16 @@
 //! to that of ours, who have none.
 //!
 //! A tree that ends undoes. A restored process takes again what it had taken, or fails if somebody else has it by then; if
-//! the restore fails, its end undoes once more.
+//! the restore fails, its end undoes once more. A value never becomes less than 0 or too much by that: what is missing or
+//! left over is not undone (exit_sem), and must not come twice when it is taken again ([`plan`]).
 //!
-//! Not kept: that two processes share one list (CLONE_SYSVSEM without CLONE_THREAD), and a list of a thread of its own.
+//! Not kept: what a process has to undo of a set that it may not use any more, so that it cannot be asked; that two
+//! processes share one list (CLONE_SYSVSEM without CLONE_THREAD), and a list of a thread of its own.
 
 use std::cmp::Ordering;
 
-use crate::error::{Blame, Error, Result};
+use super::is_absence;
+use crate::error::{Blame, Error, OsContext, Result};
 use crate::kernel::kcmp::{Kind, Place, compare};
 use crate::kernel::sysvipc::Set;
 use crate::report::NotKept;
@@ -82,12 +85,12 @@ fn ask(batch: &mut Batch, id: i32, operations: &[Operation]) -> crate::tracee::C
     batch.call(format!("semop {id}"), libc::SYS_semop, &[id as u64, address, operations.len() as u64])
 }
 
-/// The answer; `None` if the process may not use the set, which may also be gone.
+/// The answer; `None` if the process may not use the set. One that is gone needs nothing to be undone.
 fn answer(batch: &Batch, call: crate::tracee::CallId) -> Result<Option<bool>> {
     match batch.ret(call) {
-        Err(e) if e.raw_os_error() == Some(libc::EAGAIN) => Ok(Some(false)),
+        Err(e) if e.raw_os_error() == Some(libc::EAGAIN) || is_absence(&e) => Ok(Some(false)),
         Err(e) if e.raw_os_error() == Some(libc::ERANGE) => Ok(Some(true)),
-        Err(e) if matches!(e.raw_os_error(), Some(libc::EACCES | libc::EINVAL | libc::EIDRM)) => Ok(None),
+        Err(e) if e.raw_os_error() == Some(libc::EACCES) => Ok(None),
         _ => Err(batch.expect(call).err().unwrap_or_else(|| Error::bug("an impossible semop has succeeded"))),
     }
 }
@@ -121,7 +124,15 @@ pub fn read(
     for set in sets {
         let mut unknown: Vec<u16> = (0..set.count as u16).collect();
         for _ in 0..ATTEMPTS {
-            let found = read_set(loan, *set, &mut unknown)?;
+            let Some(found) = read_set(loan, *set, &mut unknown)? else {
+                unknown.clear();
+                // Nobody has anything to undo of a set that was never used.
+                if set.used {
+                    let what = format!("undoing of set {}, which it may not use (any more)", set.id);
+                    not_kept.push(lost(task, what));
+                }
+                break;
+            };
             let of = |(number, value)| Adjustment { pid: task.pid, id: set.id, number, value };
             adjustments.extend(found.into_iter().map(of));
         }
@@ -135,54 +146,61 @@ pub fn read(
 }
 
 /// Finds the adjustments of some semaphores that are not 0, and leaves those whose values somebody else changes meanwhile.
-fn read_set(loan: &mut Loan, set: Set, unknown: &mut Vec<u16>) -> Result<Vec<(u32, i32)>> {
+/// `None` if the process may not use the set.
+fn read_set(loan: &mut Loan, set: Set, unknown: &mut Vec<u16>) -> Result<Option<Vec<(u32, i32)>>> {
     let value = |values: &[u16], number: u16| values.get(usize::from(number)).copied();
     // A set that is gone needs nothing to be undone.
     let Ok(before) = sem::values(set.id, set.count) else {
         unknown.clear();
-        return Ok(Vec::new());
+        return Ok(Some(Vec::new()));
     };
     let asked: Vec<(u16, u16)> =
         unknown.iter().filter_map(|number| Some((*number, value(&before, *number)?))).collect();
-    let mut found = read_once(loan, set.id, &asked)?;
+    let Some(mut found) = read_once(loan, set.id, &asked)? else { return Ok(None) };
     let after = sem::values(set.id, set.count).unwrap_or_default();
     unknown.retain(|number| {
         let doubtful = found.iter().any(|(which, adjustment)| which == number && adjustment.is_none());
         doubtful || value(&before, *number) != value(&after, *number)
     });
     found.retain(|(number, _)| !unknown.contains(number));
-    Ok(found.into_iter().filter_map(|(number, adjustment)| Some((number.into(), adjustment?))).collect())
+    let certain = found.into_iter().filter_map(|(number, adjustment)| Some((number.into(), adjustment?)));
+    Ok(Some(certain.collect()))
 }
 
-/// Asks about semaphores with these values. `None` for one whose answers contradict each other.
-fn read_once(loan: &mut Loan, id: i32, asked: &[(u16, u16)]) -> Result<Vec<(u16, Option<i32>)>> {
+/// Semaphores, each with an adjustment, or `None` if the answers contradict each other.
+type Found = Vec<(u16, Option<i32>)>;
+
+/// Asks about semaphores with these values; `None` if the process may not use the set.
+fn read_once(loan: &mut Loan, id: i32, asked: &[Semaphore]) -> Result<Option<Found>> {
     let mut found = Vec::new();
     for some in asked.chunks(ROUND) {
         let questions = some.iter().flat_map(|semaphore| {
             [Question::Above(0), Question::Below(0)].map(|question| (*semaphore, question))
         });
         let questions: Vec<_> = questions.collect();
-        for (((number, value), sign), yes) in questions.iter().zip(answers(loan, id, &questions)?) {
+        let Some(answers) = answers(loan, id, &questions)? else { return Ok(None) };
+        for (((number, value), sign), yes) in questions.iter().zip(answers) {
             if yes {
                 found.push((*number, measure(loan, id, (*number, *value), *sign)?));
             }
         }
     }
-    Ok(found)
+    Ok(Some(found))
 }
 
 /// Semaphore with its value.
 type Semaphore = (u16, u16);
 
-/// The answers to some questions; a process that may not use a set has nothing to undo there.
-fn answers(loan: &mut Loan, id: i32, questions: &[(Semaphore, Question)]) -> Result<Vec<bool>> {
+/// The answers to some questions; `None` if the process may not use the set.
+fn answers(loan: &mut Loan, id: i32, questions: &[(Semaphore, Question)]) -> Result<Option<Vec<bool>>> {
     let mut batch = loan.batch();
     let calls: Vec<_> = questions
         .iter()
         .map(|((number, value), question)| ask(&mut batch, id, &question.operations(*number, *value)))
         .collect();
     loan.run(&mut batch)?;
-    calls.into_iter().map(|call| Ok(answer(&batch, call)? == Some(true))).collect()
+    let answers = calls.into_iter().map(|call| answer(&batch, call)).collect::<Result<Vec<_>>>()?;
+    Ok(answers.into_iter().collect())
 }
 
 /// Semaphores of one batch, which has to fit into the area that a victim lends.
@@ -199,29 +217,97 @@ fn measure(loan: &mut Loan, id: i32, semaphore: Semaphore, sign: Question) -> Re
     while high - low > 1 {
         let middle = (low + high) / 2;
         let yes = answers(loan, id, &[(semaphore, question(middle))])?;
-        if yes == [true] { low = middle } else { high = middle }
+        if yes.as_deref() == Some(&[true]) { low = middle } else { high = middle }
     }
     let sure = answers(loan, id, &[(semaphore, question(low)), (semaphore, question(high.min(MOST)))])?;
     // The last question has no answer but no where the number is the largest.
-    let is_sure = sure == [true, high > MOST];
+    let is_sure = sure.as_deref() == Some(&[true, high > MOST]);
     Ok(is_sure.then_some(if matches!(sign, Question::Above(_)) { high } else { -high }))
 }
 
+/// Whether a process can have such an adjustment.
+pub fn is_possible(value: i32) -> bool {
+    value != 0 && (-MOST - 1..=MOST).contains(&value)
+}
+
+/// A value after the exit of a process with an adjustment: exit_sem in ipc/sem.c.
+pub fn undone(value: i32, adjustment: i32) -> i32 {
+    (value + adjustment).clamp(0, MOST)
+}
+
+/// What a task does again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retake {
+    /// Whose and what.
+    pub adjustment: Adjustment,
+    /// What is added to the value besides, and not undone by the exit: else what one did not undo would come twice.
+    correction: i32,
+}
+
+/// How adjustments of one semaphore are taken again, which was `was` at the dump and is `now`. What others have done since
+/// stays, but where the exits could not undo everything, nothing tells it from what these have left over: then the value
+/// becomes what it was if it is `now` as the exits have left it, and else it may be wrong, as the second says.
+pub fn plan(mut adjustments: Vec<Adjustment>, was: u16, now: u16) -> (Vec<Retake>, bool) {
+    // First what is given, so that there is something to take.
+    adjustments.sort_by_key(|adjustment| adjustment.value);
+    let (was, mut value) = (i32::from(was), i32::from(now));
+    let exit = |value, adjustment: &Adjustment| undone(value, adjustment.value);
+    // Nobody knows in which order the tasks have exited; these are the two that leave the most and the least.
+    let (most, least) = (adjustments.iter().fold(was, exit), adjustments.iter().rev().fold(was, exit));
+    let all = adjustments.iter().map(|adjustment| i64::from(adjustment.value)).sum::<i64>() + i64::from(was);
+    let is_undone = i64::from(most) == all && i64::from(least) == all;
+    let is_left = (least..=most).contains(&value);
+    let count = adjustments.len();
+    let retakes = adjustments.into_iter().zip(1..).map(|(adjustment, number)| {
+        let changed = value - adjustment.value;
+        let goal = match number {
+            _ if is_undone || !is_left => changed,
+            last if last == count => was,
+            _ => changed.clamp(0, MOST),
+        };
+        value = goal;
+        Retake { adjustment, correction: goal - changed }
+    });
+    (retakes.collect(), is_undone || is_left)
+}
+
 /// Has the task on loan take again what it had taken of a semaphore, or give what it had given.
-pub fn retake(loan: &mut Loan, adjustment: &Adjustment) -> Result<()> {
+pub fn retake(loan: &mut Loan, Retake { adjustment, correction }: &Retake) -> Result<()> {
     let Adjustment { id, number, value, .. } = *adjustment;
-    let mut batch = loan.batch();
-    // One number is its own negative's neighbour: two steps.
-    let steps = [-value / 2, -value - -value / 2];
-    let operations =
-        steps.iter().filter(|step| **step != 0).map(|step| (number as u16, *step, libc::SEM_UNDO));
-    let call = ask(&mut batch, id, &operations.collect::<Vec<_>>());
-    loan.run(&mut batch)?;
-    let done = batch.expect(call).map(drop);
-    done.map_err(|e| match e.errno() {
-        Some(libc::EAGAIN | libc::ERANGE) => held(adjustment),
-        _ => e,
-    })
+    for _ in 0..ATTEMPTS {
+        let now = sem::value(id, number).os(|| format!("semctl GETVAL of {number} in {id}"))?;
+        let Some(steps) = steps(now.into(), -value, *correction) else { break };
+        let operations: Vec<Operation> =
+            steps.into_iter().map(|(step, flags)| (number as u16, step, flags)).collect();
+        let mut batch = loan.batch();
+        let call = ask(&mut batch, id, &operations);
+        loan.run(&mut batch)?;
+        match batch.expect(call).map(drop) {
+            // Somebody has used it in between.
+            Err(e) if matches!(e.errno(), Some(libc::EAGAIN | libc::ERANGE)) => {}
+            done => return done,
+        }
+    }
+    Err(held(adjustment))
+}
+
+/// Operations of one call that change a value by two amounts, of which the exit undoes the first, and on the way never
+/// make it impossible. `None` if it would be in the end.
+fn steps(mut value: i32, mut undo: i32, mut keep: i32) -> Option<Vec<(i32, i32)>> {
+    let possible = 0..=MOST;
+    if !possible.contains(&(value + undo + keep)) {
+        return None;
+    }
+    let mut steps = Vec::new();
+    while (undo, keep) != (0, 0) {
+        for (left, flags) in [(&mut undo, libc::SEM_UNDO), (&mut keep, 0)] {
+            let step = (value + *left).clamp(0, MOST) - value;
+            (value, *left) = (value + step, *left - step);
+            // An operation of 0 would wait for 0.
+            steps.extend((step != 0).then_some((step, flags)));
+        }
+    }
+    Some(steps)
 }
 
 fn held(adjustment: &Adjustment) -> Error {
@@ -234,6 +320,7 @@ fn held(adjustment: &Adjustment) -> Error {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 
@@ -255,6 +342,59 @@ mod tests {
             }
         }
         0
+    }
+
+    /// Takes again by the plan, and returns the values after it and the sum of what the exits then undo.
+    fn taken_again(values: &[i32], was: u16, now: u16) -> (i32, i32, bool) {
+        let of = |value: &i32| Adjustment { pid: 1, id: 0, number: 0, value: *value };
+        let (retakes, is_sure) = plan(values.iter().map(of).collect(), was, now);
+        let (mut value, mut undo) = (i32::from(now), 0);
+        for Retake { adjustment, correction } in retakes {
+            let mut own = 0;
+            for (step, flags) in steps(value, -adjustment.value, correction).unwrap() {
+                value += step;
+                own -= if flags == libc::SEM_UNDO { step } else { 0 };
+                assert!(step.abs() <= MOST && (0..=MOST).contains(&value), "{values:?}: {value} by {step}");
+            }
+            assert_eq!(own, adjustment.value);
+            undo += own;
+        }
+        (value, undo, is_sure)
+    }
+
+    #[test]
+    fn a_value_is_what_it_was_after_any_end_of_the_tree() {
+        let cases: [&[i32]; 8] = [
+            &[2],
+            &[-1],
+            &[-3, 2],
+            &[5],
+            &[-MOST - 1],
+            &[-20000, -20000],
+            &[20000, 20000],
+            &[-MOST, 3, MOST],
+        ];
+        for adjustments in cases {
+            for was in [0, 1, 2, 5, 17, 16384, MOST as u16 - 2, MOST as u16] {
+                let orders = [adjustments.to_vec(), adjustments.iter().rev().copied().collect()];
+                for order in orders {
+                    let left = order.iter().fold(i32::from(was), |value, by| undone(value, *by));
+                    let again = taken_again(adjustments, was, left as u16);
+                    let wanted = (was.into(), adjustments.iter().sum(), true);
+                    assert_eq!(again, wanted, "{order:?} of {was}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_others_have_done_since_stays() {
+        // Of 3, of which 2 were taken, 5 were left; one was added.
+        assert_eq!(taken_again(&[2], 3, 6), (4, 2, true));
+        // 1 was given and used up, which could not be undone; then 3 came.
+        assert_eq!(taken_again(&[-1], 0, 3), (4, -1, false));
+        // Somebody else has them.
+        assert_eq!(steps(1, -2, 0), None);
     }
 
     #[test]

@@ -16,8 +16,12 @@ pub struct Queue {
     pub perm: Perm,
     /// Messages in it.
     pub messages: u64,
-    /// Most bytes in it.
-    pub most_bytes: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Most bytes in it. The kernel shows a long that it has made of an int (msgctl_down in ipc/msg.c): no more is lost.
+    pub most_bytes: u32,
+    /// When it was last sent to, and received from, in seconds.
+    pub used: [libc::time_t; 2],
     /// Process of the last msgsnd(2).
     pub last_sender: i32,
     /// Process of the last msgrcv(2).
@@ -47,7 +51,9 @@ pub fn queue(id: i32) -> io::Result<Queue> {
     Ok(Queue {
         perm: Perm::of(&status.msg_perm),
         messages: status.msg_qnum as u64,
-        most_bytes: status.msg_qbytes as u64,
+        bytes: status.__msg_cbytes as u64,
+        most_bytes: status.msg_qbytes as u32,
+        used: [status.msg_stime, status.msg_rtime],
         last_sender: status.msg_lspid,
         last_receiver: status.msg_lrpid,
     })
@@ -59,13 +65,23 @@ pub fn msgget(key: u32, flags: i32) -> io::Result<i32> {
     check(unsafe { libc::msgget(key as libc::key_t, flags) })
 }
 
-/// Sets owner, group, the nine bits of permission, and the most bytes.
-pub fn set(id: i32, uid: u32, gid: u32, mode: u32, most_bytes: u64) -> io::Result<()> {
+/// Sets owner, group and the nine bits of permission.
+pub fn set_owner(id: i32, uid: u32, gid: u32, mode: u32) -> io::Result<()> {
     let mut status = status(id)?;
     (status.msg_perm.uid, status.msg_perm.gid, status.msg_perm.mode) = (uid, gid, mode as _);
-    status.msg_qbytes = most_bytes as _;
+    set(id, &mut status)
+}
+
+/// Sets the most bytes.
+pub fn set_most_bytes(id: i32, most_bytes: u32) -> io::Result<()> {
+    let mut status = status(id)?;
+    status.msg_qbytes = most_bytes.into();
+    set(id, &mut status)
+}
+
+fn set(id: i32, status: &mut libc::msqid_ds) -> io::Result<()> {
     // SAFETY: `status` outlives the call.
-    check(unsafe { libc::msgctl(id, libc::IPC_SET, &raw mut status) }).map(drop)
+    check(unsafe { libc::msgctl(id, libc::IPC_SET, status) }).map(drop)
 }
 
 /// A copy of the n-th message, which stays where it is. ENOMSG: there are no more; ENOSYS: no CONFIG_CHECKPOINT_RESTORE.

@@ -50,6 +50,12 @@ pub fn values(id: i32, count: u32) -> io::Result<Vec<u16>> {
     Ok(values)
 }
 
+/// The value of a semaphore.
+pub fn value(id: i32, number: u32) -> io::Result<u16> {
+    // SAFETY: no memory is passed.
+    check(unsafe { libc::semctl(id, number as i32, libc::GETVAL) }).map(|value| value as u16)
+}
+
 /// Process of the last operation on a semaphore.
 pub fn last_process(id: i32, number: u32) -> io::Result<i32> {
     // SAFETY: no memory is passed.

@@ -5,6 +5,7 @@
 
 #![allow(unsafe_code, reason = "fork and ptrace")]
 
+use std::cell::Cell;
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -17,7 +18,11 @@ use super::{check, expect};
 pub type Mapping = (usize, usize);
 
 /// A child that ends when this is dropped.
-pub(super) struct Child(pid_t);
+pub(super) struct Child {
+    pid: pid_t,
+    /// Its end was waited for: the pid may be another's.
+    reaped: Cell<bool>,
+}
 
 impl Child {
     /// Runs `body` in a child. Its result is the exit status.
@@ -32,14 +37,13 @@ impl Child {
                 libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
                 libc::_exit(body());
             }
-            check(pid.into()).map(|_| Child(pid))
+            check(pid.into()).map(|_| Child { pid, reaped: Cell::new(false) })
         }
     }
 
     /// Waits for the end; the exit status, or the signal as an error.
     fn status(self) -> io::Result<c_int> {
         let status = self.wait()?;
-        std::mem::forget(self);
         if libc::WIFEXITED(status) {
             Ok(libc::WEXITSTATUS(status))
         } else {
@@ -47,14 +51,25 @@ impl Child {
         }
     }
 
+    /// Waits for the next stop, or the end.
     fn wait(&self) -> io::Result<c_int> {
         let mut status = 0;
         loop {
+            if self.reaped.get() {
+                return Err(io::Error::from_raw_os_error(libc::ECHILD));
+            }
             // SAFETY: the status is a live int. __WALL, because a tracee is waited for as well.
-            let ret = unsafe { libc::waitpid(self.0, &raw mut status, libc::__WALL) };
+            let ret = unsafe { libc::waitpid(self.pid, &raw mut status, libc::__WALL) };
             match check(ret.into()) {
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                other => return other.map(|_| status),
+                Err(e) => {
+                    self.reaped.set(e.raw_os_error() == Some(libc::ECHILD));
+                    return Err(e);
+                }
+                Ok(_) => {
+                    self.reaped.set(!libc::WIFSTOPPED(status));
+                    return Ok(status);
+                }
             }
         }
     }
@@ -62,8 +77,11 @@ impl Child {
 
 impl Drop for Child {
     fn drop(&mut self) {
+        if self.reaped.get() {
+            return;
+        }
         // SAFETY: the pid is that of a child not waited for yet, so it cannot be another's.
-        unsafe { libc::kill(self.0, libc::SIGKILL) };
+        unsafe { libc::kill(self.pid, libc::SIGKILL) };
         while matches!(self.wait(), Ok(status) if libc::WIFSTOPPED(status)) {}
     }
 }
@@ -138,7 +156,7 @@ impl Tracee {
     /// The callers pass integers, or addresses of live buffers of the size that the request writes.
     pub(super) fn request(&self, request: c_uint, address: usize, data: usize) -> io::Result<c_long> {
         // SAFETY: see above.
-        check(unsafe { libc::ptrace(request as _, self.0.0, address as *mut c_void, data as *mut c_void) })
+        check(unsafe { libc::ptrace(request as _, self.0.pid, address as *mut c_void, data as *mut c_void) })
     }
 
     /// PTRACE_PEEKSIGINFO finds an empty queue, PTRACE_GETSIGMASK a mask.
@@ -299,11 +317,20 @@ mod tests {
     #[test]
     fn a_tracee_is_gone_when_it_is_dropped() {
         let tracee = Tracee::new().unwrap();
-        let place = format!("/proc/{}/status", tracee.0.0);
+        let place = format!("/proc/{}/status", tracee.0.pid);
         let status = std::fs::read_to_string(&place).unwrap();
         assert!(status.lines().any(|l| l.starts_with("State:\tt")), "{status}");
         drop(tracee);
         assert!(std::fs::read_to_string(&place).is_err());
+    }
+
+    #[test]
+    fn a_child_that_has_ended_is_not_killed_once_more() {
+        // SAFETY: the body does nothing.
+        let child = unsafe { Child::fork(|| 7) }.unwrap();
+        assert_eq!(child.wait().map(|status| libc::WEXITSTATUS(status)).unwrap(), 7);
+        assert!(child.reaped.get());
+        assert_eq!(child.wait().unwrap_err().raw_os_error(), Some(libc::ECHILD));
     }
 
     #[test]
