@@ -17,7 +17,7 @@
 //!
 //! **Interrupted system calls.** At a ptrace stop a kernel has decided about a restart (arm, aarch64: the program counter
 //! is back at the call) or has not (x86-64, MIPS: the registers tell it to, when the thread leaves). [`Regs`] knows: what
-//! an image records is `restarted()`, which starts the call over anywhere. Relative sleeps go on where they were only in
+//! starts the call over is `restarted()`, and `elsewhere()` in an image, for another process. Relative sleeps go on where they were only in
 //! the same process, by the kernel's restart block. Where sending the thread elsewhere would lose it,
 //! `may_resume_call()` says that it may be there; the tracer then lets the thread enter the call, reads its number and
 //! skips it; `resuming(nr)` are the registers that later go on with it; `resumes_call()` tells of any registers whether they
@@ -33,6 +33,9 @@ mod access;
 #[cfg(target_pointer_width = "64")]
 mod lp64;
 mod sigaction;
+// Elsewhere the kernel leaves the number alone, or more of it can be seen.
+#[cfg(any(target_arch = "x86_64", target_arch = "mips64"))]
+mod sleep;
 mod stub;
 mod words;
 

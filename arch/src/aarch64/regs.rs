@@ -159,6 +159,12 @@ impl Regs {
         regs
     }
 
+    /// What an image records: as [`restarted`](Regs::restarted), for another process, where no sleep can go on. The number that
+    /// the sleep began with is known.
+    pub fn elsewhere(&self, _code: impl Fn(u64, &mut [u8])) -> Self {
+        self.restarted()
+    }
+
     /// How a call was interrupted cannot be seen at a stop here.
     pub fn interruption(&self) -> Option<u32> {
         None

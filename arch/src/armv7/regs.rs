@@ -136,6 +136,12 @@ impl Regs {
         regs
     }
 
+    /// What an image records: as [`restarted`](Regs::restarted), for another process, where no sleep can go on. The program
+    /// keeps the number of its call in r7.
+    pub fn elsewhere(&self, _code: impl Fn(u64, &mut [u8])) -> Self {
+        self.restarted()
+    }
+
     /// How a call was interrupted cannot be seen at a stop here.
     pub fn interruption(&self) -> Option<u32> {
         None

@@ -4,6 +4,7 @@
 //! The register set `NT_PRSTATUS` is not used: it lacks word 0, in which the kernel keeps the number of a call that has
 //! failed, and word 26 with the call's third argument, so that a call could not be restarted.
 
+use crate::sleep::Sleeps;
 use crate::{CallNumber, RegsAccess, ThreadArea, words};
 
 /// `PTRACE_GETREGS` and `PTRACE_SETREGS`.
@@ -26,7 +27,17 @@ const ERESTARTNOINTR: u64 = 513;
 const ERESTARTNOHAND: u64 = 514;
 const ERESTART_RESTARTBLOCK: u64 = 516;
 /// A system call instruction.
-const SYSCALL_LEN: u64 = 4;
+const SYSCALL: [u8; 4] = [0x0c, 0, 0, 0];
+const SYSCALL_LEN: u64 = SYSCALL.len() as u64;
+/// How many bytes before it may load its number.
+const BEFORE: usize = 32;
+const RESTART_SYSCALL: u64 = libc::SYS_restart_syscall as u64;
+const SLEEPS: Sleeps = Sleeps {
+    nanosleep: libc::SYS_nanosleep as u64,
+    clock_nanosleep: libc::SYS_clock_nanosleep as u64,
+    futex: libc::SYS_futex as u64,
+    poll: libc::SYS_poll as u64,
+};
 
 /// `struct user_pt_regs`: $0 to $31, lo, hi, epc, badvaddr, status, cause.
 #[repr(transparent)]
@@ -135,6 +146,26 @@ impl Regs {
             regs.0[Self::EPC] = regs.0[Self::EPC].wrapping_sub(SYSCALL_LEN);
         }
         regs.0[Self::RESTART] = 0;
+        regs
+    }
+
+    /// What an image records: as [`restarted`](Regs::restarted), for another process, where no sleep can go on. `code` reads
+    /// what stands at an address.
+    pub fn elsewhere(&self, code: impl Fn(u64, &mut [u8])) -> Self {
+        let mut regs = self.restarted();
+        if regs.0[Self::V0] != RESTART_SYSCALL {
+            return regs;
+        }
+        let mut around = [0; BEFORE + SYSCALL.len()];
+        code(regs.ip().wrapping_sub(BEFORE as u64), &mut around);
+        let (before, at) = around.split_at(BEFORE);
+        if at == SYSCALL {
+            let args = [0, 1, 2, 3].map(|number| regs.0[Self::A0 + number]);
+            // li v0, NUMBER
+            let loads = before.chunks_exact(4).rev().filter(|code| code[2..] == [0x02, 0x24]);
+            let loaded = loads.map(|code| u16::from_le_bytes([code[0], code[1]]).into());
+            regs.0[Self::V0] = SLEEPS.begun(loaded, args);
+        }
         regs
     }
 

@@ -2,6 +2,7 @@
 //! arch/x86/include/asm/user_64.h, and how the kernel restarts an interrupted system call
 //! (arch/x86/kernel/signal.c, `arch_do_signal_or_restart`).
 
+use crate::sleep::Sleeps;
 use crate::{CallNumber, RegsAccess, ThreadArea, words};
 
 /// `NT_PRSTATUS`.
@@ -22,8 +23,18 @@ const ERESTARTSYS: i64 = -512;
 const ERESTARTNOINTR: i64 = -513;
 const ERESTARTNOHAND: i64 = -514;
 const ERESTART_RESTARTBLOCK: i64 = -516;
-/// Bytes of `syscall`.
-const SYSCALL_LEN: u64 = 2;
+/// `syscall`
+const SYSCALL: [u8; 2] = [0x0f, 0x05];
+const SYSCALL_LEN: u64 = SYSCALL.len() as u64;
+/// How many bytes before it may load its number.
+const BEFORE: usize = 24;
+const RESTART_SYSCALL: u64 = libc::SYS_restart_syscall as u64;
+const SLEEPS: Sleeps = Sleeps {
+    nanosleep: libc::SYS_nanosleep as u64,
+    clock_nanosleep: libc::SYS_clock_nanosleep as u64,
+    futex: libc::SYS_futex as u64,
+    poll: libc::SYS_poll as u64,
+};
 
 /// `struct user_regs_struct`: r15 r14 r13 r12 bp bx r11 r10 r9 r8 ax cx dx si di orig_ax ip cs flags sp ss fs_base
 /// gs_base ds es fs gs.
@@ -150,6 +161,26 @@ impl Regs {
         regs
     }
 
+    /// What an image records: as [`restarted`](Regs::restarted), for another process, where no sleep can go on. `code` reads
+    /// what stands at an address.
+    pub fn elsewhere(&self, code: impl Fn(u64, &mut [u8])) -> Self {
+        let mut regs = self.restarted();
+        if regs.0[Self::AX] != RESTART_SYSCALL {
+            return regs;
+        }
+        let mut around = [0; BEFORE + SYSCALL.len()];
+        code(regs.ip().wrapping_sub(BEFORE as u64), &mut around);
+        let (before, at) = around.split_at(BEFORE);
+        if at == SYSCALL {
+            let args = [Self::DI, Self::SI, Self::DX, Self::R10].map(|register| self.0[register]);
+            // mov eax, NUMBER
+            let loads = before.windows(5).rev().filter(|code| code[0] == 0xb8);
+            let loaded = loads.map(|code| u32::from_le_bytes([code[1], code[2], code[3], code[4]]).into());
+            regs.0[Self::AX] = SLEEPS.begun(loaded, args);
+        }
+        regs
+    }
+
     /// How the call that starts over by [`restarted`](Regs::restarted) was interrupted: the number of `ERESTARTSYS` or
     /// `ERESTARTNOHAND`, by which the kernel decides whether it fails with `EINTR` after a handler. `None`: in no such call,
     /// or in one that starts over in any case.
@@ -204,6 +235,28 @@ mod tests {
         assert_eq!(regs.interruption(), Some(514));
         regs.0[Regs::AX] = ERESTARTNOINTR as u64;
         assert_eq!(regs.interruption(), None);
+    }
+
+    #[test]
+    fn a_sleep_that_was_interrupted_twice_starts_over_as_itself() {
+        let mut regs = Regs([0; 27]);
+        regs.0[Regs::ORIG_AX] = RESTART_SYSCALL;
+        regs.0[Regs::AX] = ERESTART_RESTARTBLOCK as u64;
+        regs.0[Regs::IP] = 0x1002;
+        regs.0[Regs::SI] = 1;
+        regs.0[Regs::DI] = 0x7fff_0000_0000;
+        let read = |text: &'static [u8]| {
+            move |address: u64, buffer: &mut [u8]| {
+                assert_eq!((address, buffer.len()), (0x1002 - 26, 26));
+                let at = buffer.len() - text.len();
+                buffer[at..].copy_from_slice(text);
+            }
+        };
+        let number = |text| regs.elsewhere(read(text)).0[Regs::AX];
+        assert_eq!(number(&[0xb8, 0xca, 0, 0, 0, 0x31, 0xd2, 0x0f, 0x05]), 202);
+        assert_eq!(number(&[0x48, 0x89, 0xf8, 0x0f, 0x05]), 7);
+        assert_eq!(number(&[0x90]), RESTART_SYSCALL, "no call stands there");
+        assert_eq!(regs.restarted().0[Regs::AX], RESTART_SYSCALL, "here the kernel knows what is left");
     }
 
     #[test]

@@ -2,13 +2,15 @@
 //!
 //! The image has one message per machine; a file here translates it from and to the words and bytes of the kernel's
 //! register sets. These translations are plain functions that work on any machine, so that all of them are tested on
-//! each. The registers recorded are those that restart an interrupted system call (`Regs::restarted`), for whoever restores
+//! each. The registers recorded are those that restart an interrupted system call (`Regs::elsewhere`), for whoever restores
 //! them; how it was interrupted stands beside them, so that a handler which runs first can make it fail with `EINTR`.
 
 mod aarch64;
 mod arm;
 mod mips;
 mod x86;
+
+use std::os::unix::fs::FileExt;
 
 use arch::{RegSet, Regs};
 
@@ -51,7 +53,11 @@ pub fn dump(loan: &Loan, clear_tid_addr: u64, core: &mut CoreEntry) -> Result<()
     let thread_area = arch::THREAD_AREA
         .map_or(Ok(0), |area| ptrace::thread_area(tid, area.get))
         .os(|| format!("PTRACE_GET_THREAD_AREA {tid}"))?;
-    let registers = Registers { words: loan.regs().restarted().words(), sets, thread_area };
+    let code = |address: u64, buffer: &mut [u8]| {
+        // Where nothing can be read, no call stands.
+        let _ = loan.memory().read_exact_at(buffer, address);
+    };
+    let registers = Registers { words: loan.regs().elsewhere(code).words(), sets, thread_area };
     if let Some(thread) = &mut core.thread_core {
         thread.interruption = loan.regs().interruption();
     }
