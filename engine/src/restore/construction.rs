@@ -325,18 +325,6 @@ impl Construction {
         self.lock()
     }
 
-    /// Has tasks take their locks and leases. None may close a descriptor of such a file afterwards.
-    fn lock(&mut self) -> Result<()> {
-        for lock in std::mem::take(&mut self.plan.locks) {
-            let holder = |task: &TaskPlan| task.pid == lock.pid && task.body.is_some();
-            let index = self.plan.tasks.iter().position(holder).ok_or_else(|| {
-                Error::image("filelocks.img", format!("task {} of a lock is not there", lock.pid))
-            })?;
-            self.named(index, |this| build::lock(this.task(index)?, &lock))?;
-        }
-        Ok(())
-    }
-
     /// Bears all threads besides the leaders, which owners of signals and pidfds may lead to.
     fn bear_threads(&mut self) -> Result<()> {
         let indices: Vec<usize> = self.built.keys().copied().collect();

@@ -22,7 +22,7 @@ enum By {
 use By::{Dump, Survey};
 
 /// What the programs in `refused` prepare, the code of the refusal, and who finds it.
-const REFUSED: [(&str, &str, By); 48] = [
+const REFUSED: [(&str, &str, By); 47] = [
     ("shared memory", "E-SHARED-MEMORY", Survey),
     ("pending vfork", "E-SHARED-MEMORY", Survey),
     ("siblings' table", "E-SHARED-TABLE", Survey),
@@ -59,7 +59,6 @@ const REFUSED: [(&str, &str, By); 48] = [
     ("unlinked", "E-FILE-UNLINKED", Survey),
     ("locked", "E-FILE-LOCKED", Survey),
     ("lease", "E-FILE-LOCKED", Survey),
-    ("lease being broken", "E-LEASE-BREAKING", Survey),
     ("hidden by mount", "E-FILE-HIDDEN", Survey),
     ("packet socket", "E-FILE-UNSUPPORTED", Survey),
     ("unread netlink message", "E-SOCKET-QUEUE", Dump),
@@ -74,7 +73,7 @@ const REFUSED: [(&str, &str, By); 48] = [
 ];
 
 /// Without these the dump would be refused for another reason, or not at all.
-const OPTIONS: [(&str, &str); 2] = [("group outside", "--shell-job"), ("lease being broken", "--file-locks")];
+const OPTIONS: [(&str, &str); 1] = [("group outside", "--shell-job")];
 
 /// Ends its whole process group with it.
 pub(crate) struct Group(Child);
