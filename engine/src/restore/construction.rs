@@ -97,6 +97,7 @@ impl Construction {
         let mut told = Vec::new();
         // Before the tasks, whose pids the creators have for a moment.
         plan.make_ipc(&mut told)?;
+        plan.files.open_mapped_sockets()?;
         let root = plan.tasks.first().map_or(0, |task| task.pid);
         let flags = if sibling { libc::CLONE_PARENT as u64 } else { 0 };
         birth::fork_root(root, flags)?;

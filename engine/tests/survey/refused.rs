@@ -22,7 +22,7 @@ enum By {
 use By::{Dump, Survey};
 
 /// What the programs in `refused` prepare, the code of the refusal, and who finds it.
-const REFUSED: [(&str, &str, By); 47] = [
+const REFUSED: [(&str, &str, By); 51] = [
     ("shared memory", "E-SHARED-MEMORY", Survey),
     ("pending vfork", "E-SHARED-MEMORY", Survey),
     ("siblings' table", "E-SHARED-TABLE", Survey),
@@ -36,7 +36,9 @@ const REFUSED: [(&str, &str, By); 47] = [
     ("group outside", "E-GROUP", Survey),
     ("segment of another namespace", "E-VMA-SYSVIPC", Survey),
     ("userfaultfd range", "E-FILE-UNSUPPORTED", Survey),
-    ("packet ring", "E-VMA-SOCKET", Survey),
+    ("ring without its socket", "E-VMA-SOCKET", Survey),
+    ("part of a ring", "E-VMA-SOCKET", Survey),
+    ("ring gone round", "E-SOCKET-RING", Dump),
     ("io_uring", "E-VMA-ANON-INODE", Survey),
     ("perf", "E-VMA-ANON-INODE", Survey),
     ("uprobe", "E-VMA-UPROBES", Survey),
@@ -60,7 +62,9 @@ const REFUSED: [(&str, &str, By); 47] = [
     ("locked", "E-FILE-LOCKED", Survey),
     ("lease", "E-FILE-LOCKED", Survey),
     ("hidden by mount", "E-FILE-HIDDEN", Survey),
-    ("packet socket", "E-FILE-UNSUPPORTED", Survey),
+    ("SOCK_PACKET", "E-FILE-UNSUPPORTED", Survey),
+    ("packet fanout by program", "E-SOCKET-FILTER", Survey),
+    ("packet socket without interface", "E-SOCKET-ADDRESS", Survey),
     ("unread netlink message", "E-SOCKET-QUEUE", Dump),
     ("TCP connection", "E-SOCKET-CONNECTED", Survey),
     ("TCP connection that waits", "E-SOCKET-PENDING", Survey),
