@@ -86,7 +86,7 @@ pub(super) struct Construction {
     /// Of our own terminal, lent to the tree.
     foreground: Option<Foreground>,
     /// Ids of sessions and groups that no task of the tree leads.
-    dead_leaders: BTreeSet<Pid>,
+    pub(super) dead_leaders: BTreeSet<Pid>,
 }
 
 impl Construction {

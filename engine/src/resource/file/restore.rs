@@ -312,6 +312,11 @@ impl FileRestore {
         self.ttys.claims(leaders)
     }
 
+    /// The processes that sockets name as peers or senders; they may be dead.
+    pub fn named_by_sockets(&self) -> BTreeSet<Pid> {
+        self.sockets.named()
+    }
+
     /// Makes the sockets that mappings are of.
     pub fn open_mapped_sockets(&mut self) -> Result<()> {
         self.opened.extend(self.sockets.make_mapped()?);

@@ -25,6 +25,7 @@ mod queue;
 pub mod survey;
 pub mod unix;
 
+use std::collections::BTreeSet;
 use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
 
@@ -175,6 +176,11 @@ impl SocketRestore {
         self.inet.iter_mut().for_each(|inet| inet.inherit(inode, &fd));
         self.netlink.inherit(inode, &fd);
         self.packet.inherit(inode, &fd);
+    }
+
+    /// The processes that sockets name as peers or senders.
+    pub fn named(&self) -> BTreeSet<Pid> {
+        self.unix.iter().flat_map(UnixRestore::named).collect()
     }
 
     /// Makes the sockets that may be mapped, and gives them by the ids of their files.
