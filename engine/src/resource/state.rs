@@ -144,6 +144,7 @@ const SOCKETS: &[State] = &[
     kept("TCP connections to other programs", "socket/network_lock.rs", "tcp_peer_outside"),
     kept("TCP connections, closed by `--tcp-close`", "socket/inet/restore.rs", "tcp_closed"),
     kept("netlink sockets: ports, groups, peers", "socket/netlink.rs", "netlink_groups"),
+    kept("an unread message between netlink sockets", "socket/netlink.rs", "netlink_unread"),
     kept("raw and ICMP sockets", "socket/inet/levels.rs", "raw_icmp"),
     kept("options of ip(7), ipv6(7) and udp(7)", "socket/inet/levels.rs", "inet_options"),
     kept("packet sockets, with filter and memberships", "socket/packet/restore.rs", "packet_socket"),
@@ -183,7 +184,10 @@ const SOCKETS: &[State] = &[
         "E-SOCKET-RING",
     ),
     refused("a name that a living socket has, at the restore", "E-SOCKET-NAME-TAKEN"),
-    refused("unread messages of netlink sockets", "E-SOCKET-QUEUE"),
+    refused(
+        "messages of the kernel or to a group that a netlink socket has not read, or several",
+        "E-SOCKET-QUEUE",
+    ),
     refused("sockets of other families, or of the type SOCK_PACKET", "E-FILE-UNSUPPORTED"),
     not_kept(
         "what the kernel tells netlink groups between dump and restore",

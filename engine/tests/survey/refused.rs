@@ -22,7 +22,7 @@ enum By {
 use By::{Dump, Survey};
 
 /// What the programs in `refused` prepare, the code of the refusal, and who finds it.
-const REFUSED: [(&str, &str, By); 51] = [
+const REFUSED: [(&str, &str, By); 52] = [
     ("shared memory", "E-SHARED-MEMORY", Survey),
     ("pending vfork", "E-SHARED-MEMORY", Survey),
     ("siblings' table", "E-SHARED-TABLE", Survey),
@@ -65,7 +65,8 @@ const REFUSED: [(&str, &str, By); 51] = [
     ("SOCK_PACKET", "E-FILE-UNSUPPORTED", Survey),
     ("packet fanout by program", "E-SOCKET-FILTER", Survey),
     ("packet socket without interface", "E-SOCKET-ADDRESS", Survey),
-    ("unread netlink message", "E-SOCKET-QUEUE", Dump),
+    ("unread netlink answer", "E-SOCKET-QUEUE", Dump),
+    ("unread netlink messages", "E-SOCKET-QUEUE", Dump),
     ("TCP connection", "E-SOCKET-CONNECTED", Survey),
     ("TCP connection that waits", "E-SOCKET-PENDING", Survey),
     ("unread data of a connection", "E-SOCKET-QUEUE", Dump),

@@ -45,7 +45,7 @@ pub use unix::{Call, Tasks};
 use inet::connections::Connections;
 use inet::dump::InetDump;
 use inet::restore::InetRestore;
-use netlink::NetlinkRestore;
+use netlink::{NetlinkDump, NetlinkRestore};
 use packet::dump::PacketDump;
 use packet::restore::PacketRestore;
 use unix::dump::UnixDump;
@@ -69,7 +69,7 @@ fn unsupported(what: &str) -> Error {
 pub struct SocketDump {
     unix: UnixDump,
     inet: InetDump,
-    netlink: Vec<FileEntry>,
+    netlink: NetlinkDump,
     packet: PacketDump,
 }
 
@@ -87,8 +87,7 @@ impl SocketDump {
             }
             libc::AF_NETLINK => {
                 self.inet.check_namespace(d.fd.as_fd())?;
-                self.netlink.push(netlink::dump(id, d)?);
-                Ok(FdType::Netlinksk)
+                self.netlink.add(id, d).map(|()| FdType::Netlinksk)
             }
             libc::AF_PACKET => {
                 self.inet.check_namespace(d.fd.as_fd())?;
@@ -115,7 +114,8 @@ impl SocketDump {
 
     /// What cannot be kept, when all sockets were met.
     pub fn blockers(&self, options: &DumpOptions) -> Vec<Error> {
-        self.unix.blockers(options).into_iter().chain(self.inet.blockers(options)).collect()
+        let others = self.inet.blockers(options).into_iter().chain(self.netlink.blockers());
+        self.unix.blockers(options).into_iter().chain(others).collect()
     }
 
     /// What is lost; `tree` are the processes that will be there after a restore.
@@ -135,9 +135,10 @@ impl SocketDump {
         let (mut files, mut packets) = self.unix.finish(allocate);
         let (inet, more) = self.inet.finish();
         files.extend(inet);
-        files.append(&mut self.netlink);
+        let (netlink, unread) = self.netlink.finish();
+        files.extend(netlink);
         files.extend(self.packet.finish(images)?);
-        packets.extend(more);
+        packets.extend(more.into_iter().chain(unread));
         let mut image = images.writer(Kind::SkQueues);
         packets.iter().try_for_each(|(entry, bytes)| image.push_with_payload(entry, bytes))?;
         image.finish()?;
@@ -163,7 +164,7 @@ impl SocketRestore {
     ) -> Result<Self> {
         let unix = UnixRestore::load(images, entries.clone())?;
         let inet = InetRestore::load(images, entries.clone(), options)?;
-        let netlink = NetlinkRestore::load(entries.clone());
+        let netlink = NetlinkRestore::load(images, entries.clone())?;
         let packet = PacketRestore::load(images, entries)?;
         Ok(SocketRestore { unix: Some(unix), inet: Some(inet), netlink, packet })
     }
@@ -207,13 +208,15 @@ impl SocketRestore {
     /// Sends the messages that waited. `open` opens a file that is in flight.
     pub fn fill(&mut self, open: impl FnMut(u32) -> Result<Rc<OwnedFd>>) -> Result<()> {
         self.unix.as_mut().map_or(Ok(()), |unix| unix.fill(open))?;
-        self.inet.as_mut().map_or(Ok(()), InetRestore::fill)
+        self.inet.as_mut().map_or(Ok(()), InetRestore::fill)?;
+        self.netlink.fill()
     }
 
     /// Connects what had to wait, and gives all sockets their options.
     pub fn finish(&mut self) -> Result<()> {
         self.unix.as_mut().map_or(Ok(()), UnixRestore::finish)?;
         self.inet.as_mut().map_or(Ok(()), InetRestore::finish)?;
+        self.netlink.finish()?;
         self.packet.finish()
     }
 

@@ -46,15 +46,33 @@ static void packet_without_interface(void)
 	need(bind(fd, (void *)&name, sizeof(name)) == 0 && close(tap) == 0);
 }
 
-/* A message to oneself. */
-static void netlink_unread(void)
+static int netlink(int protocol, struct sockaddr_nl *name)
 {
-	struct sockaddr_nl name = { .nl_family = AF_NETLINK };
-	socklen_t len = sizeof(name);
-	int fd = socket(AF_NETLINK, SOCK_RAW, NETLINK_USERSOCK);
+	socklen_t len = sizeof(*name);
+	int fd = socket(AF_NETLINK, SOCK_RAW, protocol);
 
-	need(bind(fd, (void *)&name, len) == 0 && getsockname(fd, (void *)&name, &len) == 0);
-	need(sendto(fd, "x", 1, 0, (void *)&name, len) == 1);
+	*name = (struct sockaddr_nl){ .nl_family = AF_NETLINK };
+	need(bind(fd, (void *)name, len) == 0 && getsockname(fd, (void *)name, &len) == 0);
+	return fd;
+}
+
+/* The kernel answers at once. */
+static void netlink_answer(void)
+{
+	struct nlmsghdr nothing = { .nlmsg_len = sizeof(nothing), .nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK };
+	struct sockaddr_nl name;
+
+	need(send(netlink(NETLINK_ROUTE, &name), &nothing, sizeof(nothing), 0) == sizeof(nothing));
+}
+
+/* To oneself. */
+static void netlink_messages(void)
+{
+	struct sockaddr_nl name;
+	int fd = netlink(NETLINK_USERSOCK, &name);
+
+	for (int i = 0; i < 2; i++)
+		need(sendto(fd, "x", 1, 0, (void *)&name, sizeof(name)) == 1);
 }
 
 /* A listening socket, with a connection of `client` that waits there. */
@@ -160,7 +178,8 @@ const struct thing socket_things[] = {
 	{ "SOCK_PACKET", old_packet, 0 },
 	{ "packet fanout by program", packet_fanout, 0 },
 	{ "packet socket without interface", packet_without_interface, 0 },
-	{ "unread netlink message", netlink_unread, 0 },
+	{ "unread netlink answer", netlink_answer, 0 },
+	{ "unread netlink messages", netlink_messages, 0 },
 	{ "TCP connection", tcp_connection, 0 },
 	{ "TCP connection that waits", tcp_pending, 0 },
 	{ "unread data of a connection", tcp_unread, 0 },
