@@ -11,6 +11,7 @@ mod build;
 mod construction;
 mod epoll;
 mod helper;
+mod lock;
 mod plan;
 mod socket;
 mod transport;

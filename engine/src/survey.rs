@@ -318,6 +318,10 @@ impl TaskSurvey<'_, '_> {
                 Ok(mapping) if mapping.content == Content::Segment => {
                     self.block_by(shm::judge(self.proc, vma))
                 }
+                Ok(mapping) if mapping.content == Content::SocketRings => {
+                    self.sockets.add_rings(self.proc, &self.comm, vma::name(vma), vma);
+                    continue;
+                }
                 Ok(_) => {}
                 Err(_) => continue,
             }

@@ -315,6 +315,11 @@ features! {
         purpose: "lists raw sockets",
         consequence: "none: crio asks the sockets themselves",
     }
+    /// sock_diag(7) of packet sockets.
+    PacketDiag = "packet_diag", Extra, Network, "3.7, CONFIG_PACKET_DIAG" {
+        purpose: "tells what packet sockets listen to",
+        consequence: "programs with packet sockets cannot be dumped",
+    }
     /// IPV6_FREEBIND.
     Ipv6Freebind = "ipv6_freebind", Extra, Network, "4.15, CONFIG_IPV6" {
         purpose: "keeps sockets of addresses that are not there yet",

@@ -17,7 +17,7 @@
 //! | [`timers`] [`limits`] [`auxv`] [`cgroup`] [`mountinfo`] [`ns`] | the files of these names |
 //! | [`attr`] | files that hold one value |
 //! | [`kcmp`] | which kernel objects tasks share |
-//! | [`netlink`], [`sock_diag`] | sockets, as the kernel lists them: sock_diag(7) |
+//! | [`netlink`], [`sock_diag`], [`packet_diag`] | sockets, as the kernel lists them: sock_diag(7) |
 //! | [`igmp`] | multicast groups |
 //! | [`sysvipc`] | System V semaphores and message queues |
 //! | [`elf`] | build-ids, and the vdso |
@@ -42,6 +42,7 @@ pub mod limits;
 pub mod mountinfo;
 pub mod netlink;
 pub mod ns;
+pub mod packet_diag;
 pub mod pagemap;
 pub mod schedstat;
 pub mod smaps;

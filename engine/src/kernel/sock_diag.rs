@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use super::netlink::{Netlink, attributes, word};
 use crate::error::{Error, Result};
 
-const SOCK_DIAG_BY_FAMILY: u16 = 20;
+pub(super) const SOCK_DIAG_BY_FAMILY: u16 = 20;
 
 /// include/uapi/linux/unix_diag.h
 const UNIX_DIAG_NAME: u16 = 0;
@@ -117,7 +117,7 @@ fn inet_sockets<T>(protocol: i32, config: &str, read: impl Fn(&[u8]) -> T) -> Re
 }
 
 /// The kernel says ENOENT for a family without its module.
-fn absent(error: Error, config: &str) -> Error {
+pub(super) fn absent(error: Error, config: &str) -> Error {
     match error.errno() {
         Some(libc::ENOENT) => error.help(format!("the kernel needs {config}: load its module")),
         _ => error,

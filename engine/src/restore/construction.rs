@@ -86,7 +86,7 @@ pub(super) struct Construction {
     /// Of our own terminal, lent to the tree.
     foreground: Option<Foreground>,
     /// Ids of sessions and groups that no task of the tree leads.
-    dead_leaders: BTreeSet<Pid>,
+    pub(super) dead_leaders: BTreeSet<Pid>,
 }
 
 impl Construction {
@@ -100,6 +100,7 @@ impl Construction {
         }
         // Before the tasks, whose pids the creators have for a moment.
         plan.make_ipc(&mut told)?;
+        plan.files.open_mapped_sockets()?;
         let root = plan.tasks.first().map_or(0, |task| task.pid);
         let flags = if sibling { libc::CLONE_PARENT as u64 } else { 0 };
         birth::fork_root(root, flags)?;
@@ -326,18 +327,6 @@ impl Construction {
         }
         drop(stand_ins);
         self.lock()
-    }
-
-    /// Has tasks take their locks and leases. None may close a descriptor of such a file afterwards.
-    fn lock(&mut self) -> Result<()> {
-        for lock in std::mem::take(&mut self.plan.locks) {
-            let holder = |task: &TaskPlan| task.pid == lock.pid && task.body.is_some();
-            let index = self.plan.tasks.iter().position(holder).ok_or_else(|| {
-                Error::image("filelocks.img", format!("task {} of a lock is not there", lock.pid))
-            })?;
-            self.named(index, |this| build::lock(this.task(index)?, &lock))?;
-        }
-        Ok(())
     }
 
     /// Bears all threads besides the leaders, which owners of signals and pidfds may lead to.

@@ -8,6 +8,7 @@
 //!   way, and exits.
 //! - A group whose leader ended: one of its members bears a process with the leader's pid, which makes the group; the
 //!   others join it.
+//! - A process that ended, but is named by sockets: a child of the root with its pid makes their calls.
 //!
 //! The ids live on as long as any task has them (`free_pid` in kernel/pid.c).
 
@@ -22,7 +23,7 @@ use crate::tracee::Loan;
 
 /// A process that exists for its pid, and the task that has to reap it.
 pub(super) struct Helper {
-    child: Built,
+    pub(super) child: Built,
     parent: usize,
 }
 
@@ -103,7 +104,8 @@ impl Construction {
         Ok(leader)
     }
 
-    fn helper(&mut self, parent: usize, pid: Pid, flags: u64) -> Result<Helper> {
+    /// A process of the task with this index that exists for its pid.
+    pub(super) fn helper(&mut self, parent: usize, pid: Pid, flags: u64) -> Result<Helper> {
         let child = fork(&mut self.task(parent)?.loan, pid, flags)?;
         self.guard_too(pid);
         Ok(Helper { child, parent })

@@ -1,14 +1,20 @@
 //! Sockets that the kernel notes the maker of: a task makes them, and we take them from there.
+//!
+//! A maker that is dead is there again for that long, if nobody else has its pid by now: the kernel holds on to what it has
+//! noted (`sk_peer_pid` of a socket, the credentials of a message), and names a process also when it is gone.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use super::build;
 use super::construction::{Built, Construction};
+use super::helper::Helper;
 use super::plan::{Plan, TaskPlan};
 use super::transport::Transport;
 use crate::error::{OsContext, Result};
 use crate::image::message::FdinfoEntry;
+use crate::kernel::{Pid, ProcDir};
+use crate::report::NotKept;
 use crate::resource::socket::{Call, Tasks};
 use crate::sys::process::{pidfd_getfd, pidfd_open};
 use crate::sys::socket::Credentials;
@@ -22,21 +28,67 @@ struct Makers<'a> {
     tasks: &'a [TaskPlan],
     tables: &'a HashMap<u32, Vec<FdinfoEntry>>,
     built: &'a mut BTreeMap<usize, Built>,
+    /// By the pids that they have for now.
+    dead: &'a mut BTreeMap<Pid, Helper>,
     transport: &'a Transport,
+    /// Processes that could not make a call.
+    absent: BTreeSet<Pid>,
 }
 
 impl Construction {
     /// Makes all sockets, while every task has our root directory and nothing open.
     pub(super) fn open_sockets(&mut self) -> Result<()> {
+        let mut dead = BTreeMap::new();
+        for pid in self.dead_makers() {
+            dead.insert(pid, self.helper(0, pid, 0)?);
+        }
         let Construction { plan: Plan { tasks, tables, files, .. }, built, transport, .. } = self;
-        files.open_sockets(&mut Makers { tasks, tables, built, transport })
+        let absent = BTreeSet::new();
+        let mut makers = Makers { tasks, tables, built, dead: &mut dead, transport, absent };
+        files.open_sockets(&mut makers)?;
+        let absent = makers.absent;
+        self.tell_absent(absent);
+        dead.into_values().try_for_each(|helper| self.dismiss(helper))
+    }
+
+    /// The pids of processes that sockets name and that nobody has, nor any thread of the tree will have.
+    fn dead_makers(&self) -> Vec<Pid> {
+        let tids = self.plan.tasks.iter().flat_map(|task| &task.threads).map(|(tid, _)| *tid);
+        let tids: BTreeSet<Pid> = tids.collect();
+        // That of a leader is in use as long as its group or session is.
+        let is_free = |pid: &Pid| {
+            *pid > 0
+                && !tids.contains(pid)
+                && !self.dead_leaders.contains(pid)
+                && ProcDir::open(*pid).is_err()
+        };
+        self.plan.files.named_by_sockets().into_iter().filter(is_free).collect()
+    }
+
+    fn tell_absent(&mut self, absent: BTreeSet<Pid>) {
+        let Some(root) = self.plan.tasks.first() else { return };
+        self.told.extend(absent.into_iter().map(|pid| NotKept {
+            pid: root.pid,
+            comm: root.comm(),
+            what: format!("process {pid} as the peer of a socket (SO_PEERCRED)"),
+            consequence: "another one is named: it is no task of the tree, and its pid is in use".to_owned(),
+        }));
     }
 }
 
 impl Makers<'_> {
     fn task(&mut self, who: Credentials) -> Option<&mut Built> {
-        let index = self.tasks.iter().position(|task| task.pid == who.pid)?;
-        self.built.get_mut(&index)
+        if let Some(helper) = self.dead.get_mut(&who.pid) {
+            return Some(&mut helper.child);
+        }
+        let found = self.tasks.iter().position(|task| task.pid == who.pid);
+        match found.and_then(|index| self.built.get_mut(&index)) {
+            Some(built) => Some(built),
+            None => {
+                self.absent.insert(who.pid);
+                None
+            }
+        }
     }
 }
 

@@ -7,6 +7,7 @@ pub mod extent;
 pub mod fd;
 pub mod ipc;
 pub mod kcmp;
+pub mod mapping;
 pub mod memory;
 pub mod mqueue;
 pub mod notify;

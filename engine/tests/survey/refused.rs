@@ -22,7 +22,7 @@ enum By {
 use By::{Dump, Survey};
 
 /// What the programs in `refused` prepare, the code of the refusal, and who finds it.
-const REFUSED: [(&str, &str, By); 48] = [
+const REFUSED: [(&str, &str, By); 52] = [
     ("shared memory", "E-SHARED-MEMORY", Survey),
     ("pending vfork", "E-SHARED-MEMORY", Survey),
     ("siblings' table", "E-SHARED-TABLE", Survey),
@@ -36,7 +36,9 @@ const REFUSED: [(&str, &str, By); 48] = [
     ("group outside", "E-GROUP", Survey),
     ("segment of another namespace", "E-VMA-SYSVIPC", Survey),
     ("userfaultfd range", "E-FILE-UNSUPPORTED", Survey),
-    ("packet ring", "E-VMA-SOCKET", Survey),
+    ("ring without its socket", "E-VMA-SOCKET", Survey),
+    ("part of a ring", "E-VMA-SOCKET", Survey),
+    ("ring gone round", "E-SOCKET-RING", Dump),
     ("io_uring", "E-VMA-ANON-INODE", Survey),
     ("perf", "E-VMA-ANON-INODE", Survey),
     ("uprobe", "E-VMA-UPROBES", Survey),
@@ -59,10 +61,12 @@ const REFUSED: [(&str, &str, By); 48] = [
     ("unlinked", "E-FILE-UNLINKED", Survey),
     ("locked", "E-FILE-LOCKED", Survey),
     ("lease", "E-FILE-LOCKED", Survey),
-    ("lease being broken", "E-LEASE-BREAKING", Survey),
     ("hidden by mount", "E-FILE-HIDDEN", Survey),
-    ("packet socket", "E-FILE-UNSUPPORTED", Survey),
-    ("unread netlink message", "E-SOCKET-QUEUE", Dump),
+    ("SOCK_PACKET", "E-FILE-UNSUPPORTED", Survey),
+    ("packet fanout by program", "E-SOCKET-FILTER", Survey),
+    ("packet socket without interface", "E-SOCKET-ADDRESS", Survey),
+    ("unread netlink answer", "E-SOCKET-QUEUE", Dump),
+    ("unread netlink messages", "E-SOCKET-QUEUE", Dump),
     ("TCP connection", "E-SOCKET-CONNECTED", Survey),
     ("TCP connection that waits", "E-SOCKET-PENDING", Survey),
     ("unread data of a connection", "E-SOCKET-QUEUE", Dump),
@@ -74,7 +78,7 @@ const REFUSED: [(&str, &str, By); 48] = [
 ];
 
 /// Without these the dump would be refused for another reason, or not at all.
-const OPTIONS: [(&str, &str); 2] = [("group outside", "--shell-job"), ("lease being broken", "--file-locks")];
+const OPTIONS: [(&str, &str); 1] = [("group outside", "--shell-job")];
 
 /// Ends its whole process group with it.
 pub(crate) struct Group(Child);

@@ -12,7 +12,7 @@ use super::missing;
 use super::namespace::{apart, apart_if_possible};
 use crate::error::Error;
 use crate::kernel::netlink::{Netlink, Request, attribute, attributes, nested, word};
-use crate::kernel::sock_diag;
+use crate::kernel::{packet_diag, sock_diag};
 use crate::resource::socket::network_lock;
 use crate::sys::{fd, socket};
 
@@ -98,6 +98,10 @@ pub(super) fn raw_diag() -> io::Result<()> {
         netlink.dump(SOCK_DIAG_BY_FAMILY, &request, |_| {}).map_err(io_error)?;
     }
     Ok(())
+}
+
+pub(super) fn packet_diag() -> io::Result<()> {
+    packet_diag::packet_sockets().map_err(io_error).map(drop)
 }
 
 pub(super) fn ipv6_freebind() -> io::Result<()> {

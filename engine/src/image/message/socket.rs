@@ -404,6 +404,10 @@ pub struct PacketMclist {
     #[prost(bytes = "vec", required, tag = "3")]
     #[serde(with = "As::<Base64>")]
     pub addr: Vec<u8>,
+    /// Ours: the name of the interface, which has the number `index` on the machine of the dump.
+    #[prost(bytes = "vec", optional, tag = "10000")]
+    #[serde(with = "As::<Text>")]
+    pub ifname: Option<Vec<u8>>,
 }
 
 /// A PACKET_RX_RING or PACKET_TX_RING.
@@ -471,6 +475,13 @@ pub struct PacketSockEntry {
     pub tx_ring: Option<PacketRing>,
     #[prost(uint32, optional, tag = "20")]
     pub ns_id: Option<u32>,
+    /// Ours: the inode, by which an inherited socket is named.
+    #[prost(uint32, optional, tag = "10000")]
+    pub ino: Option<u32>,
+    /// Ours: the name of the interface, which has the number `ifindex` on the machine of the dump.
+    #[prost(bytes = "vec", optional, tag = "10001")]
+    #[serde(with = "As::<Text>")]
+    pub ifname: Option<Vec<u8>>,
 }
 
 /// Ancillary data of a queued packet; `rights` are ids of files.

@@ -269,6 +269,11 @@ impl<'a> FileDump<'a> {
         blockers
     }
 
+    /// The id of the packet socket whose rings are mapped; it must have been added.
+    pub fn rings(&self, inode: u64, offset: u64, len: u64) -> Result<u32> {
+        self.kinds.sockets.of_mapping(inode, offset, len)
+    }
+
     /// The next descriptors that are in flight through a socket: they are files of the tree, too.
     pub fn next_in_flight(&mut self) -> Option<InFlight> {
         self.kinds.sockets.next_in_flight()

@@ -5,17 +5,31 @@
 //! which process has taken it. All are taken again by a task and under the number that the image names, when all
 //! tables are installed: after that, a close would release the POSIX locks of the file.
 //!
-//! Refused: without `--file-locks` all of them; a lease that is being broken, because whoever breaks it is waiting. Not
-//! here: who waits for a lock, which is a system call that is restarted.
+//! A lease that somebody is breaking shows what will be left of it, and not what it was: it is taken as the strongest that
+//! its descriptor may have had, and broken again. How long it still lasts (lease-break-time) nothing shows: that starts
+//! over.
+//!
+//! Refused: without `--file-locks` all of them; delegations. Not here: who waits for a lock, which is a system call that is
+//! restarted.
 
 use std::collections::HashSet;
+use std::os::fd::{AsRawFd, BorrowedFd};
 
-use crate::error::{Blame, Error, Result};
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, open};
+use nix::sys::stat::Mode;
+
+use crate::error::{Blame, Error, OsContext, Result};
 use crate::image::message::FileLockEntry;
 use crate::image::{EntryWriter, ImageDir, Kind};
 use crate::kernel::Pid;
 use crate::kernel::fdinfo::{FdInfo, Lock, LockKind, LockMode};
+use crate::sys::fd::{fcntl, set_owner};
 use crate::tracee::{Batch, CallId};
+
+/// include/uapi/asm-generic/fcntl.h
+const F_SETSIG: i32 = 10;
+const F_OWNER_PID: i32 = 1;
 
 /// CRIU's names of the kinds, `flag` of the entry.
 const POSIX: u32 = 1;
@@ -29,7 +43,7 @@ const BREAKING: u32 = 4;
 /// Refuses what cannot be kept. `kept` says that `--file-locks` was given.
 ///
 /// # Errors
-/// `E-FILE-LOCKED`, `E-LEASE-BREAKING`; the caller adds descriptor and task.
+/// `E-FILE-LOCKED`; the caller adds descriptor and task.
 pub fn refuse(info: &FdInfo, kept: bool) -> Result<()> {
     let Some(lock) = info.locks.first() else { return Ok(()) };
     if !kept {
@@ -38,13 +52,9 @@ pub fn refuse(info: &FdInfo, kept: bool) -> Result<()> {
             .detail("between dump and restore somebody else may take it")
             .help("add --file-locks to dump and restore, or let the program release it before the dump"));
     }
-    let broken = info.locks.iter().any(|lock| {
-        lock.kind == LockKind::Delegation
-            || lock.kind == LockKind::Lease && lock.status.as_slice() == b"BREAKING"
-    });
-    if broken {
-        let reason = "holds a lease that is being broken: somebody waits until it is given up";
-        return Err(Error::new("E-LEASE-BREAKING", Blame::Program, reason).help("dump again a moment later"));
+    if info.locks.iter().any(|lock| lock.kind == LockKind::Delegation) {
+        let reason = "holds a delegation (F_SETDELEG), which is not kept";
+        return Err(Error::new("E-FILE-LOCKED", Blame::Program, reason).help("let the program give it up"));
     }
     Ok(())
 }
@@ -75,11 +85,12 @@ impl LockDump {
             if !self.seen.insert((flag, owner, id, lock.start, lock.end)) {
                 continue;
             }
+            let is_broken = lock.kind == LockKind::Lease && lock.status.as_slice() == b"BREAKING";
             // Of tasks with one table, the kernel says which has taken a POSIX lock.
             let pid = if lock.kind == LockKind::Posix && lock.pid > 0 { lock.pid } else { pid };
             self.image.push(&FileLockEntry {
                 flag,
-                r#type: mode(lock.mode),
+                r#type: mode(lock.mode) | if is_broken { BREAKING } else { 0 },
                 pid,
                 fd: number,
                 start: lock.start as i64,
@@ -111,7 +122,7 @@ pub fn load(images: &ImageDir) -> Result<Vec<FileLockEntry>> {
 /// Adds the call by which the task at `entry.pid` takes the lock.
 ///
 /// # Errors
-/// `E-IMAGE-BAD`: no such lock; `E-LEASE-BREAKING`: CRIU has dumped it in that state.
+/// `E-IMAGE-BAD`: no such lock.
 pub fn take(batch: &mut Batch, entry: &FileLockEntry) -> Result<CallId> {
     let fd = entry.fd as u64;
     let bad = || {
@@ -133,15 +144,55 @@ pub fn take(batch: &mut Batch, entry: &FileLockEntry) -> Result<CallId> {
             let args = [fd, command as u64, range];
             Ok(batch.call(format!("fcntl {fd} {name}"), arch::syscall::FCNTL64, &args))
         }
-        LEASE if entry.r#type & BREAKING != 0 => {
-            let reason = "a lease was being broken when CRIU dumped it, which is not supported";
-            Err(Error::new("E-LEASE-BREAKING", Blame::Image, reason).help("dump it when nobody breaks it"))
-        }
         LEASE => {
             let args = [fd, libc::F_SETLEASE as u64, kind as u64];
             Ok(batch.call(format!("fcntl {fd} F_SETLEASE"), libc::SYS_fcntl, &args))
         }
         _ => Err(bad()),
+    }
+}
+
+/// Whether it is a lease that was being broken.
+pub fn is_broken(entry: &FileLockEntry) -> bool {
+    entry.flag == LEASE && entry.r#type & BREAKING != 0
+}
+
+/// That lease before it was: one for reading is not to be had with a descriptor for writing.
+pub fn whole(fd: BorrowedFd<'_>, entry: &FileLockEntry) -> Result<FileLockEntry> {
+    let flags = fcntl(fd, libc::F_GETFL, 0).os(|| "fcntl F_GETFL")?;
+    let reads = flags & libc::O_ACCMODE == libc::O_RDONLY && left(entry) == libc::F_UNLCK;
+    let kind = if reads { libc::F_RDLCK } else { libc::F_WRLCK };
+    Ok(FileLockEntry { r#type: kind as u32, ..entry.clone() })
+}
+
+/// What is left of it.
+fn left(entry: &FileLockEntry) -> i32 {
+    (entry.r#type & !BREAKING) as i32
+}
+
+/// Lets signals of a description go to us, who ignore this one. The kernel makes whoever takes a lease the owner only if
+/// there is none (lease_setup in fs/locks.c).
+pub fn hush(fd: BorrowedFd<'_>) -> Result<()> {
+    fcntl(fd, F_SETSIG, libc::SIGURG).os(|| "fcntl F_SETSIG")?;
+    let pid = std::process::id() as i32;
+    set_owner(fd, F_OWNER_PID, pid).os(|| format!("fcntl F_SETOWN_EX {pid}"))
+}
+
+/// Undoes [`hush`]; owner and signal of the image are set when all tasks are complete.
+pub fn let_speak(fd: BorrowedFd<'_>) -> Result<()> {
+    set_owner(fd, F_OWNER_PID, 0).os(|| "fcntl F_SETOWN_EX 0")?;
+    fcntl(fd, F_SETSIG, 0).os(|| "fcntl F_SETSIG").map(drop)
+}
+
+/// Breaks the lease of a description of ours again, as who opens the file does.
+pub fn break_again(fd: BorrowedFd<'_>, entry: &FileLockEntry) -> Result<()> {
+    let access = if left(entry) == libc::F_RDLCK { OFlag::O_RDONLY } else { OFlag::O_WRONLY };
+    let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
+    let flags = access | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC | OFlag::O_LARGEFILE;
+    match open(path.as_str(), flags, Mode::empty()) {
+        Err(Errno::EWOULDBLOCK) => let_speak(fd),
+        Err(e) => Err(e).os(|| format!("break the lease of fd {} again", entry.fd)),
+        Ok(_) => Err(Error::bug(format!("the lease of fd {} was not broken", entry.fd))),
     }
 }
 

@@ -312,6 +312,24 @@ impl FileRestore {
         self.ttys.claims(leaders)
     }
 
+    /// The processes that sockets name as peers or senders; they may be dead.
+    pub fn named_by_sockets(&self) -> BTreeSet<Pid> {
+        self.sockets.named()
+    }
+
+    /// Makes the sockets that mappings are of.
+    pub fn open_mapped_sockets(&mut self) -> Result<()> {
+        self.opened.extend(self.sockets.make_mapped()?);
+        Ok(())
+    }
+
+    /// The socket whose rings are mapped.
+    pub fn rings(&mut self, shmid: u64) -> Result<Rc<OwnedFd>> {
+        let id = u32::try_from(shmid).ok().filter(|id| self.entries.get(id).is_some_and(|e| e.psk.is_some()));
+        let id = id.ok_or_else(|| bad(format!("there is no packet socket {shmid:#x}, which is mapped")))?;
+        self.open(id)
+    }
+
     /// Makes every socket, with what waits in it; before anything else is opened.
     pub fn open_sockets(&mut self, tasks: &mut dyn Tasks) -> Result<()> {
         self.sockets.make(tasks)?;

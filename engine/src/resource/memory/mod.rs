@@ -110,6 +110,10 @@ impl<'a> MemoryDump<'a> {
                     mapping.entry.shmid = self.segments.add(&task.proc, vma)?;
                     mapping.entry.fdflags = Some(access(may_write(vma)));
                 }
+                Content::SocketRings => {
+                    let rings = files.rings(vma.ino, vma.offset, vma.end - vma.start);
+                    mapping.entry.shmid = rings.map_err(|e| e.on(vma::name(vma)))?.into();
+                }
                 Content::SharedMemory => mapping.entry.shmid = self.shared.add(&task.proc, vma)?,
                 Content::AioRing => mm.aios.push(aio::entry(&mapping.entry)),
                 Content::Private | Content::Kernel => {}

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::fs::FileExt;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use nix::fcntl::OFlag;
@@ -204,12 +205,18 @@ fn map_group(loan: &mut Loan, group: &[&VmaEntry], with: &mut Supplies<'_>) -> R
     for vma in group {
         let key = (vma.shmid, vma.fdflags.unwrap_or(0));
         if vma.status & (status::FILE_PRIVATE | status::FILE_SHARED) != 0
+            && vma.status & status::SOCKET == 0
             && !fds.iter().any(|fd| (fd.0, fd.1) == key)
         {
             fds.push((key.0, key.1, with.files.open_with(vma.shmid as u32, open_flags(key.1))?));
         }
     }
+    let of_socket = |vma: &&&VmaEntry| vma.status & status::SOCKET != 0;
+    let sockets = group.iter().filter(of_socket).map(|vma| Ok((vma.shmid, with.files.rings(vma.shmid)?)));
+    let sockets: BTreeMap<u64, Rc<OwnedFd>> = sockets.collect::<Result<_>>()?;
     let mut raw: Vec<RawFd> = fds.iter().map(|fd| fd.2.as_raw_fd()).collect();
+    let sockets_from = raw.len();
+    raw.extend(sockets.values().map(|fd| fd.as_raw_fd()));
     let shared_from = raw.len();
     let mut shmids: Vec<u64> =
         group.iter().filter(|vma| vma.status & status::ANON_SHARED != 0).map(|vma| vma.shmid).collect();
@@ -224,6 +231,8 @@ fn map_group(loan: &mut Loan, group: &[&VmaEntry], with: &mut Supplies<'_>) -> R
         let key = (vma.shmid, vma.fdflags.unwrap_or(0));
         let index = if vma.status & status::ANON_SHARED != 0 {
             shmids.binary_search(&vma.shmid).ok().map(|i| shared_from + i)
+        } else if vma.status & status::SOCKET != 0 {
+            sockets.keys().position(|shmid| *shmid == vma.shmid).map(|i| sockets_from + i)
         } else if vma.status & (status::FILE_PRIVATE | status::FILE_SHARED) != 0 {
             fds.iter().position(|fd| (fd.0, fd.1) == key)
         } else {

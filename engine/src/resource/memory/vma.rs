@@ -42,6 +42,8 @@ pub enum Content {
     SharedFile,
     /// In the ring of an AIO context, to be stored with the task.
     AioRing,
+    /// In the rings of a packet socket, to be stored with the socket.
+    SocketRings,
     /// Nowhere: the kernel provides it.
     Kernel,
 }
@@ -67,7 +69,7 @@ impl Mapping {
         if has(VmFlags::DROPPABLE) {
             flags = MAP_DROPPABLE;
         }
-        if !matches!(content, Content::PrivateFile | Content::SharedFile) {
+        if !matches!(content, Content::PrivateFile | Content::SharedFile | Content::SocketRings) {
             flags |= libc::MAP_ANONYMOUS;
         }
         let extra = [
@@ -199,7 +201,6 @@ pub fn wants_flags(vma: &Vma) -> bool {
 /// Refuses memory of a kernel object by its name, which tells more than the flags.
 fn refuse_object(path: &[u8]) -> Result<()> {
     let (code, reason) = match Mapped::of(path) {
-        Mapped::PacketRing => ("E-VMA-SOCKET", "is the ring of a packet socket, which is not kept yet"),
         Mapped::AnonInode => ("E-VMA-ANON-INODE", "is memory of a kernel object that is not kept"),
         _ => return Ok(()),
     };
@@ -211,6 +212,10 @@ fn classify_file(vma: &Vma, path: &[u8]) -> Result<(u32, Content)> {
     let memfd = if matches!(mapped, Mapped::Memfd | Mapped::HugeMemory) { status::MEMFD } else { 0 };
     Ok(match (vma.shared, mapped) {
         (_, Mapped::AioRing) => (status::AIORING, Content::AioRing),
+        (true, Mapped::PacketRing) => (status::REGULAR | status::SOCKET, Content::SocketRings),
+        (false, Mapped::PacketRing) => {
+            return Err(refuse("E-VMA-SOCKET", "is a private mapping of the rings of a packet socket"));
+        }
         (false, Mapped::HugeMemory) => (status::REGULAR | status::ANON_PRIVATE, Content::Private),
         (true, Mapped::SharedMemory) => (status::REGULAR | status::ANON_SHARED, Content::SharedMemory),
         (true, Mapped::SysvSegment) => {

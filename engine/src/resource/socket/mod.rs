@@ -9,6 +9,7 @@
 //! | [`unix`] | sockets of AF_UNIX |
 //! | [`inet`] | sockets of AF_INET and AF_INET6 |
 //! | [`netlink`] | sockets of AF_NETLINK |
+//! | [`packet`] | sockets of AF_PACKET |
 //! | `options` | what setsockopt(2) sets, for every family |
 //! | `queue` | messages that wait in a socket |
 //! | `place` | the names of unix sockets and their files |
@@ -18,11 +19,13 @@ pub mod inet;
 pub mod netlink;
 pub mod network_lock;
 mod options;
+pub mod packet;
 pub mod place;
 mod queue;
 pub mod survey;
 pub mod unix;
 
+use std::collections::BTreeSet;
 use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
 
@@ -42,7 +45,9 @@ pub use unix::{Call, Tasks};
 use inet::connections::Connections;
 use inet::dump::InetDump;
 use inet::restore::InetRestore;
-use netlink::NetlinkRestore;
+use netlink::{NetlinkDump, NetlinkRestore};
+use packet::dump::PacketDump;
+use packet::restore::PacketRestore;
 use unix::dump::UnixDump;
 use unix::restore::UnixRestore;
 
@@ -64,7 +69,8 @@ fn unsupported(what: &str) -> Error {
 pub struct SocketDump {
     unix: UnixDump,
     inet: InetDump,
-    netlink: Vec<FileEntry>,
+    netlink: NetlinkDump,
+    packet: PacketDump,
 }
 
 impl SocketDump {
@@ -81,11 +87,19 @@ impl SocketDump {
             }
             libc::AF_NETLINK => {
                 self.inet.check_namespace(d.fd.as_fd())?;
-                self.netlink.push(netlink::dump(id, d)?);
-                Ok(FdType::Netlinksk)
+                self.netlink.add(id, d).map(|()| FdType::Netlinksk)
+            }
+            libc::AF_PACKET => {
+                self.inet.check_namespace(d.fd.as_fd())?;
+                self.packet.add(id, d).map(|()| FdType::Packetsk)
             }
             family => Err(unsupported(&format!("of family {family}"))),
         }
+    }
+
+    /// See [`PacketDump::of_mapping`].
+    pub fn of_mapping(&self, inode: u64, offset: u64, len: u64) -> Result<u32> {
+        self.packet.of_mapping(inode, offset, len)
     }
 
     /// See [`UnixDump::next_in_flight`].
@@ -100,12 +114,14 @@ impl SocketDump {
 
     /// What cannot be kept, when all sockets were met.
     pub fn blockers(&self, options: &DumpOptions) -> Vec<Error> {
-        self.unix.blockers(options).into_iter().chain(self.inet.blockers(options)).collect()
+        let others = self.inet.blockers(options).into_iter().chain(self.netlink.blockers());
+        self.unix.blockers(options).into_iter().chain(others).collect()
     }
 
     /// What is lost; `tree` are the processes that will be there after a restore.
     pub fn not_kept(&self, tree: &[Pid]) -> Vec<NotKept> {
-        self.unix.not_kept(tree).into_iter().chain(self.inet.not_kept()).collect()
+        let others = self.inet.not_kept().into_iter().chain(self.packet.not_kept());
+        self.unix.not_kept(tree).into_iter().chain(others).collect()
     }
 
     /// Writes queues and connections, which are locked until their guard is gone; gives the entries for `files.img`.
@@ -119,8 +135,10 @@ impl SocketDump {
         let (mut files, mut packets) = self.unix.finish(allocate);
         let (inet, more) = self.inet.finish();
         files.extend(inet);
-        files.append(&mut self.netlink);
-        packets.extend(more);
+        let (netlink, unread) = self.netlink.finish();
+        files.extend(netlink);
+        files.extend(self.packet.finish(images)?);
+        packets.extend(more.into_iter().chain(unread));
         let mut image = images.writer(Kind::SkQueues);
         packets.iter().try_for_each(|(entry, bytes)| image.push_with_payload(entry, bytes))?;
         image.finish()?;
@@ -134,6 +152,7 @@ pub struct SocketRestore {
     unix: Option<UnixRestore>,
     inet: Option<InetRestore>,
     netlink: NetlinkRestore,
+    packet: PacketRestore,
 }
 
 impl SocketRestore {
@@ -145,7 +164,9 @@ impl SocketRestore {
     ) -> Result<Self> {
         let unix = UnixRestore::load(images, entries.clone())?;
         let inet = InetRestore::load(images, entries.clone(), options)?;
-        Ok(SocketRestore { unix: Some(unix), inet: Some(inet), netlink: NetlinkRestore::load(entries) })
+        let netlink = NetlinkRestore::load(images, entries.clone())?;
+        let packet = PacketRestore::load(images, entries)?;
+        Ok(SocketRestore { unix: Some(unix), inet: Some(inet), netlink, packet })
     }
 
     /// `--inherit-fd fd[N]:socket:[INO]`: this descriptor is the socket.
@@ -155,31 +176,48 @@ impl SocketRestore {
         self.unix.iter_mut().for_each(|unix| unix.inherit(inode, &fd));
         self.inet.iter_mut().for_each(|inet| inet.inherit(inode, &fd));
         self.netlink.inherit(inode, &fd);
+        self.packet.inherit(inode, &fd);
+    }
+
+    /// The processes that sockets name as peers or senders.
+    pub fn named(&self) -> BTreeSet<Pid> {
+        self.unix.iter().flat_map(UnixRestore::named).collect()
+    }
+
+    /// Makes the sockets that may be mapped, and gives them by the ids of their files.
+    pub fn make_mapped(&mut self) -> Result<impl Iterator<Item = (u32, Rc<OwnedFd>)>> {
+        self.packet.make()?;
+        Ok(self.packet.opened())
     }
 
     /// Makes every socket, with name and connection.
     pub fn make(&mut self, tasks: &mut dyn Tasks) -> Result<()> {
         self.unix.as_mut().map_or(Ok(()), |unix| unix.make(tasks))?;
         self.inet.as_mut().map_or(Ok(()), InetRestore::make)?;
-        self.netlink.make()
+        self.netlink.make()?;
+        self.packet.make()
     }
 
     /// The sockets by the ids of their files.
     pub fn opened(&self) -> impl Iterator<Item = (u32, Rc<OwnedFd>)> {
         let unix = self.unix.iter().flat_map(UnixRestore::opened);
-        unix.chain(self.inet.iter().flat_map(InetRestore::opened)).chain(self.netlink.opened())
+        let others = self.netlink.opened().chain(self.packet.opened());
+        unix.chain(self.inet.iter().flat_map(InetRestore::opened)).chain(others)
     }
 
     /// Sends the messages that waited. `open` opens a file that is in flight.
     pub fn fill(&mut self, open: impl FnMut(u32) -> Result<Rc<OwnedFd>>) -> Result<()> {
         self.unix.as_mut().map_or(Ok(()), |unix| unix.fill(open))?;
-        self.inet.as_mut().map_or(Ok(()), InetRestore::fill)
+        self.inet.as_mut().map_or(Ok(()), InetRestore::fill)?;
+        self.netlink.fill()
     }
 
     /// Connects what had to wait, and gives all sockets their options.
     pub fn finish(&mut self) -> Result<()> {
         self.unix.as_mut().map_or(Ok(()), UnixRestore::finish)?;
-        self.inet.as_mut().map_or(Ok(()), InetRestore::finish)
+        self.inet.as_mut().map_or(Ok(()), InetRestore::finish)?;
+        self.netlink.finish()?;
+        self.packet.finish()
     }
 
     /// The restore has succeeded: the files of sockets stay.

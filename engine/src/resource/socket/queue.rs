@@ -19,6 +19,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use crate::error::{Blame, Error, OsContext, Result};
 use crate::image::message::{ScmEntry, SkPacketEntry, SkUcredEntry};
 use crate::image::{EntryReader, ImageDir, Kind};
+use crate::kernel::Pid;
 use crate::sys::fd::readable;
 use crate::sys::socket::{self, Credentials, Received, int_option, receive, set_option};
 
@@ -211,6 +212,11 @@ impl Queues {
     /// The messages for a socket, the first time that it is asked for.
     pub(super) fn take(&mut self, id: u32) -> Vec<Packet> {
         self.packets.remove(&id).unwrap_or_default()
+    }
+
+    /// Who has sent something.
+    pub(super) fn senders(&self) -> impl Iterator<Item = Pid> {
+        self.packets.values().flatten().filter_map(|packet| packet.credentials().map(|sender| sender.pid))
     }
 
     /// Whether something waits for the socket.

@@ -5,12 +5,13 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::inet;
 use super::unix::judge::{Judge, Member};
-use super::unsupported;
+use super::{inet, packet, unsupported};
 use crate::error::{Error, Result};
 use crate::kernel::ProcDir;
 use crate::kernel::fdinfo::FdInfo;
+use crate::kernel::packet_diag::packet_sockets;
+use crate::kernel::smaps::Vma;
 use crate::kernel::sock_diag::{tcp_sockets, unix_sockets};
 use crate::options::DumpOptions;
 use crate::resource::file::Seen;
@@ -22,6 +23,9 @@ const PROTOCOL: &str = "system.sockprotoname";
 pub struct Sockets {
     members: HashMap<u32, Member>,
     tcp: BTreeMap<u32, Member>,
+    packet: BTreeMap<u32, Member>,
+    /// Mapped rings: inode, offset and length.
+    rings: Vec<(u32, u64, u64, Member)>,
     /// Something is in flight: it may be the socket that another is connected to.
     in_flight: bool,
 }
@@ -42,15 +46,25 @@ impl Sockets {
             "TCP" | "TCPv6" => {
                 self.tcp.entry(inode).or_insert_with(member);
             }
+            "PACKET" => {
+                self.packet.entry(inode).or_insert_with(member);
+            }
             "UDP" | "UDPv6" | "UDP-Lite" | "UDPLITEv6" | "RAW" | "RAWv6" | "PING" | "PINGv6" | "NETLINK" => {}
             _ => return Err(unsupported(&format!("of the protocol {text}")).on(seen.name())),
         }
         Ok(())
     }
 
+    /// Notes a mapping of rings.
+    pub fn add_rings(&mut self, proc: &ProcDir, comm: &str, name: String, vma: &Vma) {
+        let member = Member { pid: proc.pid(), comm: comm.to_owned(), name };
+        self.rings.push((vma.ino as u32, vma.offset, vma.end - vma.start, member));
+    }
+
     /// What cannot be kept, now that all were met.
     pub fn blockers(&self, options: &DumpOptions) -> Result<Vec<Error>> {
         let mut blockers = self.tcp_blockers(options)?;
+        blockers.extend(self.packet_blockers()?);
         // What is in flight only the dump can see; it judges for itself, and then gives everything back.
         if !self.members.is_empty() && !self.in_flight {
             blockers.extend(Judge::new(&unix_sockets()?, &self.members, options).blockers());
@@ -67,6 +81,21 @@ impl Sockets {
             Some(error.on(member.name.clone()).task(member.pid, &member.comm))
         });
         Ok(judged.collect())
+    }
+
+    fn packet_blockers(&self) -> Result<Vec<Error>> {
+        let sockets = if self.packet.is_empty() { HashMap::new() } else { packet_sockets()? };
+        let judged = self
+            .packet
+            .iter()
+            .filter_map(|(inode, member)| Some((packet::judge(sockets.get(inode)?)?, member)));
+        let mapped = self.rings.iter().filter_map(|(inode, offset, len, member)| {
+            let socket = sockets.get(inode).filter(|_| self.packet.contains_key(inode));
+            Some((packet::judge_mapping(socket, *offset, *len)?, member))
+        });
+        let named =
+            |(error, member): (Error, &Member)| error.on(member.name.clone()).task(member.pid, &member.comm);
+        Ok(judged.chain(mapped).map(named).collect())
     }
 }
 

@@ -166,18 +166,6 @@ static void lease(void)
 	lease_of(O_RDONLY, F_RDLCK);
 }
 
-static void open_without_waiting(void)
-{
-	need(open(path, O_RDONLY | O_NONBLOCK) < 0 && errno == EWOULDBLOCK);
-}
-
-static void lease_being_broken(void)
-{
-	need(signal(SIGIO, SIG_IGN) != SIG_ERR);
-	lease_of(O_RDWR, F_WRLCK);
-	outside(open_without_waiting);
-}
-
 /* The test unmounts what is at its path in the end. */
 static void hidden_by_mount(void)
 {
@@ -208,7 +196,6 @@ const struct thing file_things[] = {
 	{ "unlinked", unlinked, 0 },
 	{ "locked", locked, 0 },
 	{ "lease", lease, 0 },
-	{ "lease being broken", lease_being_broken, 0 },
 	{ "hidden by mount", hidden_by_mount, 0 },
 	{ NULL, NULL, 0 },
 };

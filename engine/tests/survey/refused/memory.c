@@ -36,13 +36,47 @@ static void userfaultfd_range(void)
 	need(ioctl(fd, UFFDIO_REGISTER, &range) == 0);
 }
 
-static void packet_ring(void)
+/* A ring of two blocks; returns the socket. */
+static int packet_ring(int kind, char **map)
 {
-	struct tpacket_req ring = { .tp_block_size = 4096, .tp_block_nr = 1, .tp_frame_size = 2048, .tp_frame_nr = 2 };
-	int fd = socket(AF_PACKET, SOCK_RAW, htons(ETH_P_ALL));
+	struct tpacket_req ring = { .tp_block_size = 4096, .tp_block_nr = 2, .tp_frame_size = 4096, .tp_frame_nr = 2 };
+	int fd = socket(AF_PACKET, SOCK_DGRAM, 0);
 
-	need(fd >= 0 && setsockopt(fd, SOL_PACKET, PACKET_RX_RING, &ring, sizeof(ring)) == 0);
-	need(mmap(NULL, 4096, PROT_READ, MAP_SHARED, fd, 0) != MAP_FAILED);
+	need(fd >= 0 && setsockopt(fd, SOL_PACKET, kind, &ring, sizeof(ring)) == 0);
+	*map = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	need(*map != MAP_FAILED);
+	return fd;
+}
+
+static void ring_without_socket(void)
+{
+	char *map;
+
+	need(close(packet_ring(PACKET_RX_RING, &map)) == 0);
+}
+
+static void part_of_ring(void)
+{
+	char *map;
+
+	packet_ring(PACKET_RX_RING, &map);
+	need(munmap(map + 4096, 4096) == 0);
+}
+
+/* All frames were used, and none waits to be sent. */
+static void ring_gone_round(void)
+{
+	struct sockaddr_ll name = { .sll_family = AF_PACKET, .sll_protocol = htons(0x88b5), .sll_ifindex = 1 };
+	char *map;
+	int fd = packet_ring(PACKET_TX_RING, &map);
+
+	for (int i = 0; i < 2; i++) {
+		struct tpacket_hdr *frame = (void *)(map + 4096 * i);
+
+		frame->tp_len = 1;
+		frame->tp_status = TP_STATUS_SEND_REQUEST;
+		need(sendto(fd, NULL, 0, 0, (void *)&name, sizeof(name)) == 1);
+	}
 }
 
 static void io_uring(void)
@@ -122,7 +156,9 @@ static void vdso_without_code(void)
 const struct thing memory_things[] = {
 	{ "segment of another namespace", foreign_segment, 0 },
 	{ "userfaultfd range", userfaultfd_range, 0 },
-	{ "packet ring", packet_ring, 0 },
+	{ "ring without its socket", ring_without_socket, 0 },
+	{ "part of a ring", part_of_ring, 0 },
+	{ "ring gone round", ring_gone_round, 0 },
 	{ "io_uring", io_uring, 0 },
 	{ "perf", perf, 0 },
 	{ "uprobe", uprobe, 0 },

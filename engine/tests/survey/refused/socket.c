@@ -3,9 +3,13 @@
 #include "lib.h"
 
 #include <linux/bpf.h>
+#include <linux/if_packet.h>
+#include <linux/if_tun.h>
 #include <linux/netlink.h>
+#include <net/if.h>
 #include <netinet/in.h>
 #include <netinet/udp.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
@@ -16,20 +20,59 @@ static void pair(int type)
 	need(socketpair(AF_UNIX, type, 0, ends) == 0);
 }
 
-static void packet(void)
+static void old_packet(void)
 {
-	need(socket(AF_PACKET, SOCK_RAW, 0) >= 0);
+	need(socket(AF_PACKET, SOCK_PACKET, 0) >= 0);
 }
 
-/* A message to oneself. */
-static void netlink_unread(void)
+static void packet_fanout(void)
 {
-	struct sockaddr_nl name = { .nl_family = AF_NETLINK };
-	socklen_t len = sizeof(name);
-	int fd = socket(AF_NETLINK, SOCK_RAW, NETLINK_USERSOCK);
+	struct sockaddr_ll name = { .sll_family = AF_PACKET, .sll_protocol = htons(0x88b5), .sll_ifindex = 1 };
+	int fd = socket(AF_PACKET, SOCK_RAW, 0), group = (getpid() & 0xffff) | PACKET_FANOUT_CBPF << 16;
 
-	need(bind(fd, (void *)&name, len) == 0 && getsockname(fd, (void *)&name, &len) == 0);
-	need(sendto(fd, "x", 1, 0, (void *)&name, len) == 1);
+	need(fd >= 0 && bind(fd, (void *)&name, sizeof(name)) == 0);
+	need(setsockopt(fd, SOL_PACKET, PACKET_FANOUT, &group, sizeof(group)) == 0);
+}
+
+/* Its interface ends with the descriptor that has made it. */
+static void packet_without_interface(void)
+{
+	struct ifreq request = { .ifr_flags = IFF_TAP | IFF_NO_PI };
+	struct sockaddr_ll name = { .sll_family = AF_PACKET, .sll_protocol = htons(0x88b5) };
+	int tap = open("/dev/net/tun", O_RDWR), fd = socket(AF_PACKET, SOCK_RAW, 0);
+
+	need(tap >= 0 && ioctl(tap, TUNSETIFF, &request) == 0 && ioctl(fd, SIOCGIFINDEX, &request) == 0);
+	name.sll_ifindex = request.ifr_ifindex;
+	need(bind(fd, (void *)&name, sizeof(name)) == 0 && close(tap) == 0);
+}
+
+static int netlink(int protocol, struct sockaddr_nl *name)
+{
+	socklen_t len = sizeof(*name);
+	int fd = socket(AF_NETLINK, SOCK_RAW, protocol);
+
+	*name = (struct sockaddr_nl){ .nl_family = AF_NETLINK };
+	need(bind(fd, (void *)name, len) == 0 && getsockname(fd, (void *)name, &len) == 0);
+	return fd;
+}
+
+/* The kernel answers at once. */
+static void netlink_answer(void)
+{
+	struct nlmsghdr nothing = { .nlmsg_len = sizeof(nothing), .nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK };
+	struct sockaddr_nl name;
+
+	need(send(netlink(NETLINK_ROUTE, &name), &nothing, sizeof(nothing), 0) == sizeof(nothing));
+}
+
+/* To oneself. */
+static void netlink_messages(void)
+{
+	struct sockaddr_nl name;
+	int fd = netlink(NETLINK_USERSOCK, &name);
+
+	for (int i = 0; i < 2; i++)
+		need(sendto(fd, "x", 1, 0, (void *)&name, sizeof(name)) == 1);
 }
 
 /* A listening socket, with a connection of `client` that waits there. */
@@ -132,8 +175,11 @@ static void bpf_filter(void)
 }
 
 const struct thing socket_things[] = {
-	{ "packet socket", packet, 0 },
-	{ "unread netlink message", netlink_unread, 0 },
+	{ "SOCK_PACKET", old_packet, 0 },
+	{ "packet fanout by program", packet_fanout, 0 },
+	{ "packet socket without interface", packet_without_interface, 0 },
+	{ "unread netlink answer", netlink_answer, 0 },
+	{ "unread netlink messages", netlink_messages, 0 },
 	{ "TCP connection", tcp_connection, 0 },
 	{ "TCP connection that waits", tcp_pending, 0 },
 	{ "unread data of a connection", tcp_unread, 0 },

@@ -43,10 +43,12 @@ impl Area {
     }
 }
 
-/// Shared anonymous memory is a nameless file, which can only be made again under another name; engines differ in it.
+/// Shared anonymous memory is a nameless file, which can only be made again under another name; engines differ in it. The
+/// name of a socket is its inode.
 fn name_of(name: &str) -> String {
     match name {
         "/dev/zero (deleted)" | "/memfd:/dev/zero (deleted)" | "/memfd: (deleted)" => "[shared]".to_owned(),
+        name if name.starts_with("socket:[") => "[socket]".to_owned(),
         _ => name.to_owned(),
     }
 }

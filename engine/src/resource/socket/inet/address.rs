@@ -90,13 +90,13 @@ pub(super) fn is_scoped(ip: IpAddr) -> bool {
 }
 
 /// The number of an interface by its name, if_nametoindex(3).
-pub(super) fn interface(name: &[u8]) -> io::Result<u32> {
+pub(in crate::resource::socket) fn interface(name: &[u8]) -> io::Result<u32> {
     let name = String::from_utf8_lossy(name);
     Ok(nix::net::if_::if_nametoindex(name.as_ref())?)
 }
 
 /// Its name by its number.
-pub(super) fn interface_name(index: u32) -> Option<Vec<u8>> {
+pub(in crate::resource::socket) fn interface_name(index: u32) -> Option<Vec<u8>> {
     let path = |name: &std::ffi::OsStr| std::path::Path::new("/sys/class/net").join(name).join("ifindex");
     let names = std::fs::read_dir("/sys/class/net").ok()?.flatten().map(|entry| entry.file_name());
     let found = names.filter(|name| {

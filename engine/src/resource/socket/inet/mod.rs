@@ -19,13 +19,14 @@
 
 mod address;
 mod closing;
-pub(super) use address::octets;
+pub(super) use address::{interface, interface_name, octets};
 pub mod connections;
 mod datagram;
 pub mod dump;
 pub mod judge;
 mod levels;
 mod multicast;
+pub(super) use multicast::no_interface;
 pub mod restore;
 pub mod tcp;
 

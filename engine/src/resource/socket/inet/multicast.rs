@@ -75,7 +75,7 @@ pub(super) fn restore(fd: BorrowedFd<'_>, entry: &InetGroupEntry) -> Result<()> 
 }
 
 /// The error for an interface that is not there.
-pub(super) fn no_interface(name: &str, error: io::Error) -> Error {
+pub(in crate::resource::socket) fn no_interface(name: &str, error: io::Error) -> Error {
     let reason = format!("there is no network interface {name}: {error}");
     Error::new("E-SOCKET-ADDRESS", Blame::Environment, reason)
         .help("make one of this name, or restore where there is one")

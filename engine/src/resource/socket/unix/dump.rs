@@ -13,8 +13,8 @@ use super::judge::{Judge, Member};
 use super::{EXTERN, LISTEN};
 use crate::error::{Error, OsContext, Result};
 use crate::image::message::{FdType, FileEntry, FownEntry, SkPacketEntry, SkUcredEntry, UnixSkEntry};
-use crate::kernel::Pid;
 use crate::kernel::sock_diag::{UnixSocket, unix_sockets};
+use crate::kernel::{Pid, ProcDir};
 use crate::options::DumpOptions;
 use crate::report::NotKept;
 use crate::resource::file::{Description, owner};
@@ -156,9 +156,12 @@ impl UnixDump {
         }
     }
 
-    /// Processes that the program knows by its sockets and that will not be there; `tree` are those that will.
+    /// Processes that the program knows by its sockets and that will not be there; `tree` are those that will. One that is
+    /// dead the restore can name again.
     pub fn not_kept(&self, tree: &[Pid]) -> Vec<NotKept> {
-        let lost = self.named.iter().filter(|(credentials, ..)| !tree.contains(&credentials.pid));
+        let lives = |pid: Pid| pid == 0 || ProcDir::open(pid).is_ok();
+        let is_lost = |pid: Pid| !tree.contains(&pid) && lives(pid);
+        let lost = self.named.iter().filter(|(credentials, ..)| is_lost(credentials.pid));
         lost.map(|(credentials, member, what)| NotKept {
             pid: member.pid,
             comm: member.comm.clone(),

@@ -1,15 +1,16 @@
 //! Unix sockets, unix(7), net/unix/af_unix.c: names, connections, and messages that wait.
 //!
 //! sock_diag(7) shows names and who is connected to whom; the rest is asked of a descriptor of ours that shares the
-//! socket. At the restore all sockets are made in our own process, with two exceptions: socketpair(2), listen(2) and
-//! connect(2) note the caller for SO_PEERCRED, so that the right task makes these calls ([`Tasks`]).
+//! socket. At the restore all sockets are made in our own process, with three exceptions: socketpair(2), listen(2) and
+//! connect(2) note the caller for SO_PEERCRED, so that the right task makes these calls ([`Tasks`]). One that is dead is
+//! there for as long as sockets are made: the kernel goes on naming it.
 //!
 //! | module | what it does |
 //! |---|---|
 //! | [`judge`] | which sockets of a tree cannot be kept, for survey and dump alike |
 //! | [`dump`], [`restore`] | all unix sockets of a tree |
 //!
-//! Not kept: SO_PEERCRED of a process outside of the tree, SO_PEERGROUPS, labels (SO_PEERSEC); the mark of urgent data
+//! Not kept: SO_PEERCRED of a living process outside of the tree, or of a zombie, SO_PEERGROUPS, labels (SO_PEERSEC); the mark of urgent data
 //! that is kept in line; errors that wait (SO_ERROR) but for the ECONNRESET of a closed peer.
 
 pub mod dump;

@@ -20,6 +20,7 @@ use super::{Call, ESTABLISHED, EXTERN, LISTEN, Tasks};
 use crate::error::{Blame, Error, OsContext, Result};
 use crate::image::message::{FileEntry, SkShutdown, UnixSkEntry};
 use crate::image::{ImageDir, Kind};
+use crate::kernel::Pid;
 use crate::log_warn;
 use crate::resource::file::reopen::set_flags;
 use crate::sys::socket::{self, Along, Credentials};
@@ -65,6 +66,12 @@ impl UnixRestore {
         if self.entries.contains_key(&inode) {
             self.made.insert(inode, Rc::clone(fd));
         }
+    }
+
+    /// The processes that are named as peers or senders.
+    pub fn named(&self) -> impl Iterator<Item = Pid> {
+        let peers = self.entries.values().filter_map(|entry| entry.peer_cred.map(|cred| cred.pid));
+        peers.chain(self.queues.senders())
     }
 
     /// Makes every socket, with its name and, of streams, its connection.
