@@ -31,8 +31,8 @@ int main(int argc, char **argv)
 	check(mkdir(test_dirname, 0700) == 0 && mount("test", test_dirname, "hugetlbfs", 0, NULL) == 0, "mount");
 	fd = make("named", size);
 	gone = make("deleted", 2 * size);
-	named = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	deleted = mmap(NULL, 2 * size, PROT_READ | PROT_WRITE, MAP_SHARED, gone, 0);
+	named = mmap(huge_place(size, 1), size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	deleted = mmap(huge_place(size, 2), 2 * size, PROT_READ | PROT_WRITE, MAP_SHARED, gone, 0);
 	check(named != MAP_FAILED && deleted != MAP_FAILED, "mmap");
 	pattern_fill(named, size, 1);
 	pattern_fill(deleted + size, size, 2);

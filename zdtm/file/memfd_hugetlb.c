@@ -19,9 +19,9 @@ int main(int argc, char **argv)
 	size = huge_pages(PAGES + 1);
 	fd = memfd_create("huge", MFD_HUGETLB | MFD_ALLOW_SEALING | MFD_CLOEXEC);
 	check(fd >= 0 && ftruncate(fd, PAGES * size) == 0, "memfd_create");
-	shared = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, size);
+	shared = mmap(huge_place(size, 1), size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, size);
 	check(shared != MAP_FAILED, "mmap of the second page");
-	private = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, size);
+	private = mmap(huge_place(size, 1), size, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, size);
 	check(private != MAP_FAILED, "private mmap of the second page");
 	pattern_fill(shared, size, 1);
 	pattern_fill(private, size, 2);

@@ -16,8 +16,8 @@ int main(int argc, char **argv)
 	page = huge_pages(2);
 	id = shmget(IPC_PRIVATE, 2 * page - 100, IPC_CREAT | SHM_HUGETLB | 0600);
 	check(id >= 0, "shmget of huge pages");
-	area = shmat(id, NULL, 0);
-	half = shmat(id, NULL, 0);
+	area = shmat(id, huge_place(page, 2), 0);
+	half = shmat(id, huge_place(page, 2), 0);
 	check(area != (void *)-1 && half != (void *)-1, "shmat");
 	check(munmap(half, page) == 0 && shmctl(id, IPC_RMID, NULL) == 0, "munmap");
 	half += page;

@@ -222,6 +222,14 @@ size_t huge_pages(size_t count)
 	return strtoul(value, NULL, 10) << 10;
 }
 
+void *huge_place(size_t size, size_t count)
+{
+	char *room = mmap(NULL, (count + 1) * size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	check(room != MAP_FAILED && munmap(room, (count + 1) * size) == 0, "no room for %zu huge pages", count);
+	return (void *)(((uintptr_t)room + size - 1) / size * size);
+}
+
 size_t huge_resident(void)
 {
 	char value[32];

@@ -134,6 +134,9 @@ void *map_pages(size_t pages);
 /* Allows the kernel to make that many more huge pages of hugetlbfs on demand, until this process exits; returns their
  * size in bytes. The limit is the whole machine's: such tests run one at a time. */
 size_t huge_pages(size_t count);
+/* Where `count` huge pages of that size may be mapped: at their own choice, Linux 7 on 32-bit ARM takes addresses that
+ * huge pages cannot have, and dies of them. */
+void *huge_place(size_t size, size_t count);
 /* Bytes of huge pages that this process has in memory. */
 size_t huge_resident(void);
 

@@ -30,9 +30,11 @@ int main(int argc, char **argv)
 	ready = barrier_new();
 	/* One more is for the child, and one for its look at the last page. */
 	size = huge_pages(PAGES + 1 + 2);
-	area = mmap(NULL, PAGES * size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB, -1, 0);
+	area = mmap(huge_place(size, PAGES), PAGES * size, PROT_READ | PROT_WRITE,
+		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB, -1, 0);
 	check(area != MAP_FAILED, "mmap of %d huge pages", PAGES);
-	constant = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB, -1, 0);
+	constant = mmap(huge_place(size, 1), size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB,
+			-1, 0);
 	check(constant != MAP_FAILED, "mmap of a huge page");
 	pattern_fill(area, size, 1);
 	pattern_fill(area + size, size, 2);

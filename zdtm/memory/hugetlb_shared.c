@@ -27,7 +27,8 @@ int main(int argc, char **argv)
 	test_init(argc, argv);
 	ready = barrier_new();
 	size = huge_pages(PAGES);
-	area = mmap(NULL, PAGES * size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_HUGETLB, -1, 0);
+	area = mmap(huge_place(size, PAGES), PAGES * size, PROT_READ | PROT_WRITE,
+		    MAP_SHARED | MAP_ANONYMOUS | MAP_HUGETLB, -1, 0);
 	check(area != MAP_FAILED, "mmap of %d huge pages", PAGES);
 	pattern_fill(area + size, size, 2);
 	pid = test_fork(child, NULL);

@@ -5,6 +5,7 @@
  */
 #include "zdtm.h"
 
+#include <fcntl.h>
 #include <pthread.h>
 #include <sys/signalfd.h>
 
@@ -30,6 +31,17 @@ static int unmap_vdso(bool unmap)
 	return count;
 }
 
+/* Maps code of a file that leaves the end of its page unused: without a vdso, whoever dumps needs such a place. Whether
+ * the program itself has one depends on its size. */
+static void map_code(void)
+{
+	int fd = open(test_filename, O_RDWR | O_CREAT | O_EXCL, 0700);
+
+	check(fd >= 0 && ftruncate(fd, page_size()) == 0, "open %s", test_filename);
+	check(mmap(NULL, page_size(), PROT_READ | PROT_EXEC, MAP_PRIVATE, fd, 0) != MAP_FAILED, "mmap");
+	close(fd);
+}
+
 static void *thread(void *unused)
 {
 	barrier_post(ready);
@@ -52,6 +64,7 @@ int main(int argc, char **argv)
 	signals = signalfd(-1, &terminate, 0);
 	check(signals >= 0, "signalfd");
 	ready = barrier_new();
+	map_code();
 	check(unmap_vdso(true) > 0, "there is no vdso");
 	for (int i = 0; i < 2; i++)
 		check(pthread_create(&threads[i], NULL, thread, NULL) == 0, "pthread_create");

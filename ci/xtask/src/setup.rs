@@ -184,7 +184,14 @@ pub(crate) fn ensure(needs: &[Need]) -> Result<()> {
     if install.may_run() {
         install.run();
     }
-    let rest = Install::of(needs);
+    let mut rest = Install::of(needs);
+    if !rest.packages.is_empty() && rest.may_run() {
+        // A machine that never ran `apt-get update` has no package lists; its image may have old ones, with versions
+        // that do not serve.
+        let _ = quiet("apt-get", &["update", "-q"]);
+        rest.run();
+        rest = Install::of(needs);
+    }
     if !rest.is_empty() {
         bail!("something is missing that this command needs; install it with\n  {}", rest.line());
     }
@@ -224,11 +231,9 @@ impl Install {
     }
 
     /// Tries to install; what did not work is seen by looking again, with the messages of the programs above it.
-    /// A machine that never ran `apt-get update` has no package lists, hence the second attempt.
     fn run(&self) {
-        if !self.packages.is_empty() && !apt_install(&self.packages) {
-            let _ = quiet("apt-get", &["update", "-q"]);
-            let _ = apt_install(&self.packages);
+        if !self.packages.is_empty() {
+            apt_install(&self.packages);
         }
         if !self.components.is_empty() {
             let _ = quiet("rustup", &[&["component", "add"], self.components.as_slice()].concat());
@@ -248,9 +253,12 @@ impl Install {
     }
 }
 
-fn apt_install(packages: &[String]) -> bool {
+fn apt_install(packages: &[String]) {
     let packages: Vec<&str> = packages.iter().map(String::as_str).collect();
-    quiet("apt-get", &[&["install", "-y", "-q", "--no-install-recommends"], packages.as_slice()].concat())
+    let _ = quiet(
+        "apt-get",
+        &[&["install", "-y", "-q", "--no-install-recommends"], packages.as_slice()].concat(),
+    );
 }
 
 /// Runs a package manager without questions, with its output on standard error; whether it succeeded.

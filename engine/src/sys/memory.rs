@@ -16,20 +16,57 @@ use nix::sys::stat::Mode;
 pub fn shared_memory(len: u64, page: u64, huge: i32) -> io::Result<OwnedFd> {
     let len = usize::try_from(len).map_err(io::Error::other)?;
     let page = usize::try_from(page).map_err(io::Error::other)?;
-    let prot = libc::PROT_READ | libc::PROT_WRITE;
-    let flags = libc::MAP_SHARED | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | huge;
-    // SAFETY: a new mapping at an address of the kernel's choice, unmapped below and never read or written.
-    let address = unsafe { libc::mmap(std::ptr::null_mut(), len, prot, flags, -1, 0) };
-    if address == libc::MAP_FAILED {
-        return Err(io::Error::last_os_error());
-    }
-    let start = address.addr();
-    let end = start + len.next_multiple_of(page);
+    let mapping = Shared::new(len, page, libc::MAP_ANONYMOUS | huge, None)?;
+    let start = mapping.address.addr();
+    let end = start + mapping.len;
     let path = format!("/proc/self/map_files/{start:x}-{end:x}");
-    let file = open(path.as_str(), OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty());
-    // SAFETY: the mapping made above.
-    unsafe { libc::munmap(address, len) };
-    file.map_err(io::Error::from)
+    Ok(open(path.as_str(), OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty())?)
+}
+
+/// A shared mapping of ours.
+///
+/// Where huge pages may stand is not left to the kernel: on 32-bit ARM, Linux 7 places them as if they were small
+/// (arch_get_unmapped_area in arch/arm/mm/mmap.c) and dies of it.
+struct Shared {
+    address: *mut libc::c_void,
+    len: usize,
+    /// What is mapped around it.
+    room: *mut libc::c_void,
+    room_len: usize,
+}
+
+impl Shared {
+    /// Maps `len` bytes, in whole pages, at a multiple of `page`; of a file from that offset on.
+    fn new(len: usize, page: usize, flags: i32, file: Option<(BorrowedFd<'_>, u64)>) -> io::Result<Self> {
+        // Where caches alias, a shared mapping stands at a multiple of several small pages (SHMLBA).
+        let alignment = page.max(PROBE_LEN);
+        let len = len.checked_next_multiple_of(page).ok_or(io::ErrorKind::OutOfMemory)?;
+        let room_len = len.checked_add(alignment).ok_or(io::ErrorKind::OutOfMemory)?;
+        let reserved = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+        // SAFETY: a new mapping at an address of the kernel's choice, which nobody else learns of.
+        let room = unsafe { libc::mmap(std::ptr::null_mut(), room_len, libc::PROT_NONE, reserved, -1, 0) };
+        if room == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        let address = room.map_addr(|address| address.next_multiple_of(alignment));
+        let shared = Shared { address, len, room, room_len };
+        let (fd, offset) = file.map_or((-1, 0), |(file, offset)| (file.as_raw_fd(), offset));
+        let offset = libc::off64_t::try_from(offset).map_err(io::Error::other)?;
+        let prot = libc::PROT_READ | libc::PROT_WRITE;
+        let flags = libc::MAP_SHARED | libc::MAP_NORESERVE | libc::MAP_FIXED | flags;
+        // SAFETY: it replaces a part of the room, whose length leaves space for what the alignment skips.
+        match unsafe { libc::mmap64(shared.address, len, prot, flags, fd, offset) } {
+            libc::MAP_FAILED => Err(io::Error::last_os_error()),
+            _ => Ok(shared),
+        }
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        // SAFETY: all of it is ours, and no reference into it exists.
+        unsafe { libc::munmap(self.room, self.room_len) };
+    }
 }
 
 /// fallocate(2) with FALLOC_FL_KEEP_SIZE, bytes; nix has it for offsets of a word only.
@@ -56,34 +93,23 @@ pub fn read_into_pages(
     if skip.checked_add(len).is_none_or(|end| end > size) {
         return Err(io::ErrorKind::InvalidInput.into());
     }
-    let offset = libc::off64_t::try_from(pages.start).map_err(io::Error::other)?;
-    let (prot, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED | libc::MAP_NORESERVE);
-    // SAFETY: a new mapping at an address of the kernel's choice, which nobody else learns of.
-    let address = unsafe { libc::mmap64(std::ptr::null_mut(), size, prot, flags, to.as_raw_fd(), offset) };
-    if address == libc::MAP_FAILED {
-        return Err(io::Error::last_os_error());
-    }
+    let mapping = Shared::new(size, size, 0, Some((to, pages.start)))?;
     let mut done = 0;
-    let result = loop {
-        if done == len {
-            break Ok(());
-        }
+    while done < len {
         let at = (from_offset + done as u64) as libc::off64_t;
-        // SAFETY: the mapping has `size` bytes from `address` on, and `skip + len` is not more than that. Only the kernel
-        // writes to it.
-        let got = unsafe { libc::pread64(from.as_raw_fd(), address.byte_add(skip + done), len - done, at) };
+        // SAFETY: the mapping has `size` bytes, and `skip + len` is not more than that. Only the kernel writes to it.
+        let got =
+            unsafe { libc::pread64(from.as_raw_fd(), mapping.address.byte_add(skip + done), len - done, at) };
         match usize::try_from(got) {
-            Ok(0) => break Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
             Ok(got) => done += got,
             Err(_) => match io::Error::last_os_error() {
                 e if e.kind() == io::ErrorKind::Interrupted => {}
-                e => break Err(e),
+                e => return Err(e),
             },
         }
-    };
-    // SAFETY: the mapping made above.
-    unsafe { libc::munmap(address, size) };
-    result
+    }
+    Ok(())
 }
 
 /// One past the highest address that a task can map on this kernel, of those that the machine knows.

@@ -49,6 +49,11 @@ pub struct Entry {
     pub alone: Option<String>,
     /// The image directory may not be larger, in KiB.
     pub image_at_most_kib: Option<u64>,
+    /// It verifies what a restore changes on purpose, so that it means nothing without one.
+    #[serde(default)]
+    pub needs_restore: bool,
+    /// What the program uses and QEMU's user emulation lacks.
+    pub not_emulated: Option<String>,
 }
 
 fn host_only() -> Vec<Flavor> {

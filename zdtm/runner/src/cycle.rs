@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow, bail};
 use nix::sys::signal::Signal;
 
-use crate::catalogue::Test;
+use crate::catalogue::{Entry, Test};
 use crate::engine::{Engine, last_errors};
 use crate::task;
 use crate::visible::Picture;
@@ -45,6 +45,15 @@ pub(crate) struct Plan {
 const SEVERAL_PROCESSORS: &str = "several_processors";
 
 impl Plan {
+    /// Why a test cannot be part of a run of this kind.
+    pub(crate) fn reason_to_skip(&self, entry: &Entry) -> Option<String> {
+        if entry.needs_restore && (self.undisturbed || self.leave_running) {
+            return Some("it is about what a restore changes".to_owned());
+        }
+        let lacking = entry.not_emulated.as_ref().filter(|_| !self.emulator.is_empty())?;
+        Some(format!("the emulator lacks {lacking}"))
+    }
+
     /// The first of these features that no engine finds here: of two, one may not know the name.
     pub(crate) fn missing_feature<'a>(&self, needs: &'a [String]) -> Result<Option<&'a str>> {
         let engines = || self.engine.iter().chain(&self.restore_engine);
@@ -284,4 +293,39 @@ fn folder_size(folder: &Path) -> Result<u64> {
         size += metadata.len().min(std::os::unix::fs::MetadataExt::blocks(&metadata) * 512);
     }
     Ok(size)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan(undisturbed: bool, emulator: &[&str]) -> Plan {
+        Plan {
+            engine: None,
+            restore_engine: None,
+            undisturbed,
+            iterations: 1,
+            leave_running: false,
+            faults: Vec::new(),
+            keep_images: false,
+            verify_images: false,
+            inspect: Vec::new(),
+            compare: true,
+            emulator: emulator.iter().map(PathBuf::from).collect(),
+        }
+    }
+
+    #[test]
+    fn what_makes_no_sense_in_a_run_is_skipped_with_the_reason() -> Result<()> {
+        let entry = |fields: &str| serde_yaml::from_str::<Entry>(&format!("{{survives: all, {fields}}}"));
+        let emulated = plan(true, &["qemu"]);
+        let vdso = entry("not_emulated: a vdso")?;
+        assert_eq!(emulated.reason_to_skip(&vdso).as_deref(), Some("the emulator lacks a vdso"));
+        assert_eq!(plan(true, &[]).reason_to_skip(&vdso), None);
+        let restored = entry("needs_restore: true")?;
+        assert!(plan(true, &[]).reason_to_skip(&restored).is_some());
+        assert_eq!(plan(false, &[]).reason_to_skip(&restored), None);
+        assert_eq!(emulated.reason_to_skip(&entry("")?), None);
+        Ok(())
+    }
 }

@@ -242,6 +242,9 @@ impl Native {
         if !test.entry.flavors.contains(&Flavor::Host) {
             return Ok((Outcome::Skipped, "not in flavor host".to_owned()));
         }
+        if let Some(reason) = self.plan.reason_to_skip(&test.entry) {
+            return Ok((Outcome::Skipped, reason));
+        }
         if let Some(feature) = self.plan.missing_feature(&test.entry.needs)? {
             return Ok((Outcome::Skipped, format!("{NEEDS}{feature}")));
         }

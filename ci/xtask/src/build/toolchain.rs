@@ -4,6 +4,9 @@
 //! 2. Else any cargo whose compiler has the sources of the standard library, which is then compiled along: the one
 //!    that started us (`rustup component add rust-src`), or the distribution's in /usr/bin. That is an unstable
 //!    feature of cargo, which `RUSTC_BOOTSTRAP` opens in a stable one.
+//!
+//! A compiler that is older than what the workspace asks for (`rust-version`) does not count: old package lists offer
+//! such.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -18,6 +21,9 @@ use crate::workspace;
 const SYSTEM_CARGO: &str = "/usr/bin/cargo";
 const SYSTEM_RUSTC: &str = "/usr/bin/rustc";
 
+/// The oldest compiler that builds the workspace: `rust-version` of its manifest.
+const OLDEST: &str = env!("CARGO_PKG_RUST_VERSION");
+
 /// What a toolchain can do for a target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Library {
@@ -30,7 +36,7 @@ enum Library {
 
 /// A cargo that can compile for `machine`.
 pub(super) fn cargo(machine: &Machine) -> Result<Command> {
-    if library(&mut rustc(), &machine.rust) == Library::There {
+    if library(&rustc(), &machine.rust) == Library::There {
         return Ok(workspace::cargo());
     }
     if let Some(cargo) = from_sources(machine) {
@@ -39,19 +45,22 @@ pub(super) fn cargo(machine: &Machine) -> Result<Command> {
     setup::ensure(&[Need::RustSources])?;
     match from_sources(machine) {
         Some(cargo) => Ok(cargo),
-        None => bail!("no Rust compiler has the standard library for {}, nor its sources", machine.rust),
+        None => bail!(
+            "no Rust compiler of {OLDEST} or newer has the standard library for {}, nor its sources",
+            machine.rust
+        ),
     }
 }
 
 /// Whether [`cargo`] has sources to compile, for any machine.
 pub(crate) fn has_sources() -> bool {
-    [rustc(), system_rustc()].iter_mut().any(|rustc| library(rustc, "none") == Library::Sources)
+    [rustc(), SYSTEM_RUSTC.into()].iter().any(|rustc| library(rustc, "none") == Library::Sources)
 }
 
 fn from_sources(machine: &Machine) -> Option<Command> {
-    let mut cargo = if library(&mut rustc(), &machine.rust) == Library::Sources {
+    let mut cargo = if library(&rustc(), &machine.rust) == Library::Sources {
         workspace::cargo()
-    } else if library(&mut system_rustc(), &machine.rust) == Library::Sources {
+    } else if library(Path::new(SYSTEM_RUSTC), &machine.rust) == Library::Sources {
         system_cargo()
     } else {
         return None;
@@ -74,25 +83,34 @@ fn without_ours(command: &mut Command) {
     }
 }
 
-fn rustc() -> Command {
-    Command::new(std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()))
+fn rustc() -> PathBuf {
+    std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()).into()
 }
 
-fn system_rustc() -> Command {
-    let mut rustc = Command::new(SYSTEM_RUSTC);
-    without_ours(&mut rustc);
-    rustc
-}
-
-fn library(rustc: &mut Command, target: &str) -> Library {
-    rustc.args(["--print", "sysroot"]).current_dir(workspace::root()).stdin(Stdio::null());
-    match rustc.stderr(Stdio::null()).output() {
-        Ok(output) if output.status.success() => {
-            let sysroot = PathBuf::from(String::from_utf8_lossy(&output.stdout).trim());
-            library_in(&sysroot, target)
+/// What the compiler `rustc` can do for a target.
+fn library(rustc: &Path, target: &str) -> Library {
+    let answer = |arguments: &[&str]| {
+        let mut command = Command::new(rustc);
+        if rustc == Path::new(SYSTEM_RUSTC) {
+            without_ours(&mut command);
         }
+        command.args(arguments).current_dir(workspace::root()).stdin(Stdio::null()).stderr(Stdio::null());
+        let output = command.output().ok().filter(|output| output.status.success())?;
+        Some(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    };
+    match (answer(&["--version"]), answer(&["--print", "sysroot"])) {
+        (Some(version), Some(sysroot)) if is_new_enough(&version) => library_in(Path::new(&sysroot), target),
         _ => Library::Missing,
     }
+}
+
+/// Whether a compiler that says `rustc 1.96.0 (...)` builds the workspace.
+fn is_new_enough(version: &str) -> bool {
+    let release = |text: &str| {
+        let mut parts = text.split('.').map(|part| part.parse::<u32>().ok());
+        Some((parts.next()??, parts.next()??))
+    };
+    version.split_whitespace().nth(1).and_then(release) >= release(OLDEST)
 }
 
 fn library_in(sysroot: &Path, target: &str) -> Library {
@@ -125,9 +143,17 @@ mod tests {
     }
 
     #[test]
+    fn an_old_compiler_does_not_count() {
+        assert!(is_new_enough(&format!("rustc {OLDEST}.0 (abc 2025-12-08)")));
+        assert!(is_new_enough("rustc 2.0.0-nightly (abc 2026-01-01)"));
+        assert!(!is_new_enough("rustc 1.9.1 (abc 2016-05-24)"));
+        assert!(!is_new_enough("gcc"));
+    }
+
+    #[test]
     fn the_compiler_of_this_test_has_its_own_library() {
         let native = workspace::matrix().unwrap();
         let native = native.machines().find(|machine| machine.is_native()).unwrap();
-        assert_eq!(library(&mut rustc(), &native.rust), Library::There);
+        assert_eq!(library(&rustc(), &native.rust), Library::There);
     }
 }

@@ -37,7 +37,8 @@ fn one(options: &Options, machine: &Machine) -> Result<ExitCode> {
     let mut tests = options.tests.clone();
     tests.no_cr = true;
     tests.prebuilt = Some(folder);
-    tests.emulator = vec![PathBuf::from(&machine.user)];
+    // The processor of the guests: another one may lack what tests use.
+    tests.emulator = [&machine.user, "-cpu", &machine.qemu.cpu].map(PathBuf::from).into();
     if options.dynamic {
         tests.emulator.extend([PathBuf::from("-L"), PathBuf::from("/usr").join(&machine.gnu)]);
     }
