@@ -26,8 +26,9 @@ use crate::kernel::stat::{self, State};
 pub const VARIABLE: &str = "CRIO_FAULT";
 
 /// Points of a dump. Those of a loan are passed for every task.
-pub const DUMP: [&str; 17] = [
+pub const DUMP: [&str; 18] = [
     "surveyed",
+    "threads-seized",
     "frozen",
     "stub-written",
     "registers-changed",

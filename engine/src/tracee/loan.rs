@@ -20,7 +20,8 @@ use arch::{RegSet, Regs, Saved};
 
 use super::batch::{Area, Batch};
 use super::departure::{Departure, pass_call, registers, set_registers};
-use crate::error::{Blame, Error, OsContext, Result};
+use super::wait::{await_end, gone, wait};
+use crate::error::{Error, OsContext, Result};
 use crate::fault;
 use crate::log_info;
 use crate::sys::process::{read_memory, write_memory};
@@ -140,7 +141,7 @@ impl Loan {
         )?;
         for _ in ["entry", "exit"] {
             ptrace::cont_to_syscall(self.tid, 0).os(|| format!("PTRACE_SYSCALL {}", self.tid))?;
-            match ptrace::wait(self.tid).os(|| format!("wait for {}", self.tid))? {
+            match wait(self.tid)? {
                 Stop::Syscall => {}
                 Stop::Exited(_) => return Err(self.died()),
                 stop => return Err(Error::bug(format!("{stop:?} of {} while its vdso was moved", self.tid))),
@@ -264,12 +265,8 @@ impl Loan {
     pub fn end_newborn(&mut self, tid: i32) -> Result<()> {
         let regs = arch::enter_one(&registers(tid)?, self.stub(), libc::SYS_exit as u64, [0; 6]);
         set_registers(tid, &regs)?;
-        loop {
-            ptrace::cont(tid, 0).os(|| format!("PTRACE_CONT {tid}"))?;
-            if let Stop::Exited(_) = ptrace::wait(tid).os(|| format!("wait for {tid}"))? {
-                return Ok(());
-            }
-        }
+        ptrace::cont(tid, 0).os(|| format!("PTRACE_CONT {tid}"))?;
+        await_end(tid, 0)
     }
 
     /// Runs one call that needs no memory; `-errno` on failure.
@@ -316,7 +313,7 @@ impl Loan {
         // From a system call to the signal path, where registers are set; no instruction is executed between.
         ptrace::interrupt(self.tid).os(|| format!("PTRACE_INTERRUPT {}", self.tid))?;
         ptrace::cont(self.tid, 0).os(|| format!("PTRACE_CONT {}", self.tid))?;
-        ptrace::wait(self.tid).os(|| format!("wait for {}", self.tid))?;
+        wait(self.tid)?;
         self.departure.bring_home(self.tid, self.stub())
     }
 
@@ -455,8 +452,7 @@ impl Loan {
         let told = self.stub() + arch::told();
         let mut leaving = false;
         loop {
-            let stop = ptrace::wait(self.tid).os(|| format!("wait for {}", self.tid))?;
-            match stop {
+            match wait(self.tid)? {
                 Stop::Signal(signal) if signal == self.site.wake as i32 => {
                     // Sent by somebody else it has no effect on this process, so that nothing is lost here.
                     if registers(self.tid)?.ip() == told {
@@ -496,8 +492,7 @@ impl Loan {
 
     fn died(&mut self) -> Error {
         self.state = State::Gone;
-        Error::new("E-TASK-GONE", Blame::Environment, "was killed while it was being dumped or restored")
-            .on(format!("thread {}", self.tid))
+        gone(self.tid)
     }
 }
 

@@ -112,9 +112,17 @@ fn a_stopped_victim_stays_stopped() {
     }
 }
 
-/// Points at which the victim stands still, and what is in it of ours.
-const HELD: [&str; 6] =
-    ["frozen", "registers-changed", "area-mapped", "thread-switched", "loan-ended", "collected"];
+/// Points at which the victim stands still, and what is in it of ours; at one of them it works for us. It has threads, so
+/// that its end shows only when these have been reaped.
+const HELD: [&str; 7] = [
+    "frozen",
+    "registers-changed",
+    "area-mapped",
+    "batch-started",
+    "thread-switched",
+    "loan-ended",
+    "collected",
+];
 
 #[test]
 fn a_victim_that_is_killed_midway_is_an_error() {
@@ -152,17 +160,43 @@ fn a_victim_that_executes_midway_is_dumped_as_what_it_is() {
     let mut crio = start(with_fault(command, "surveyed:wait"));
     crio.await_point();
     send(victim.pid(), SIGUSR2);
-    let comm = format!("/proc/{}/comm", victim.pid());
+    await_sleep(victim.pid());
+    crio.go_on();
+    crio.finish().succeeded("exec");
+    assert!(is_of_sleep(victim.pid(), images.path()));
+    assert_eq!(victim.look(), victim.look());
+}
+
+/// Waits until the process executes sleep(1).
+fn await_sleep(pid: i32) {
+    let comm = format!("/proc/{pid}/comm");
     let deadline = std::time::Instant::now() + crate::command::LIMIT;
     while std::fs::read_to_string(&comm).unwrap() != "sleep\n" {
         assert!(std::time::Instant::now() < deadline, "the victim does not execute");
         std::thread::sleep(std::time::Duration::from_millis(1));
     }
+}
+
+fn is_of_sleep(pid: i32, images: &Path) -> bool {
+    let core = std::fs::read(images.join(format!("core-{pid}.img"))).unwrap();
+    core.windows(5).any(|bytes| bytes == b"sleep")
+}
+
+/// A thread that executes a program waits until those that it ends are reaped, with a lock that PTRACE_SEIZE waits for;
+/// then it has the id of one that was frozen.
+#[test]
+fn a_thread_that_executes_while_others_are_frozen_is_dumped_as_what_it_is() {
+    let victim = Victim::of("executes", "");
+    let images = tempfile::tempdir().unwrap();
+    let command = dump(victim.pid(), "--leave-running", images.path());
+    let mut crio = start(with_fault(command, "threads-seized:wait"));
+    crio.await_point();
+    send(victim.pid(), SIGUSR2);
+    await_state(victim.pid(), 'Z', "executing");
     crio.go_on();
-    crio.finish().succeeded("exec");
-    let core = std::fs::read(images.path().join(format!("core-{}.img", victim.pid()))).unwrap();
-    assert!(core.windows(5).any(|bytes| bytes == b"sleep"));
-    assert_eq!(victim.look(), victim.look());
+    crio.finish().succeeded("exec in the freeze");
+    assert!(is_of_sleep(victim.pid(), images.path()));
+    await_sleep(victim.pid());
 }
 
 /// Executing all the time, at whatever moment of the dump: an answer, in time, and the program goes on.
