@@ -68,6 +68,9 @@ pub const RESTORE: [&str; 14] = [
 /// A point of a restore at which one half of the tasks runs, and nothing can be taken back.
 pub const HALF_LET_GO: &str = "half-let-go";
 
+/// A point of a dump at which a part of a task's threads runs again.
+pub const HALF_RELEASED: &str = "half-released";
+
 /// Failing, it makes a restore do without the set_tid of clone3(2), as on a kernel before 5.5.
 pub const SET_TID: &str = "set-tid";
 
@@ -102,7 +105,7 @@ impl Fault {
         let known = DUMP
             .iter()
             .chain(&RESTORE)
-            .chain([&TERMINAL_TAKEN, &HALF_LET_GO, &SET_TID])
+            .chain([&TERMINAL_TAKEN, &HALF_LET_GO, &HALF_RELEASED, &SET_TID])
             .any(|point| *point == name);
         known.then(|| Fault { name: name.to_owned(), effect, armed: AtomicBool::new(true) })
     }

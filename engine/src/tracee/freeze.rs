@@ -6,18 +6,24 @@
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
+use nix::errno::Errno;
+use nix::sys::signal::{Signal, kill};
+
 use super::departure::spare_resumption;
 use super::wait::{Lookout, Pause, reap, reap_ended};
 use crate::error::{Blame, Error, OsContext, Result};
 use crate::fault;
 use crate::kernel::stat::State;
 use crate::kernel::{Pid, ProcDir, children, stat, status, tasks};
+use crate::log_warn;
 use crate::sys::ptrace::{self, Stop};
 
 /// How long a thread that cannot be seized may be on its way to become one that can, or none.
 const SETTLING: Duration = Duration::from_millis(500);
 /// How long a thread may be silent until it is asked again to stop.
 const SILENCE: Duration = Duration::from_millis(10);
+/// How long threads that cannot be detached may take to stop or end.
+const LEAVING: Duration = Duration::from_secs(1);
 
 /// A stopped process, or a zombie.
 #[derive(Debug)]
@@ -353,33 +359,57 @@ impl FrozenTask {
             .help("wait until its I/O or its vfork child has finished, or give --timeout more seconds")
     }
 
+    /// Every thread is let go, whatever fails before.
     fn let_go(self, fate: Fate) -> Result<()> {
         if self.zombie {
             return Ok(());
         }
-        let named = |what: &'static str| move || format!("{what} {}", self.pid);
-        let pid = nix::unistd::Pid::from_raw(self.pid);
-        match fate {
-            Fate::Resume => {}
-            Fate::Stop if self.stopped_by.is_some() => {}
-            Fate::Stop => nix::sys::signal::kill(pid, nix::sys::signal::SIGSTOP).os(named("kill"))?,
-            Fate::Kill => nix::sys::signal::kill(pid, nix::sys::signal::SIGKILL).os(named("kill"))?,
-        }
-        let mut result = Ok(());
+        let signalled = match fate {
+            Fate::Resume => Ok(()),
+            Fate::Stop if self.stopped_by.is_some() => Ok(()),
+            Fate::Stop => self.signal(Signal::SIGSTOP),
+            Fate::Kill => self.signal(Signal::SIGKILL),
+        };
+        let killed = fate == Fate::Kill && signalled.is_ok();
+        let deadline = Instant::now() + LEAVING;
+        let mut result = signalled;
         // The leader last: it can be reaped only after the others.
         for tid in self.threads.iter().rev() {
-            if fate == Fate::Kill {
-                reap(*tid);
-            } else {
-                let detached = ptrace::detach(*tid);
-                if detached.is_err() {
-                    // It has died, and its parent is told when its tracer knows.
-                    let _ = ptrace::poll(*tid);
-                }
-                result = result.and(detached.os(named("PTRACE_DETACH")));
+            if !killed {
+                result = result.and(detach(*tid, deadline));
+                fault::late_point(fault::HALF_RELEASED);
+            } else if !reap(*tid) {
+                log_warn!("Thread {tid} of {} ({}) was killed, but has not ended yet", self.pid, self.comm);
             }
         }
         result
+    }
+
+    fn signal(&self, signal: Signal) -> Result<()> {
+        match kill(nix::unistd::Pid::from_raw(self.pid), signal) {
+            // It has ended by itself.
+            Ok(()) | Err(Errno::ESRCH) => Ok(()),
+            Err(errno) => Err(Error::os(format!("kill {} with {signal}", self.pid), errno)),
+        }
+    }
+}
+
+/// Lets one thread go. One that has not stopped yet refuses, and so does one that dies, because another that runs again
+/// has ended the process or executes a program: it must be reaped.
+fn detach(tid: Pid, deadline: Instant) -> Result<()> {
+    let mut pause = Pause::default();
+    loop {
+        let detached = ptrace::detach(tid);
+        let refused = detached.as_ref().is_err_and(|e| e.raw_os_error() == Some(libc::ESRCH));
+        if !refused || Instant::now() > deadline {
+            return detached.os(|| format!("PTRACE_DETACH {tid}"));
+        }
+        match ptrace::poll(tid) {
+            Ok(Some(Stop::Exited(_))) | Err(_) => return Ok(()),
+            // The stop that we have asked for follows.
+            Ok(Some(Stop::Signal(signal))) => _ = ptrace::cont(tid, signal),
+            Ok(_) => pause.sleep(),
+        }
     }
 }
 

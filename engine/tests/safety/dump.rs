@@ -199,6 +199,22 @@ fn a_thread_that_executes_while_others_are_frozen_is_dumped_as_what_it_is() {
     await_sleep(victim.pid());
 }
 
+/// The same when it is let go while others are not.
+#[test]
+fn a_thread_that_executes_before_others_are_let_go_goes_on() {
+    let victim = Victim::of("executes", "");
+    let images = tempfile::tempdir().unwrap();
+    let command = dump(victim.pid(), "--leave-running", images.path());
+    let mut crio = start(with_fault(command, &format!("{}:wait", engine::fault::HALF_RELEASED)));
+    crio.await_point();
+    send(victim.pid(), SIGUSR2);
+    await_state(victim.pid(), 'Z', "executing");
+    crio.go_on();
+    crio.finish().succeeded("exec at the end");
+    await_sleep(victim.pid());
+    await_state(victim.pid(), 'S', "executed");
+}
+
 /// Executing all the time, at whatever moment of the dump: an answer, in time, and the program goes on.
 #[test]
 fn a_victim_that_keeps_executing_is_dumped_or_refused() {
