@@ -404,7 +404,14 @@ impl Loan {
 
     fn unmap_area(&mut self) -> Result<()> {
         let Area { start, len } = self.site.area;
-        self.run_one(libc::SYS_munmap as u64, [start, len, 0, 0, 0, 0])?;
+        let unmapped = self.run_one(libc::SYS_munmap as u64, [start, len, 0, 0, 0, 0])?;
+        if unmapped != 0 {
+            let errno = std::io::Error::from_raw_os_error(-unmapped as i32);
+            return Err(Error::os(
+                format!("munmap {len} bytes at {start:x} in task {}", self.site.pid),
+                errno,
+            ));
+        }
         fault::point("area-unmapped")
     }
 
@@ -412,15 +419,15 @@ impl Loan {
         if self.state == State::Gone {
             return Ok(());
         }
-        if self.state == State::Out {
-            // They are not, if that is what has failed.
-            self.block_signals()?;
-            self.unmap_area()?;
-        }
         // What is left to do is done in any case.
+        let unmapped = match self.state {
+            // They are not blocked, if that is what has failed.
+            State::Out => self.block_signals().and_then(|()| self.unmap_area()),
+            _ => Ok(()),
+        };
         let home = self.call_home();
         self.state = State::Gone;
-        home.and(self.write_vdso(&self.tail, self.site.stub))
+        unmapped.and(home).and(self.write_vdso(&self.tail, self.site.stub))
     }
 
     fn stub(&self) -> u64 {
@@ -529,6 +536,23 @@ fn recover(site: &Site, tail: &mut [u8]) -> Result<Vec<Area>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_thread_goes_home_although_its_area_stays() {
+        let mut sleep = std::process::Command::new("sleep").arg("100").spawn().unwrap();
+        let pid = sleep.id() as i32;
+        let proc = crate::kernel::ProcDir::open(pid).unwrap();
+        let frozen = crate::tracee::Frozen::seize(pid, std::time::Duration::from_secs(5)).unwrap();
+        let before = registers(pid).unwrap();
+        let mut loan = Loan::take(Site::find(&proc).unwrap(), pid).unwrap();
+        loan.site.area.start += 1;
+        assert_eq!(loan.end().unwrap_err().errno(), Some(libc::EINVAL));
+        assert_eq!(registers(pid).unwrap(), before);
+        drop(frozen);
+        assert!(sleep.try_wait().unwrap().is_none());
+        sleep.kill().unwrap();
+        sleep.wait().unwrap();
+    }
 
     #[test]
     fn wake_signal_is_one_without_effect() {
