@@ -197,6 +197,19 @@ impl Loan {
         self.departure.rseq
     }
 
+    /// The job control signal by which the process is stopped by now. SIGSTOP and SIGCONT act on a thread on loan, too.
+    pub fn stopped_by(&self) -> Result<Option<i32>> {
+        // Trapped before any instruction and any signal, it shows what do_jobctl_trap (kernel/signal.c) finds.
+        ptrace::interrupt(self.tid).os(|| format!("PTRACE_INTERRUPT {}", self.tid))?;
+        ptrace::cont(self.tid, 0).os(|| format!("PTRACE_CONT {}", self.tid))?;
+        match wait(self.tid)? {
+            Stop::Group(signal) => Ok(Some(signal)),
+            Stop::Trap => Ok(None),
+            Stop::Exited(_) => Err(gone(self.tid)),
+            stop => Err(Error::bug(format!("{stop:?} of {} instead of a trap", self.tid))),
+        }
+    }
+
     /// Changes the registers, general and others, and the mask with which it continues.
     pub fn set_departure(&mut self, regs: Regs, others: Vec<RegSet>, mask: u128) {
         self.departure = Departure { regs, aside: others, mask, ..Departure::default_of(regs) };
@@ -474,7 +487,7 @@ impl Loan {
                     }
                     leaving = true;
                 }
-                Stop::Trap if leaving => return Ok(()),
+                Stop::Trap | Stop::Group(_) if leaving => return Ok(()),
                 Stop::Trap | Stop::Group(_) | Stop::Syscall => {}
                 Stop::Birth => {
                     let child =

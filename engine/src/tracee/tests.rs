@@ -103,7 +103,12 @@ fn a_stopped_process_is_borrowed_and_stays_stopped() {
     let frozen = freeze(&victim);
     assert_eq!(frozen.tasks()[0].stopped_by, Some(libc::SIGSTOP));
     let site = Site::find(&victim.proc()).unwrap();
-    Loan::take(site.clone(), victim.pid()).unwrap().end().unwrap();
+    for site in [site.clone(), Site { wake: 0, ..site }] {
+        let mut loan = Loan::take(site, victim.pid()).unwrap();
+        assert_eq!(loan.run_one(libc::SYS_getpid as u64, [0; 6]).unwrap(), i64::from(victim.pid()));
+        assert_eq!(loan.stopped_by().unwrap(), Some(libc::SIGSTOP));
+        loan.end().unwrap();
+    }
     drop(frozen);
     std::thread::sleep(Duration::from_millis(50));
     assert_eq!(status::read(&victim.proc()).unwrap().state, crate::kernel::stat::State::Stopped);

@@ -263,3 +263,24 @@ fn unread_input_is_put_back_although_crio_is_killed() {
     victim.looks_like(&before, "after the survivor");
     victim.check("after the survivor");
 }
+
+/// SIGSTOP and SIGCONT act at once; what is restored later is as the victim was when it was ended.
+#[test]
+fn a_victim_that_is_stopped_or_continued_in_the_freeze_is_restored_so() {
+    for (stop_before, sent, restored) in [(false, SIGSTOP, 'T'), (true, SIGCONT, 'S')] {
+        let mut victim = Victim::of("pending", "");
+        let (pid, images) = (victim.pid(), tempfile::tempdir().unwrap());
+        if stop_before {
+            send(pid, SIGSTOP);
+            await_state(pid, 'T', "before");
+        }
+        let mut crio = start(with_fault(dump(pid, "", images.path()), "frozen:wait"));
+        crio.await_point();
+        send(pid, sent);
+        crio.go_on();
+        crio.finish().succeeded("dump");
+        victim.reap();
+        run(crate::command::crio("restore -d", images.path())).succeeded("restore");
+        await_state(pid, restored, "restored");
+    }
+}
