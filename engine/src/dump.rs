@@ -87,8 +87,11 @@ fn carry_out(survey: Survey, options: &DumpOptions, worker: Option<&Worker>) -> 
     }
     released?;
     report.stats.frozen_time = micros(frozen_since);
-    report.image_bytes = image_bytes(&images)?;
     // The work is done, and cannot be undone, by now.
+    report.image_bytes = image_bytes(&images).unwrap_or_else(|error| {
+        log_warn!("the size of the images is not known: {error}");
+        0
+    });
     if let Err(error) = report.stats.write(options.places.work_dir()) {
         log_warn!("the statistics were not written: {error}");
     }

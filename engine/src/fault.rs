@@ -26,8 +26,9 @@ use crate::kernel::stat::{self, State};
 pub const VARIABLE: &str = "CRIO_FAULT";
 
 /// Points of a dump. Those of a loan are passed for every task.
-pub const DUMP: [&str; 17] = [
+pub const DUMP: [&str; 18] = [
     "surveyed",
+    "threads-seized",
     "frozen",
     "stub-written",
     "registers-changed",
@@ -67,6 +68,9 @@ pub const RESTORE: [&str; 14] = [
 /// A point of a restore at which one half of the tasks runs, and nothing can be taken back.
 pub const HALF_LET_GO: &str = "half-let-go";
 
+/// A point of a dump at which a part of a task's threads runs again.
+pub const HALF_RELEASED: &str = "half-released";
+
 /// Failing, it makes a restore do without the set_tid of clone3(2), as on a kernel before 5.5.
 pub const SET_TID: &str = "set-tid";
 
@@ -101,7 +105,7 @@ impl Fault {
         let known = DUMP
             .iter()
             .chain(&RESTORE)
-            .chain([&TERMINAL_TAKEN, &HALF_LET_GO, &SET_TID])
+            .chain([&TERMINAL_TAKEN, &HALF_LET_GO, &HALF_RELEASED, &SET_TID])
             .any(|point| *point == name);
         known.then(|| Fault { name: name.to_owned(), effect, armed: AtomicBool::new(true) })
     }

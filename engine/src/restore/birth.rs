@@ -93,7 +93,7 @@ pub(super) fn kill(pid: Pid) {
     let threads = ProcDir::open(pid).and_then(|proc| tasks::read(&proc)).unwrap_or_default();
     let _ = signal::kill(unistd::Pid::from_raw(pid), Signal::SIGKILL);
     // The leader can be reaped only after the others.
-    threads.into_iter().filter(|tid| *tid != pid).chain([pid]).for_each(reap);
+    threads.into_iter().filter(|tid| *tid != pid).chain([pid]).for_each(|tid| _ = reap(tid));
 }
 
 /// Makes a child of the task on loan; a sibling with CLONE_PARENT, which takes the exit signal of the caller.

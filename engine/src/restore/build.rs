@@ -25,9 +25,9 @@ use crate::resource::memory::vdso::{Fit, Runtime};
 use crate::resource::task::seccomp::{self, SeccompRestore};
 use crate::resource::task::{attributes, credentials, registers, scheduling, signals, timers};
 use crate::sys::process;
-use crate::sys::ptrace::{self, Stop};
+use crate::sys::ptrace;
 use crate::sys::tty;
-use crate::tracee::{Batch, Loan};
+use crate::tracee::{Batch, Loan, await_end};
 
 const THREAD_FLAGS: i32 = libc::CLONE_VM
     | libc::CLONE_FS
@@ -119,13 +119,7 @@ pub(super) fn name_and_exit(loan: &mut Loan, process: &TaskCoreEntry) -> Result<
     } else {
         loan.start_one(libc::SYS_tgkill as u64, [tid as u64, tid as u64, signal as u64, 0, 0, 0])?;
     }
-    loop {
-        match ptrace::wait(tid).os(|| format!("wait for {tid}"))? {
-            Stop::Exited(_) => return Ok(()),
-            Stop::Signal(got) if got == signal => ptrace::cont(tid, got).os(|| "PTRACE_CONT")?,
-            _ => ptrace::cont(tid, 0).os(|| "PTRACE_CONT")?,
-        }
-    }
+    await_end(tid, signal)
 }
 
 /// Sets the audit login uid, which only the task itself can write (proc_loginuid_write in fs/proc/base.c). One that is

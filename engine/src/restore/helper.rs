@@ -18,8 +18,7 @@ use super::construction::{Built, Construction};
 use crate::error::{Error, Result};
 use crate::kernel::Pid;
 use crate::resource::task::lineage::Birth;
-use crate::sys::ptrace::{self, Stop};
-use crate::tracee::Loan;
+use crate::tracee::{Loan, await_end};
 
 /// A process that exists for its pid, and the task that has to reap it.
 pub(super) struct Helper {
@@ -124,7 +123,8 @@ impl Construction {
     /// Ends a process, which its parent reaps; the signal of that is forgotten with those of the zombies.
     fn end(&mut self, mut ending: Loan, parent: &mut Loan) -> Result<()> {
         let pid = ending.tid();
-        exit(&mut ending)?;
+        ending.start_one(libc::SYS_exit_group as u64, [0; 6])?;
+        await_end(pid, 0)?;
         ending.forget();
         let reaped = parent.run_one(libc::SYS_wait4 as u64, [pid as u64, 0, libc::__WALL as u64, 0, 0, 0])?;
         if reaped != i64::from(pid) {
@@ -132,17 +132,5 @@ impl Construction {
         }
         self.unguard(pid);
         Ok(())
-    }
-}
-
-fn exit(loan: &mut Loan) -> Result<()> {
-    let tid = loan.tid();
-    loan.start_one(libc::SYS_exit_group as u64, [0; 6])?;
-    loop {
-        match ptrace::wait(tid) {
-            Ok(Stop::Exited(_)) => return Ok(()),
-            Ok(_) => ptrace::cont(tid, 0).map_err(|e| Error::os(format!("PTRACE_CONT {tid}"), e))?,
-            Err(e) => return Err(Error::os(format!("wait for {tid}"), e)),
-        }
     }
 }

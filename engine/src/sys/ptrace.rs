@@ -5,9 +5,12 @@
 #![allow(unsafe_code, reason = "ptrace passes addresses as integers")]
 
 use std::io;
+use std::time::Duration;
 
 use arch::{CallNumber, RegSet, Regs, RegsAccess};
 use libc::{c_long, c_uint, c_void};
+use nix::sys::signal::{SigSet, SigmaskHow, Signal};
+use nix::sys::time::TimeSpec;
 
 /// A thread id as the caller's pid namespace sees it.
 pub type Tid = i32;
@@ -53,7 +56,7 @@ pub fn set_options(tid: Tid, options: u64) -> io::Result<()> {
     request(libc::PTRACE_SETOPTIONS as _, tid, 0, options).map(drop)
 }
 
-/// Asks a seized thread to stop; [`wait`] then reports [`Stop::Trap`] or [`Stop::Group`].
+/// Asks a seized thread to stop; a wait then reports [`Stop::Trap`] or [`Stop::Group`].
 pub fn interrupt(tid: Tid) -> io::Result<()> {
     request(libc::PTRACE_INTERRUPT as _, tid, 0, 0).map(drop)
 }
@@ -304,30 +307,53 @@ pub enum Stop {
     Exited(i32),
 }
 
-/// Waits for the next stop or the end of `tid`.
-pub fn wait(tid: Tid) -> io::Result<Stop> {
-    wait_with(tid, 0).map(|stop| stop.unwrap_or(Stop::Trap))
-}
-
-/// As [`wait`], but `None` at once when there is nothing to report.
+/// The stop or end of `tid` that is to be reported, if there is one.
 pub fn poll(tid: Tid) -> io::Result<Option<Stop>> {
-    wait_with(tid, libc::WNOHANG)
+    let mut status = 0;
+    // SAFETY: `status` outlives the call.
+    match unsafe { libc::waitpid(tid, &raw mut status, libc::__WALL | libc::WNOHANG) } {
+        -1 => Err(io::Error::last_os_error()),
+        0 => Ok(None),
+        _ => Ok(Some(decode(status))),
+    }
 }
 
-fn wait_with(tid: Tid, flags: i32) -> io::Result<Option<Stop>> {
-    loop {
-        let mut status = 0;
-        // SAFETY: `status` outlives the call.
-        match unsafe { libc::waitpid(tid, &raw mut status, libc::__WALL | flags) } {
-            -1 => {
-                let error = io::Error::last_os_error();
-                if error.kind() != io::ErrorKind::Interrupted {
-                    return Err(error);
-                }
-            }
-            0 => return Ok(None),
-            _ => return Ok(Some(decode(status))),
+/// Waits for the next stop or the end of `tid`, for up to `patience` or any SIGCHLD; the first need not be waited for.
+pub fn wait_for(tid: Tid, patience: Duration) -> io::Result<Option<Stop>> {
+    if let Some(stop) = poll(tid)? {
+        return Ok(Some(stop));
+    }
+    // The kernel sends a tracer SIGCHLD (do_notify_parent_cldstop in kernel/signal.c). Blocked, none is missed.
+    let child = SigSet::from(Signal::SIGCHLD);
+    let mask = child.thread_swap_mask(SigmaskHow::SIG_BLOCK)?;
+    let stop = match poll(tid) {
+        Ok(None) => {
+            let patience = TimeSpec::from_duration(patience);
+            // SAFETY: set and time outlive the call. Whether there was a signal is of no interest.
+            unsafe { libc::sigtimedwait(child.as_ref(), std::ptr::null_mut(), patience.as_ref()) };
+            poll(tid)
         }
+        stop => stop,
+    };
+    mask.thread_set_mask()?;
+    stop
+}
+
+/// Reaps `tid` if it has ended, whichever of our threads traces it; its stops are left to be waited for.
+pub fn take_end(tid: Tid) {
+    let ended = |flags| {
+        // SAFETY: `info` is plain old data and outlives the call.
+        let info = unsafe {
+            let mut info: libc::siginfo_t = std::mem::zeroed();
+            let flags = libc::WEXITED | libc::WNOHANG | libc::__WALL | flags;
+            libc::waitid(libc::P_PID, tid as libc::id_t, &raw mut info, flags);
+            info
+        };
+        // Stops of a tracee are reported, too, if asked for or not (wait_task_stopped in kernel/exit.c).
+        matches!(info.si_code, libc::CLD_EXITED | libc::CLD_KILLED | libc::CLD_DUMPED)
+    };
+    if ended(libc::WNOWAIT) {
+        ended(0);
     }
 }
 

@@ -7,6 +7,7 @@
 use arch::{RegSet, Regs};
 
 use super::filter;
+use super::wait::{gone, wait};
 use crate::error::{Blame, Error, OsContext, Result};
 use crate::fault;
 use crate::sys::process::read_memory;
@@ -69,7 +70,7 @@ impl Departure {
             // The trap comes before any signal is looked at (kernel/signal.c, get_signal).
             ptrace::interrupt(tid).os(|| format!("PTRACE_INTERRUPT {tid}"))?;
             ptrace::cont(tid, 0).os(|| format!("PTRACE_CONT {tid}"))?;
-            ptrace::wait(tid).os(|| format!("wait for {tid}"))?;
+            wait(tid)?;
         }
         set_registers(tid, &self.regs)?;
         passed.and_then(|()| fault::point("registers-restored"))
@@ -147,14 +148,11 @@ fn enter_call(tid: i32) -> Result<Option<u64>> {
     loop {
         ptrace::cont_to_syscall(tid, signal).os(|| format!("PTRACE_SYSCALL {tid}"))?;
         signal = 0;
-        match ptrace::wait(tid).os(|| format!("wait for {tid}"))? {
+        match wait(tid)? {
             Stop::Syscall => break,
             Stop::Signal(got) => signal = got,
             Stop::Trap | Stop::Group(_) | Stop::Birth => {}
-            Stop::Exited(_) => {
-                let reason = "was killed while it was being dumped";
-                return Err(Error::new("E-TASK-GONE", Blame::Environment, reason).on(format!("thread {tid}")));
-            }
+            Stop::Exited(_) => return Err(gone(tid)),
         }
     }
     ptrace::entered_call(tid).os(|| format!("PTRACE_GET_SYSCALL_INFO {tid}"))

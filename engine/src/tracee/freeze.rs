@@ -6,14 +6,24 @@
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
+use nix::errno::Errno;
+use nix::sys::signal::{Signal, kill};
+
 use super::departure::spare_resumption;
+use super::wait::{Lookout, Pause, reap, reap_ended};
 use crate::error::{Blame, Error, OsContext, Result};
+use crate::fault;
 use crate::kernel::stat::State;
 use crate::kernel::{Pid, ProcDir, children, stat, status, tasks};
+use crate::log_warn;
 use crate::sys::ptrace::{self, Stop};
 
-/// How long a killed thread may take to end: it may have much memory to give back.
-const REAPING: Duration = Duration::from_secs(10);
+/// How long a thread that cannot be seized may be on its way to become one that can, or none.
+const SETTLING: Duration = Duration::from_millis(500);
+/// How long a thread may be silent until it is asked again to stop.
+const SILENCE: Duration = Duration::from_millis(10);
+/// How long threads that cannot be detached may take to stop or end.
+const LEAVING: Duration = Duration::from_secs(1);
 
 /// A stopped process, or a zombie.
 #[derive(Debug)]
@@ -47,6 +57,12 @@ pub enum Fate {
 #[derive(Debug)]
 pub struct Frozen {
     tasks: Vec<FrozenTask>,
+}
+
+/// What a tree is frozen with.
+#[derive(Clone, Copy)]
+struct Attempt<'a> {
+    lookout: &'a Lookout,
     deadline: Instant,
 }
 
@@ -54,17 +70,22 @@ impl Frozen {
     /// Seizes and stops `root` and all its descendants. Passes over the tree are repeated until one finds nothing new,
     /// because a task may fork until it is stopped. After `timeout` the attempt is given up.
     pub fn seize(root: Pid, timeout: Duration) -> Result<Self> {
-        let mut frozen = Frozen { tasks: Vec::new(), deadline: Instant::now() + timeout };
+        let deadline = Instant::now() + timeout;
+        Lookout::over(|lookout| Self::seize_tree(root, Attempt { lookout, deadline }))
+    }
+
+    fn seize_tree(root: Pid, attempt: Attempt<'_>) -> Result<Self> {
+        let mut frozen = Frozen { tasks: Vec::new() };
         let mut known = HashSet::from([root]);
-        frozen.add(root)?;
+        frozen.add(root, attempt)?;
         let mut grown = true;
         while grown {
             grown = false;
             let mut index = 0;
             while index < frozen.tasks.len() {
-                grown |= frozen.stop_new_threads(index)?;
+                grown |= frozen.stop_new_threads(index, attempt)?;
                 for pid in frozen.children(index)? {
-                    if known.insert(pid) && frozen.add(pid)? {
+                    if known.insert(pid) && frozen.add(pid, attempt)? {
                         grown = true;
                     }
                 }
@@ -82,7 +103,7 @@ impl Frozen {
     /// Fails if a task was killed meanwhile. SIGKILL ends the stop of a tracee at once, also of one that has not yet come
     /// to exit (ptrace_signal_wake_up in kernel/signal.c), and what could be read of it is no longer a program's state.
     pub fn confirm(&self) -> Result<()> {
-        let stopped = |task: &&FrozenTask| task.zombie || ptrace::get_sigmask(task.pid).is_ok();
+        let stopped = |task: &&FrozenTask| task.zombie || stands_still(task.pid);
         self.tasks.iter().find(|task| !stopped(task)).map_or(Ok(()), |task| Err(task.was_killed()))
     }
 
@@ -99,7 +120,7 @@ impl Frozen {
         self.let_go(fate)
     }
 
-    fn add(&mut self, pid: Pid) -> Result<bool> {
+    fn add(&mut self, pid: Pid, attempt: Attempt<'_>) -> Result<bool> {
         let found = ProcDir::open(pid).and_then(|proc| Ok((stat::read(&proc)?, proc)));
         let (stat, proc) = match found {
             // A child that was reaped between the listing and now is no part of the tree.
@@ -109,7 +130,7 @@ impl Frozen {
         let comm = String::from_utf8_lossy(&stat.comm).escape_debug().to_string();
         let zombie = stat.state == State::Zombie;
         self.tasks.push(FrozenTask { pid, comm, proc, threads: Vec::new(), stopped_by: None, zombie });
-        match self.stop_new_threads(self.tasks.len() - 1) {
+        match self.stop_new_threads(self.tasks.len() - 1, attempt) {
             Err(e) if e.code() != "E-TASK-GONE" => return Err(e),
             _ => {}
         }
@@ -144,32 +165,31 @@ impl Frozen {
     }
 
     /// Seizes and stops the threads of a task that are not yet stopped; whether there were any.
-    fn stop_new_threads(&mut self, index: usize) -> Result<bool> {
-        let deadline = self.deadline;
+    fn stop_new_threads(&mut self, index: usize, attempt: Attempt<'_>) -> Result<bool> {
         let Some(task) = self.tasks.get_mut(index).filter(|task| !task.zombie) else { return Ok(false) };
         let mut any = false;
         loop {
+            // A thread that executes a program ends the others, stopped or not, and takes the leader's id.
+            task.threads.retain(|tid| stands_still(*tid));
             let mut new: Vec<Pid> =
                 tasks::read(&task.proc)?.into_iter().filter(|tid| !task.threads.contains(tid)).collect();
             // Ids start again from below when they are used up: the lowest need not be the leader's.
             new.sort_by_key(|tid| *tid != task.pid);
-            if new.is_empty() {
-                return Ok(any);
-            }
             let mut seized = Vec::new();
             for tid in new {
-                if task.seize(tid)? {
+                if task.seize(tid, attempt)? {
                     task.threads.push(tid);
                     seized.push(tid);
                 }
+                if seized.len() > 1 {
+                    fault::point("threads-seized")?;
+                }
             }
-            if seized.is_empty() {
+            if seized.is_empty() && task.threads.iter().all(|tid| stands_still(*tid)) {
                 return Ok(any);
             }
-            any = true;
-            for tid in seized {
-                task.await_stop(tid, deadline)?;
-            }
+            any |= !seized.is_empty();
+            task.await_stops(seized, attempt.deadline)?;
         }
     }
 
@@ -203,18 +223,36 @@ impl FrozenTask {
     }
 
     /// False when the thread ended meanwhile.
-    fn seize(&self, tid: Pid) -> Result<bool> {
-        match ptrace::seize(tid, ptrace::O_TRACESYSGOOD) {
-            Ok(()) if ptrace::interrupt(tid).is_ok() => Ok(true),
-            // Attached and ended: the process cannot be reaped while its tracer has not taken notice of the thread.
-            Ok(()) => {
-                reap(tid);
-                Ok(false)
-            }
-            Err(e) if e.raw_os_error() == Some(libc::ESRCH) => Ok(false),
+    fn seize(&self, tid: Pid, attempt: Attempt<'_>) -> Result<bool> {
+        let patience = Instant::now() + SETTLING;
+        let mut pause = Pause::default();
+        loop {
+            let errno = match attempt.lookout.seize(self.pid, tid, ptrace::O_TRACESYSGOOD) {
+                Ok(()) if ptrace::interrupt(tid).is_ok() => return Ok(true),
+                // Attached and ended: the process cannot be reaped while its tracer has not taken notice of the thread.
+                Ok(()) => {
+                    reap(tid);
+                    return Ok(false);
+                }
+                Err(e) if e.raw_os_error() == Some(libc::ESRCH) => return Ok(false),
+                Err(e) => e,
+            };
             // A thread on its way out refuses (ptrace_attach in kernel/ptrace.c looks at exit_state).
-            Err(_) if self.is_ending(tid) => Ok(false),
-            Err(e) => Err(self.unseizable(tid, e)),
+            if self.is_ending(tid) {
+                return Ok(false);
+            }
+            let status = self.proc.thread(tid).and_then(|thread| status::read(&thread)).ok();
+            let tracer = status.as_ref().map_or(0, |status| status.tracer_pid);
+            // One of ours that has executed a program has the leader's id now.
+            if tracer == nix::unistd::gettid().as_raw() {
+                return Ok(ptrace::interrupt(tid).is_ok());
+            }
+            // A leader that has ended may be about to give its id to the thread that has ended it.
+            if tracer != 0 || Instant::now() > patience {
+                return Err(self.unseizable(tid, tracer, errno));
+            }
+            reap_ended(&self.proc);
+            pause.sleep();
         }
     }
 
@@ -227,56 +265,92 @@ impl FrozenTask {
         }
     }
 
-    fn unseizable(&self, tid: Pid, errno: std::io::Error) -> Error {
-        let status = self.proc.thread(tid).and_then(|thread| status::read(&thread));
-        let error = match status {
-            Ok(status) if status.tracer_pid != 0 => Error::new(
-                "E-TASK-TRACED",
-                Blame::Program,
-                format!("is already traced by process {}", status.tracer_pid),
-            )
-            .help("end the debugger or strace that is attached to it"),
-            Ok(status) if status.state == State::Zombie => {
-                Error::new("E-ZOMBIE-THREAD", Blame::Program, "its leader has exited while other threads run")
+    fn unseizable(&self, tid: Pid, tracer: Pid, errno: std::io::Error) -> Error {
+        if tracer == 0 && self.is_dead_leader(tid) {
+            return self.leader_has_exited();
+        }
+        let error = match tracer {
+            0 => Error::os("cannot be seized by ptrace", errno),
+            tracer => {
+                let reason = format!("is already traced by process {tracer}");
+                Error::new("E-TASK-TRACED", Blame::Program, reason)
+                    .help("end the debugger or strace that is attached to it")
             }
-            _ => Error::os("cannot be seized by ptrace", errno),
         };
         error.on(format!("thread {tid}")).task(self.pid, &self.comm)
     }
 
-    fn await_stop(&mut self, tid: Pid, deadline: Instant) -> Result<()> {
-        let mut pause = Duration::from_micros(5);
+    fn is_dead_leader(&self, tid: Pid) -> bool {
+        tid == self.pid && stat::read(&self.proc).is_ok_and(|stat| stat.state == State::Zombie)
+    }
+
+    fn leader_has_exited(&self) -> Error {
+        Error::new("E-ZOMBIE-THREAD", Blame::Program, "its leader has exited while other threads run")
+            .on(format!("thread {}", self.pid))
+            .task(self.pid, &self.comm)
+    }
+
+    /// Waits until threads that were asked to stop have done so, or have ended.
+    fn await_stops(&mut self, mut pending: Vec<Pid>, deadline: Instant) -> Result<()> {
+        let mut pause = Pause::default();
+        let mut ask_again = Instant::now() + SILENCE;
         loop {
-            match ptrace::poll(tid).os(|| format!("wait for {tid}"))? {
-                Some(Stop::Trap) => {
-                    spare_resumption(tid);
-                    return Ok(());
-                }
-                Some(Stop::Group(signal)) => {
-                    self.stopped_by = Some(signal);
-                    return Ok(());
-                }
-                Some(Stop::Signal(signal)) => {
-                    // Delivered before our interrupt is: the handler's frame is set up, then the trap follows.
-                    ptrace::cont(tid, signal).os(|| format!("PTRACE_CONT {tid}"))?;
-                }
-                Some(Stop::Exited(_)) => {
-                    self.threads.retain(|t| *t != tid);
-                    return Ok(());
-                }
-                Some(Stop::Syscall | Stop::Birth) => {
-                    ptrace::cont(tid, 0).os(|| format!("PTRACE_CONT {tid}"))?
-                }
-                None if Instant::now() > deadline => return Err(self.unstoppable(tid)),
-                None => {
-                    std::thread::sleep(pause);
-                    pause = (pause * 2).min(Duration::from_millis(1));
+            let mut running = Vec::new();
+            for tid in pending {
+                if !self.has_stopped(tid)? {
+                    running.push(tid);
                 }
             }
+            let Some(first) = running.first() else { return Ok(()) };
+            let now = Instant::now();
+            if now > deadline {
+                return Err(self.unstoppable(*first));
+            }
+            if now > ask_again {
+                // One that executes a program waits for our notice of those that it has ended. Then it has the leader's
+                // id, and was asked by its own.
+                reap_ended(&self.proc);
+                running.retain(|tid| ptrace::interrupt(*tid).is_ok());
+                ask_again = now + SILENCE;
+            }
+            pause.sleep();
+            pending = running;
+        }
+    }
+
+    /// Whether the thread has stopped or is gone.
+    fn has_stopped(&mut self, tid: Pid) -> Result<bool> {
+        let signal = match ptrace::poll(tid) {
+            Ok(None) => return Ok(false),
+            Ok(Some(Stop::Trap)) => {
+                spare_resumption(tid);
+                return Ok(true);
+            }
+            Ok(Some(Stop::Exited(_))) => return Ok(true),
+            // Reaped in passing, or it has another id.
+            Err(e) if e.raw_os_error() == Some(libc::ECHILD) => return Ok(true),
+            Err(e) => return Err(Error::os(format!("wait for {tid}"), e)),
+            Ok(Some(Stop::Group(signal))) => {
+                self.stopped_by = Some(signal);
+                return Ok(true);
+            }
+            // Delivered before our interrupt is: the handler's frame is set up, then the trap follows.
+            Ok(Some(Stop::Signal(signal))) => signal,
+            Ok(Some(Stop::Syscall | Stop::Birth)) => 0,
+        };
+        match ptrace::cont(tid, signal) {
+            // Killed meanwhile: its end follows.
+            Err(e) if e.raw_os_error() != Some(libc::ESRCH) => {
+                Err(Error::os(format!("PTRACE_CONT {tid}"), e))
+            }
+            _ => Ok(false),
         }
     }
 
     fn unstoppable(&self, tid: Pid) -> Error {
+        if self.is_dead_leader(tid) {
+            return self.leader_has_exited();
+        }
         let wchan = self.proc.thread(tid).and_then(|t| t.read("wchan")).unwrap_or_default();
         Error::new("E-FREEZE-TIMEOUT", Blame::Program, "did not stop in time")
             .on(format!("thread {tid}"))
@@ -285,58 +359,61 @@ impl FrozenTask {
             .help("wait until its I/O or its vfork child has finished, or give --timeout more seconds")
     }
 
+    /// Every thread is let go, whatever fails before.
     fn let_go(self, fate: Fate) -> Result<()> {
         if self.zombie {
             return Ok(());
         }
-        let named = |what: &'static str| move || format!("{what} {}", self.pid);
-        let pid = nix::unistd::Pid::from_raw(self.pid);
-        match fate {
-            Fate::Resume => {}
-            Fate::Stop if self.stopped_by.is_some() => {}
-            Fate::Stop => nix::sys::signal::kill(pid, nix::sys::signal::SIGSTOP).os(named("kill"))?,
-            Fate::Kill => nix::sys::signal::kill(pid, nix::sys::signal::SIGKILL).os(named("kill"))?,
-        }
-        let mut result = Ok(());
+        let signalled = match fate {
+            Fate::Resume => Ok(()),
+            Fate::Stop if self.stopped_by.is_some() => Ok(()),
+            Fate::Stop => self.signal(Signal::SIGSTOP),
+            Fate::Kill => self.signal(Signal::SIGKILL),
+        };
+        let killed = fate == Fate::Kill && signalled.is_ok();
+        let deadline = Instant::now() + LEAVING;
+        let mut result = signalled;
         // The leader last: it can be reaped only after the others.
         for tid in self.threads.iter().rev() {
-            if fate == Fate::Kill {
-                reap(*tid);
-            } else {
-                let detached = ptrace::detach(*tid);
-                if detached.is_err() {
-                    // It has died, and its parent is told when its tracer knows.
-                    let _ = ptrace::poll(*tid);
-                }
-                result = result.and(detached.os(named("PTRACE_DETACH")));
+            if !killed {
+                result = result.and(detach(*tid, deadline));
+                fault::late_point(fault::HALF_RELEASED);
+            } else if !reap(*tid) {
+                log_warn!("Thread {tid} of {} ({}) was killed, but has not ended yet", self.pid, self.comm);
             }
         }
         result
     }
-}
 
-/// Waits for the end of a thread that was killed or is ending, within reason.
-pub fn reap(tid: Pid) {
-    let deadline = Instant::now() + REAPING;
-    let mut pause = Duration::from_micros(5);
-    while !matches!(ptrace::poll(tid), Ok(Some(Stop::Exited(_))) | Err(_)) && Instant::now() < deadline {
-        std::thread::sleep(pause);
-        pause = (pause * 2).min(Duration::from_millis(1));
-    }
-}
-
-/// Waits for the first stop of a task that was born under `O_TRACE_BIRTHS` or seized just now.
-pub fn await_newborn(tid: Pid) -> Result<()> {
-    loop {
-        match ptrace::wait(tid).os(|| format!("wait for {tid}"))? {
-            Stop::Trap => return Ok(()),
-            Stop::Exited(_) => {
-                return Err(Error::os(
-                    format!("wait for {tid}"),
-                    std::io::Error::from_raw_os_error(libc::ESRCH),
-                ));
-            }
-            _ => ptrace::cont(tid, 0).os(|| format!("PTRACE_CONT {tid}"))?,
+    fn signal(&self, signal: Signal) -> Result<()> {
+        match kill(nix::unistd::Pid::from_raw(self.pid), signal) {
+            // It has ended by itself.
+            Ok(()) | Err(Errno::ESRCH) => Ok(()),
+            Err(errno) => Err(Error::os(format!("kill {} with {signal}", self.pid), errno)),
         }
     }
+}
+
+/// Lets one thread go. One that has not stopped yet refuses, and so does one that dies, because another that runs again
+/// has ended the process or executes a program: it must be reaped.
+fn detach(tid: Pid, deadline: Instant) -> Result<()> {
+    let mut pause = Pause::default();
+    loop {
+        let detached = ptrace::detach(tid);
+        let refused = detached.as_ref().is_err_and(|e| e.raw_os_error() == Some(libc::ESRCH));
+        if !refused || Instant::now() > deadline {
+            return detached.os(|| format!("PTRACE_DETACH {tid}"));
+        }
+        match ptrace::poll(tid) {
+            Ok(Some(Stop::Exited(_))) | Err(_) => return Ok(()),
+            // The stop that we have asked for follows.
+            Ok(Some(Stop::Signal(signal))) => _ = ptrace::cont(tid, signal),
+            Ok(_) => pause.sleep(),
+        }
+    }
+}
+
+/// Whether we trace the thread, and it stands still.
+fn stands_still(tid: Pid) -> bool {
+    ptrace::get_sigmask(tid).is_ok()
 }

@@ -20,7 +20,9 @@ use arch::{RegSet, Regs, Saved};
 
 use super::batch::{Area, Batch};
 use super::departure::{Departure, pass_call, registers, set_registers};
-use crate::error::{Blame, Error, OsContext, Result};
+use super::site::{Site, bit};
+use super::wait::{await_end, gone, wait};
+use crate::error::{Error, OsContext, Result};
 use crate::fault;
 use crate::log_info;
 use crate::sys::process::{read_memory, write_memory};
@@ -33,37 +35,6 @@ pub(super) fn slot_len() -> u64 {
     arch::stub_len().next_multiple_of(16) as u64
 }
 
-/// Signals without effect where they are not handled, in order of preference.
-const WAKE_CANDIDATES: [i32; 3] = [libc::SIGURG, libc::SIGWINCH, libc::SIGCHLD];
-
-/// Where and with what a process can be borrowed; found once per process while it is stopped.
-#[derive(Debug, Clone)]
-pub struct Site {
-    /// The process.
-    pub pid: i32,
-    /// Its /proc/PID/mem, open for reading and writing.
-    pub mem: Arc<File>,
-    /// Where the stubs go: in the unused tail of the vdso, or of a program.
-    pub stub: u64,
-    /// How many there is room for: 1 or 2.
-    pub slots: u64,
-    /// Where the area goes: a hole of the address space.
-    pub area: Area,
-    /// The signal that reports the end of a batch, 0 for none.
-    pub wake: u32,
-}
-
-impl Site {
-    /// Chooses a wake signal that is neither handled nor pending, 0 if there is none. Masks have bit `n-1` for signal n.
-    pub fn wake_signal(caught: u128, ignored: u128, pending: u128) -> u32 {
-        let free = |signal: &i32| (caught | pending) & (1 << (signal - 1)) == 0;
-        let by_default = WAKE_CANDIDATES.into_iter();
-        let by_choice =
-            (1..=arch::syscall::SIGNALS).filter(|s| ignored & (1 << (s - 1)) != 0 && *s != libc::SIGCONT);
-        by_default.chain(by_choice).find(free).unwrap_or(0) as u32
-    }
-}
-
 /// One thread on loan. Dropping it gives the thread back and removes area and stub.
 #[derive(Debug)]
 pub struct Loan {
@@ -71,6 +42,8 @@ pub struct Loan {
     /// Which of the stubs the thread is in.
     slot: u64,
     tid: i32,
+    /// The signal that reports the end of a batch, 0 for none.
+    wake: u32,
     departure: Departure,
     tail: Vec<u8>,
     born: Vec<i32>,
@@ -94,7 +67,8 @@ impl Loan {
         site.mem.read_exact_at(&mut tail, site.stub).os(|| format!("read the vdso of {}", site.pid))?;
         let left = recover(&site, &mut tail)?;
         let departure = Departure::of(site.pid, tid)?;
-        let mut loan = Loan { site, slot: 0, tid, departure, tail, born: Vec::new(), state: State::Home };
+        let mut loan =
+            Loan { site, slot: 0, tid, wake: 0, departure, tail, born: Vec::new(), state: State::Home };
         for slot in 0..loan.site.slots {
             loan.write_vdso(arch::stub(), loan.site.stub + slot * slot_len())?;
         }
@@ -115,6 +89,7 @@ impl Loan {
             site: Site { pid, mem, ..self.site.clone() },
             slot: self.slot,
             tid: pid,
+            wake: 0,
             departure: Departure::of_newborn(pid)?,
             tail: self.tail.clone(),
             born: Vec::new(),
@@ -140,7 +115,7 @@ impl Loan {
         )?;
         for _ in ["entry", "exit"] {
             ptrace::cont_to_syscall(self.tid, 0).os(|| format!("PTRACE_SYSCALL {}", self.tid))?;
-            match ptrace::wait(self.tid).os(|| format!("wait for {}", self.tid))? {
+            match wait(self.tid)? {
                 Stop::Syscall => {}
                 Stop::Exited(_) => return Err(self.died()),
                 stop => return Err(Error::bug(format!("{stop:?} of {} while its vdso was moved", self.tid))),
@@ -194,6 +169,19 @@ impl Loan {
     /// The restartable sequence area that the thread has registered.
     pub fn rseq(&self) -> Rseq {
         self.departure.rseq
+    }
+
+    /// The job control signal by which the process is stopped by now. SIGSTOP and SIGCONT act on a thread on loan, too.
+    pub fn stopped_by(&self) -> Result<Option<i32>> {
+        // Trapped before any instruction and any signal, it shows what do_jobctl_trap (kernel/signal.c) finds.
+        ptrace::interrupt(self.tid).os(|| format!("PTRACE_INTERRUPT {}", self.tid))?;
+        ptrace::cont(self.tid, 0).os(|| format!("PTRACE_CONT {}", self.tid))?;
+        match wait(self.tid)? {
+            Stop::Group(signal) => Ok(Some(signal)),
+            Stop::Trap => Ok(None),
+            Stop::Exited(_) => Err(gone(self.tid)),
+            stop => Err(Error::bug(format!("{stop:?} of {} instead of a trap", self.tid))),
+        }
     }
 
     /// Changes the registers, general and others, and the mask with which it continues.
@@ -264,12 +252,8 @@ impl Loan {
     pub fn end_newborn(&mut self, tid: i32) -> Result<()> {
         let regs = arch::enter_one(&registers(tid)?, self.stub(), libc::SYS_exit as u64, [0; 6]);
         set_registers(tid, &regs)?;
-        loop {
-            ptrace::cont(tid, 0).os(|| format!("PTRACE_CONT {tid}"))?;
-            if let Stop::Exited(_) = ptrace::wait(tid).os(|| format!("wait for {tid}"))? {
-                return Ok(());
-            }
-        }
+        ptrace::cont(tid, 0).os(|| format!("PTRACE_CONT {tid}"))?;
+        await_end(tid, 0)
     }
 
     /// Runs one call that needs no memory; `-errno` on failure.
@@ -316,7 +300,7 @@ impl Loan {
         // From a system call to the signal path, where registers are set; no instruction is executed between.
         ptrace::interrupt(self.tid).os(|| format!("PTRACE_INTERRUPT {}", self.tid))?;
         ptrace::cont(self.tid, 0).os(|| format!("PTRACE_CONT {}", self.tid))?;
-        ptrace::wait(self.tid).os(|| format!("wait for {}", self.tid))?;
+        wait(self.tid)?;
         self.departure.bring_home(self.tid, self.stub())
     }
 
@@ -354,6 +338,7 @@ impl Loan {
 
     fn send_out(&mut self, tid: i32) -> Result<()> {
         self.tid = tid;
+        self.wake = self.site.wake_signal(self.departure.mask);
         let saved = Saved {
             regs: self.departure.regs.restarted(),
             mask: self.departure.mask,
@@ -361,7 +346,7 @@ impl Loan {
             area_len: self.site.area.len,
             tgid: self.site.pid as u32,
             tid: tid as u32,
-            wake: self.site.wake,
+            wake: self.wake,
         };
         self.write_vdso(&saved.to_bytes(&self.departure.aside), self.stub() + arch::stub().len() as u64)?;
         self.state = State::Out;
@@ -373,9 +358,9 @@ impl Loan {
     }
 
     fn block_signals(&self) -> Result<()> {
-        let mask = match self.site.wake {
+        let mask = match self.wake {
             0 => ALL_SIGNALS,
-            wake => ALL_SIGNALS & !(1 << (wake - 1)),
+            wake => ALL_SIGNALS & !bit(wake),
         };
         ptrace::set_sigmask(self.tid, mask).os(|| format!("PTRACE_SETSIGMASK {}", self.tid))
     }
@@ -407,7 +392,14 @@ impl Loan {
 
     fn unmap_area(&mut self) -> Result<()> {
         let Area { start, len } = self.site.area;
-        self.run_one(libc::SYS_munmap as u64, [start, len, 0, 0, 0, 0])?;
+        let unmapped = self.run_one(libc::SYS_munmap as u64, [start, len, 0, 0, 0, 0])?;
+        if unmapped != 0 {
+            let errno = std::io::Error::from_raw_os_error(-unmapped as i32);
+            return Err(Error::os(
+                format!("munmap {len} bytes at {start:x} in task {}", self.site.pid),
+                errno,
+            ));
+        }
         fault::point("area-unmapped")
     }
 
@@ -415,15 +407,15 @@ impl Loan {
         if self.state == State::Gone {
             return Ok(());
         }
-        if self.state == State::Out {
-            // They are not, if that is what has failed.
-            self.block_signals()?;
-            self.unmap_area()?;
-        }
         // What is left to do is done in any case.
+        let unmapped = match self.state {
+            // They are not blocked, if that is what has failed.
+            State::Out => self.block_signals().and_then(|()| self.unmap_area()),
+            _ => Ok(()),
+        };
         let home = self.call_home();
         self.state = State::Gone;
-        home.and(self.write_vdso(&self.tail, self.site.stub))
+        unmapped.and(home).and(self.write_vdso(&self.tail, self.site.stub))
     }
 
     fn stub(&self) -> u64 {
@@ -444,7 +436,7 @@ impl Loan {
     }
 
     fn resume(&self, signal: i32) -> Result<()> {
-        if self.site.wake == 0 && signal == 0 {
+        if self.wake == 0 && signal == 0 {
             ptrace::cont_to_syscall(self.tid, 0).os(|| format!("PTRACE_SYSCALL {}", self.tid))
         } else {
             ptrace::cont(self.tid, signal).os(|| format!("PTRACE_CONT {}", self.tid))
@@ -455,15 +447,14 @@ impl Loan {
         let told = self.stub() + arch::told();
         let mut leaving = false;
         loop {
-            let stop = ptrace::wait(self.tid).os(|| format!("wait for {}", self.tid))?;
-            match stop {
-                Stop::Signal(signal) if signal == self.site.wake as i32 => {
-                    // Sent by somebody else it has no effect on this process, so that nothing is lost here.
+            match wait(self.tid)? {
+                Stop::Signal(signal) if signal == self.wake as i32 => {
+                    // Sent by somebody else it has no effect on this thread, so that nothing is lost here.
                     if registers(self.tid)?.ip() == told {
                         return Ok(());
                     }
                 }
-                Stop::Syscall if self.site.wake == 0 && registers(self.tid)?.ip() == told => {
+                Stop::Syscall if self.wake == 0 && registers(self.tid)?.ip() == told => {
                     if leaving {
                         // Registers set at the exit of a system call are not treated as an interrupted call's.
                         // See arch_do_signal_or_restart: only a stop on the signal path is.
@@ -471,7 +462,7 @@ impl Loan {
                     }
                     leaving = true;
                 }
-                Stop::Trap if leaving => return Ok(()),
+                Stop::Trap | Stop::Group(_) if leaving => return Ok(()),
                 Stop::Trap | Stop::Group(_) | Stop::Syscall => {}
                 Stop::Birth => {
                     let child =
@@ -496,8 +487,7 @@ impl Loan {
 
     fn died(&mut self) -> Error {
         self.state = State::Gone;
-        Error::new("E-TASK-GONE", Blame::Environment, "was killed while it was being dumped or restored")
-            .on(format!("thread {}", self.tid))
+        gone(self.tid)
     }
 }
 
@@ -536,12 +526,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn wake_signal_is_one_without_effect() {
-        let bit = |s: i32| 1u128 << (s - 1);
-        assert_eq!(Site::wake_signal(0, 0, 0), libc::SIGURG as u32);
-        assert_eq!(Site::wake_signal(bit(libc::SIGURG), 0, bit(libc::SIGWINCH)), libc::SIGCHLD as u32);
-        let all = bit(libc::SIGURG) | bit(libc::SIGWINCH) | bit(libc::SIGCHLD);
-        assert_eq!(Site::wake_signal(all, bit(40), 0), 40);
-        assert_eq!(Site::wake_signal(!0, 0, 0), 0);
+    fn a_thread_goes_home_although_its_area_stays() {
+        let mut sleep = std::process::Command::new("sleep").arg("100").spawn().unwrap();
+        let pid = sleep.id() as i32;
+        let proc = crate::kernel::ProcDir::open(pid).unwrap();
+        let frozen = crate::tracee::Frozen::seize(pid, std::time::Duration::from_secs(5)).unwrap();
+        let before = registers(pid).unwrap();
+        let mut loan = Loan::take(Site::find(&proc).unwrap(), pid).unwrap();
+        loan.site.area.start += 1;
+        assert_eq!(loan.end().unwrap_err().errno(), Some(libc::EINVAL));
+        assert_eq!(registers(pid).unwrap(), before);
+        drop(frozen);
+        assert!(sleep.try_wait().unwrap().is_none());
+        sleep.kill().unwrap();
+        sleep.wait().unwrap();
     }
 }

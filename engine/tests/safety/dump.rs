@@ -3,10 +3,10 @@
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 
-use nix::sys::signal::{SIGCONT, SIGKILL, SIGSTOP, SIGUSR2};
+use nix::sys::signal::{SIGCONT, SIGKILL, SIGSTOP, SIGURG, SIGUSR2};
 
 use crate::command::{Outcome, dump, run, start, with_fault};
-use crate::victim::{Victim, await_gone, await_state, send, state};
+use crate::victim::{Victim, await_gone, await_state, names, send, state};
 
 fn at(point: &str, effect: &str, pid: i32, dir: &Path) -> Outcome {
     run(with_fault(dump(pid, "", dir), &format!("{point}{effect}")))
@@ -112,9 +112,17 @@ fn a_stopped_victim_stays_stopped() {
     }
 }
 
-/// Points at which the victim stands still, and what is in it of ours.
-const HELD: [&str; 6] =
-    ["frozen", "registers-changed", "area-mapped", "thread-switched", "loan-ended", "collected"];
+/// Points at which the victim stands still, and what is in it of ours; at one of them it works for us. It has threads, so
+/// that its end shows only when these have been reaped.
+const HELD: [&str; 7] = [
+    "frozen",
+    "registers-changed",
+    "area-mapped",
+    "batch-started",
+    "thread-switched",
+    "loan-ended",
+    "collected",
+];
 
 #[test]
 fn a_victim_that_is_killed_midway_is_an_error() {
@@ -152,17 +160,59 @@ fn a_victim_that_executes_midway_is_dumped_as_what_it_is() {
     let mut crio = start(with_fault(command, "surveyed:wait"));
     crio.await_point();
     send(victim.pid(), SIGUSR2);
-    let comm = format!("/proc/{}/comm", victim.pid());
+    await_sleep(victim.pid());
+    crio.go_on();
+    crio.finish().succeeded("exec");
+    assert!(is_of_sleep(victim.pid(), images.path()));
+    assert_eq!(victim.look(), victim.look());
+}
+
+/// Waits until the process executes sleep(1).
+fn await_sleep(pid: i32) {
+    let comm = format!("/proc/{pid}/comm");
     let deadline = std::time::Instant::now() + crate::command::LIMIT;
     while std::fs::read_to_string(&comm).unwrap() != "sleep\n" {
         assert!(std::time::Instant::now() < deadline, "the victim does not execute");
         std::thread::sleep(std::time::Duration::from_millis(1));
     }
+}
+
+fn is_of_sleep(pid: i32, images: &Path) -> bool {
+    let core = std::fs::read(images.join(format!("core-{pid}.img"))).unwrap();
+    core.windows(5).any(|bytes| bytes == b"sleep")
+}
+
+/// A thread that executes a program waits until those that it ends are reaped, with a lock that PTRACE_SEIZE waits for;
+/// then it has the id of one that was frozen.
+#[test]
+fn a_thread_that_executes_while_others_are_frozen_is_dumped_as_what_it_is() {
+    let victim = Victim::of("executes", "");
+    let images = tempfile::tempdir().unwrap();
+    let command = dump(victim.pid(), "--leave-running", images.path());
+    let mut crio = start(with_fault(command, "threads-seized:wait"));
+    crio.await_point();
+    send(victim.pid(), SIGUSR2);
+    await_state(victim.pid(), 'Z', "executing");
     crio.go_on();
-    crio.finish().succeeded("exec");
-    let core = std::fs::read(images.path().join(format!("core-{}.img", victim.pid()))).unwrap();
-    assert!(core.windows(5).any(|bytes| bytes == b"sleep"));
-    assert_eq!(victim.look(), victim.look());
+    crio.finish().succeeded("exec in the freeze");
+    assert!(is_of_sleep(victim.pid(), images.path()));
+    await_sleep(victim.pid());
+}
+
+/// The same when it is let go while others are not.
+#[test]
+fn a_thread_that_executes_before_others_are_let_go_goes_on() {
+    let victim = Victim::of("executes", "");
+    let images = tempfile::tempdir().unwrap();
+    let command = dump(victim.pid(), "--leave-running", images.path());
+    let mut crio = start(with_fault(command, &format!("{}:wait", engine::fault::HALF_RELEASED)));
+    crio.await_point();
+    send(victim.pid(), SIGUSR2);
+    await_state(victim.pid(), 'Z', "executing");
+    crio.go_on();
+    crio.finish().succeeded("exec at the end");
+    await_sleep(victim.pid());
+    await_state(victim.pid(), 'S', "executed");
 }
 
 /// Executing all the time, at whatever moment of the dump: an answer, in time, and the program goes on.
@@ -212,4 +262,55 @@ fn unread_input_is_put_back_although_crio_is_killed() {
     await_gone(&[survivor], "the survivor");
     victim.looks_like(&before, "after the survivor");
     victim.check("after the survivor");
+}
+
+/// The pending signals of each thread, and of the process, as /proc shows them.
+fn pending(pid: i32) -> Vec<String> {
+    let mut all = Vec::new();
+    for tid in names(Path::new(&format!("/proc/{pid}/task"))) {
+        let status = std::fs::read_to_string(format!("/proc/{pid}/task/{tid}/status")).unwrap();
+        all.extend(
+            status.lines().filter(|l| l.starts_with("SigPnd") || l.starts_with("ShdPnd")).map(str::to_owned),
+        );
+    }
+    all
+}
+
+/// Whoever blocks a signal may wait for it, also for one that has no effect otherwise.
+#[test]
+fn pending_signals_stay_whatever_tells_the_end_of_our_work() {
+    let victim = Victim::of("pending", "");
+    let (pid, images) = (victim.pid(), tempfile::tempdir().unwrap());
+    let before = pending(pid);
+    run(dump(pid, "--leave-running", images.path())).succeeded("dump");
+    assert_eq!(pending(pid), before, "pending at the dump");
+    let command = dump(pid, "--leave-running", images.path());
+    let mut crio = start(with_fault(command, "batch-started:wait"));
+    crio.await_point();
+    send(pid, SIGURG);
+    crio.go_on();
+    crio.finish().succeeded("a signal at work");
+    let urgent = format!("ShdPnd:\t{:016x}", 1 << (SIGURG as i32 - 1));
+    assert!(pending(pid).contains(&urgent), "{:?}", pending(pid));
+}
+
+/// SIGSTOP and SIGCONT act at once; what is restored later is as the victim was when it was ended.
+#[test]
+fn a_victim_that_is_stopped_or_continued_in_the_freeze_is_restored_so() {
+    for (stop_before, sent, restored) in [(false, SIGSTOP, 'T'), (true, SIGCONT, 'S')] {
+        let mut victim = Victim::of("pending", "");
+        let (pid, images) = (victim.pid(), tempfile::tempdir().unwrap());
+        if stop_before {
+            send(pid, SIGSTOP);
+            await_state(pid, 'T', "before");
+        }
+        let mut crio = start(with_fault(dump(pid, "", images.path()), "frozen:wait"));
+        crio.await_point();
+        send(pid, sent);
+        crio.go_on();
+        crio.finish().succeeded("dump");
+        victim.reap();
+        run(crate::command::crio("restore -d", images.path())).succeeded("restore");
+        await_state(pid, restored, "restored");
+    }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::OnceLock;
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{self, SIGKILL, Signal};
@@ -13,19 +13,21 @@ use nix::unistd::Pid;
 /// Longer than anything takes that is not broken.
 const PATIENCE: Duration = Duration::from_secs(15);
 
-/// The program, compiled once.
-fn program() -> &'static Path {
-    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
-    PROGRAM.get_or_init(|| {
+/// A program of `tests/programs`, compiled once.
+fn program(name: &'static str) -> PathBuf {
+    static COMPILED: Mutex<BTreeMap<&str, PathBuf>> = Mutex::new(BTreeMap::new());
+    let compile = || {
         assert!(nix::unistd::geteuid().is_root(), "these tests need root");
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/programs/victim.c");
-        let binary = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("victim.{}", std::process::id()));
+        let source =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/programs").join(name).with_extension("c");
+        let binary = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}.{}", std::process::id()));
         let cc = std::env::var_os("CC").unwrap_or_else(|| "cc".into());
         let status =
             Command::new(cc).args(["-O1", "-pthread", "-o"]).arg(&binary).arg(source).status().unwrap();
-        assert!(status.success(), "the victim does not compile");
+        assert!(status.success(), "{name} does not compile");
         binary
-    })
+    };
+    COMPILED.lock().unwrap().entry(name).or_insert_with(compile).clone()
 }
 
 /// A running victim in a directory of its own; dropped, its whole session is killed.
@@ -53,9 +55,14 @@ struct Process {
 impl Victim {
     /// Starts it with these arguments, and waits until it is ready.
     pub(crate) fn start(arguments: &str) -> Self {
+        Self::of("victim", arguments)
+    }
+
+    /// The same with another program, which says "good" when it is ready.
+    pub(crate) fn of(name: &'static str, arguments: &str) -> Self {
         let place = tempfile::tempdir().unwrap();
         let output = fs::File::create(place.path().join("output")).unwrap();
-        let mut command = Command::new(program());
+        let mut command = Command::new(program(name));
         command.args(arguments.split_whitespace()).current_dir(&place);
         let child = command.stdin(Stdio::null()).stdout(output).stderr(Stdio::null()).spawn().unwrap();
         let mut victim = Victim { child, place, answers: 0 };

@@ -47,6 +47,12 @@ pub fn dump(task: &FrozenTask, loan: &mut Loan, seccomp: &mut SeccompDump) -> Re
         }
         cores.push((*tid, core));
     }
+    // As late as possible: it may have been stopped or continued since the freeze.
+    if let Some(process) = cores.first_mut().and_then(|(_, core)| core.tc.as_mut()) {
+        let stopped_by = loan.stopped_by()?;
+        process.task_state = if stopped_by.is_some() { state::STOPPED } else { state::ALIVE };
+        process.stop_signo = stopped_by.map(|signal| signal as u32);
+    }
     Ok(TaskDump { cores, memory, not_kept })
 }
 
@@ -59,8 +65,6 @@ fn dump_process(task: &FrozenTask, loan: &mut Loan) -> Result<(TaskCoreEntry, Me
     let stat = stat::read(&task.proc)?;
     let (sigactions, more_sigactions) = actions.answer(&batch);
     let mut core = TaskCoreEntry {
-        task_state: if task.stopped_by.is_some() { state::STOPPED } else { state::ALIVE },
-        stop_signo: task.stopped_by.map(|signal| signal as u32),
         exit_code: 0,
         flags: stat.flags,
         comm: stat.comm,
