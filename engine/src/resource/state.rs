@@ -292,6 +292,7 @@ const MEMORY: &[State] = &[
     refused("memory of devices", "E-VMA-DEVICE"),
     refused("tagged memory (PROT_MTE)", "E-VMA-MTE"),
     refused("userfaultfd", "E-VMA-USERFAULTFD"),
+    kept("guard pages of shared memory and files", "memory/mod.rs", "guard_pages_shared"),
     refused("uprobes", "E-VMA-UPROBES"),
     kept("AIO contexts and completed requests", "memory/aio.rs", "aio_events"),
     refused("rings of packet sockets", "E-VMA-SOCKET"),
