@@ -123,15 +123,16 @@ impl Collection {
         let terminals = terminals.collect::<Result<Vec<_>>>()?;
         let mut collector = Collector::new(images, options, &terminals)?;
         let mut entries = Vec::new();
+        let tree: Vec<Pid> = frozen.tasks().iter().map(|task| task.pid).collect();
         for task in frozen.tasks() {
             entries.push(pstree_entry(task, options.tree)?);
-            collector.add(task).map_err(|e| e.task(task.pid, &task.comm))?;
+            collector.add(task, &tree).map_err(|e| e.task(task.pid, &task.comm))?;
         }
         collector.objects.judge(frozen, &entries)?;
         let mut pstree = images.writer(Kind::Pstree);
         entries.iter().try_for_each(|entry| pstree.push(entry))?;
         pstree.finish()?;
-        collector.finish(frozen)
+        collector.finish(frozen, &tree)
     }
 
     fn write_pages(&self, report: &mut DumpReport) -> Result<()> {
@@ -172,7 +173,7 @@ impl<'a> Collector<'a> {
         })
     }
 
-    fn add(&mut self, task: &FrozenTask) -> Result<()> {
+    fn add(&mut self, task: &FrozenTask, tree: &[Pid]) -> Result<()> {
         log_info!("Collecting task {} ({})", task.pid, task.comm);
         if task.zombie {
             self.objects.tables.push([None; 2]);
@@ -182,7 +183,7 @@ impl<'a> Collector<'a> {
         let ids = self.objects.ids(task)?;
         let mut loan = Loan::take(Site::find(&task.proc)?, task.pid)?;
         self.ipc.add(task, &mut loan)?;
-        let collected = task::dump(task, &mut loan, &mut self.seccomp)?;
+        let collected = task::dump(task, tree, &mut loan, &mut self.seccomp)?;
         loan.end()?;
         self.not_kept.extend(collected.not_kept);
         fault::point("loan-ended")?;
@@ -199,14 +200,13 @@ impl<'a> Collector<'a> {
         self.memory.add(task, collected.memory, &mut self.files)
     }
 
-    fn finish(mut self, frozen: &Frozen) -> Result<Collection> {
+    fn finish(mut self, frozen: &Frozen, tree: &[Pid]) -> Result<Collection> {
         let shared = self.memory.finish(IPC_NAMESPACE)?;
         self.collect_in_flight()?;
-        let tree: Vec<Pid> = frozen.tasks().iter().map(|task| task.pid).collect();
-        self.ipc.write(self.images, IPC_NAMESPACE, &tree)?;
+        self.ipc.write(self.images, IPC_NAMESPACE, tree)?;
         self.seccomp.write(self.images)?;
         self.not_kept.append(&mut self.ipc.not_kept);
-        self.not_kept.extend(self.files.not_kept(&tree));
+        self.not_kept.extend(self.files.not_kept(tree));
         self.files.resolve(&self.tables)?;
         let files = self.files.finish()?;
         let counts = Counts {

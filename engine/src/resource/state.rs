@@ -259,6 +259,15 @@ const SIGNALS: &[State] = &[
         "timer_getoverrun(2) counts from the restore",
     ),
     not_kept(
+    kept("POSIX timers whose thread has ended", "task/timers.rs", "posix_timer_thread_ended"),
+    not_kept(
+        "POSIX timers on the CPU time of a process that is not in the tree, or of a thread that has ended",
+        "calls for this timer fail",
+    ),
+    not_kept(
+        "which thread made a POSIX timer of CLOCK_THREAD_CPUTIME_ID (cannot be seen)",
+        "it counts the time of the leader",
+    ),
         "EINTR of a signal that comes before a restored task runs (other machines than x86-64)",
         "after the handler the call starts over, as with SA_RESTART",
     ),
