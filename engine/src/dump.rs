@@ -13,7 +13,7 @@ use crate::hooks::{Hooks, Point};
 use crate::image::message::{InventoryEntry, LsmType, PstreeEntry, TaskKobjIdsEntry};
 use crate::image::{ImageDir, Kind};
 use crate::kernel::kcmp::{KcmpSet, Kind as Shared, Place};
-use crate::kernel::{Pid, stat, status};
+use crate::kernel::{Pid, ProcDir, stat, status};
 use crate::options::{DumpOptions, FinalState};
 use crate::report::{Counts, DumpReport, NotKept, micros};
 use crate::resource::file::pipe::OneEnded;
@@ -25,6 +25,7 @@ use crate::resource::memory::{MemoryDump, pages};
 use crate::resource::socket::network_lock::LOCKED_BY_NFTABLES;
 use crate::resource::task::seccomp::{self, SeccompDump};
 use crate::resource::task::{self, lineage};
+use crate::survey::judge::{self, Namespaces};
 use crate::survey::{self, Survey, sharing};
 use crate::sys::attr::DescriptorLimit;
 use crate::tracee::{Fate, Frozen, FrozenTask, Loan, Site};
@@ -127,16 +128,17 @@ impl Collection {
         let terminals = frozen.tasks().iter().map(|task| Ok(TaskTerminal::from(&stat::read(&task.proc)?)));
         let terminals = terminals.collect::<Result<Vec<_>>>()?;
         let mut collector = Collector::new(images, options, &terminals)?;
+        let tree: Vec<Pid> = frozen.tasks().iter().map(|task| task.pid).collect();
         let mut entries = Vec::new();
         for task in frozen.tasks() {
             entries.push(pstree_entry(task, options.tree)?);
-            collector.add(task).map_err(|e| e.task(task.pid, &task.comm))?;
+            collector.add(task, &tree).map_err(|e| e.task(task.pid, &task.comm))?;
         }
         collector.objects.judge(frozen, &entries)?;
         let mut pstree = images.writer(Kind::Pstree);
         entries.iter().try_for_each(|entry| pstree.push(entry))?;
         pstree.finish()?;
-        collector.finish(frozen)
+        collector.finish(frozen, &tree)
     }
 
     fn write_pages(&self, report: &mut DumpReport) -> Result<()> {
@@ -154,6 +156,7 @@ impl Collection {
 /// State over the tasks of a tree.
 struct Collector<'a> {
     images: &'a ImageDir,
+    namespaces: Namespaces,
     objects: Objects,
     files: FileDump<'a>,
     tables: Tables,
@@ -167,6 +170,7 @@ impl<'a> Collector<'a> {
     fn new(images: &'a ImageDir, options: &'a DumpOptions, terminals: &'a [TaskTerminal]) -> Result<Self> {
         Ok(Collector {
             images,
+            namespaces: Namespaces::of(&ProcDir::current()?)?,
             objects: Objects::default(),
             files: FileDump::new(options, images, terminals),
             tables: Tables::default(),
@@ -177,17 +181,18 @@ impl<'a> Collector<'a> {
         })
     }
 
-    fn add(&mut self, task: &FrozenTask) -> Result<()> {
+    fn add(&mut self, task: &FrozenTask, tree: &[Pid]) -> Result<()> {
         log_info!("Collecting task {} ({})", task.pid, task.comm);
         if task.zombie {
             self.objects.tables.push([None; 2]);
             return self.images.write_one(Kind::Core(task.pid as u32), &task::dump_zombie(task)?);
         }
+        judge::refuse(task, &self.namespaces)?;
         task::refuse_dispatch(task)?;
         let ids = self.objects.ids(task)?;
         let mut loan = Loan::take(Site::find(&task.proc)?, task.pid)?;
         self.ipc.add(task, &mut loan)?;
-        let collected = task::dump(task, &mut loan, &mut self.seccomp)?;
+        let collected = task::dump(task, tree, &mut loan, &mut self.seccomp)?;
         loan.end()?;
         self.not_kept.extend(collected.not_kept);
         fault::point("loan-ended")?;
@@ -204,14 +209,13 @@ impl<'a> Collector<'a> {
         self.memory.add(task, collected.memory, &mut self.files)
     }
 
-    fn finish(mut self, frozen: &Frozen) -> Result<Collection> {
+    fn finish(mut self, frozen: &Frozen, tree: &[Pid]) -> Result<Collection> {
         let shared = self.memory.finish(IPC_NAMESPACE)?;
         self.collect_in_flight()?;
-        let tree: Vec<Pid> = frozen.tasks().iter().map(|task| task.pid).collect();
-        self.ipc.write(self.images, IPC_NAMESPACE, &tree)?;
+        self.ipc.write(self.images, IPC_NAMESPACE, tree)?;
         self.seccomp.write(self.images)?;
         self.not_kept.append(&mut self.ipc.not_kept);
-        self.not_kept.extend(self.files.not_kept(&tree));
+        self.not_kept.extend(self.files.not_kept(tree));
         self.files.resolve(&self.tables)?;
         let files = self.files.finish()?;
         let counts = Counts {

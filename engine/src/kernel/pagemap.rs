@@ -175,6 +175,11 @@ impl PagemapScanner {
         }
     }
 
+    /// Whether guard pages are shown, and found without a look at every page.
+    pub fn knows_guards(&self) -> bool {
+        matches!(self.backend, Backend::Scan { known, .. } if known.contains(Categories::GUARD))
+    }
+
     /// [`PagemapScanner::find`] in each of some ranges, which ascend and have nothing but holes of the address space between
     /// them: the ioctl answers for all of them at once.
     pub fn find_in(&mut self, ranges: &[Range<u64>], filter: Filter) -> Result<Vec<Vec<Range<u64>>>> {

@@ -5,6 +5,8 @@
 
 use std::cmp::Ordering;
 use std::collections::HashMap;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use super::present;
 use crate::error::{Blame, Error, Result};
@@ -38,6 +40,9 @@ fn noun(kind: Kind) -> &'static str {
         _ => "its descriptor table (CLONE_FILES)",
     }
 }
+
+/// How long the child of a vfork(2) may take to execute its program.
+const EXECUTING: Duration = Duration::from_millis(100);
 
 /// What was seen of a tree so far.
 #[derive(Debug)]
@@ -73,7 +78,7 @@ impl Sharing {
         // Tasks with one address space have one stack start; others seldom do.
         let Some((id, new)) = present(self.memory.insert(stat.start_stack, place))? else { return Ok(None) };
         let first = *self.first.entry(id).or_insert(stat.pid);
-        Ok((!new).then(|| refuse_memory(first)))
+        Ok((!new && stay_together(first, stat.pid)?).then(|| refuse_memory(first)))
     }
 
     /// A zombie has none of all this.
@@ -90,10 +95,16 @@ impl Sharing {
         let stat = |index: usize| members.get(index).map(|(_, stat)| stat);
         let strays = self.tables.iter().flat_map(|table| {
             let found = lineage.strays(&table.ids).into_iter();
-            found
-                .filter_map(|(other, stray)| Some((stat(stray)?, refuse_table(table.kind, stat(other)?.pid))))
+            found.filter_map(|(other, stray)| {
+                let other = stat(other)?.pid;
+                Some((stat(stray)?, other, refuse_table(table.kind, other)))
+            })
         });
-        strays.collect()
+        // Tables that were given up look the same.
+        strays
+            .filter(|(stat, other, _)| !is_exiting(stat.pid) && !is_exiting(*other))
+            .map(|(stat, _, error)| (stat, error))
+            .collect()
     }
 }
 
@@ -102,11 +113,28 @@ fn is_exiting(tid: Pid) -> bool {
     ProcDir::open(tid).and_then(|thread| stat::read(&thread)).map_or(true, |stat| stat.is_exiting())
 }
 
+/// Whether two processes share their memory, and not only until one of them has executed a program or ended.
+fn stay_together(one: Pid, other: Pid) -> Result<bool> {
+    let place = |pid| Place { pid, fd: 0 };
+    let since = Instant::now();
+    loop {
+        let order = present(kcmp::compare(Kind::Vm, place(one), place(other)))?;
+        if order != Some(Ordering::Equal) || is_exiting(one) || is_exiting(other) {
+            return Ok(false);
+        }
+        if since.elapsed() > EXECUTING {
+            return Ok(true);
+        }
+        sleep(EXECUTING / 50);
+    }
+}
+
 /// Whether a thread has a table that its leader has not: unshare(2).
 pub(super) fn of_thread(leader: Pid, tid: Pid) -> Result<Option<Error>> {
     for kind in [Kind::Files, Kind::Fs] {
         let order = kcmp::compare(kind, Place { pid: leader, fd: 0 }, Place { pid: tid, fd: 0 });
-        if present(order)?.is_some_and(|order| order != Ordering::Equal) && !is_exiting(tid) {
+        let differs = present(order)?.is_some_and(|order| order != Ordering::Equal);
+        if differs && !is_exiting(tid) && !is_exiting(leader) {
             let reason = format!("does not share {} with its process (unshare)", noun(kind));
             return Ok(Some(
                 Error::new("E-SHARED-TABLE", Blame::Program, reason).on(format!("thread {tid}")),
@@ -114,4 +142,48 @@ pub(super) fn of_thread(leader: Pid, tid: Pid) -> Result<Option<Error>> {
         }
     }
     Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::OsContext;
+    use crate::resource::task::lineage::Kin;
+    use std::process::{Child, Command};
+
+    /// A child that has ended; nobody has asked for its exit code.
+    fn dead() -> Result<(Child, ProcDir, Stat)> {
+        let child = Command::new("true").spawn().os(|| "start true")?;
+        let proc = ProcDir::open(child.id() as Pid)?;
+        loop {
+            let stat = stat::read(&proc)?;
+            if stat.state == stat::State::Zombie {
+                return Ok((child, proc, stat));
+            }
+        }
+    }
+
+    #[test]
+    fn what_was_given_up_is_not_shared() -> Result<()> {
+        let own = ProcDir::current()?;
+        let own_stat = stat::read(&own)?;
+        let mut sharing = Sharing::default();
+        assert!(sharing.add(&own_stat)?.is_none());
+        let (pid, mut children, mut members) = (own_stat.pid, Vec::new(), vec![(own, own_stat)]);
+        for _ in 0..2 {
+            let (child, proc, stat) = dead()?;
+            assert!(sharing.add(&stat)?.is_none(), "two dead processes have no memory in common");
+            assert!(of_thread(pid, stat.pid)?.is_none() && of_thread(stat.pid, pid)?.is_none());
+            children.push(child);
+            members.push((proc, stat));
+        }
+        let kin = members.iter().enumerate().map(|(index, (_, stat))| Kin {
+            pid: stat.pid,
+            parent: (index > 0).then_some(0),
+            sid: stat.sid,
+        });
+        let (lineage, _) = Lineage::of(&kin.collect::<Vec<_>>());
+        assert_eq!(sharing.strays(&members, &lineage).len(), 0, "siblings have no table in common");
+        children.iter_mut().try_for_each(|child| child.wait().map(drop)).os(|| "wait")
+    }
 }

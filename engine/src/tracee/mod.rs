@@ -17,6 +17,7 @@ mod site;
 #[cfg(test)]
 mod tests;
 mod wait;
+pub mod zombie;
 
 pub use batch::{Area, Batch, CallId};
 pub use departure::{other_registers, refuse};

@@ -189,24 +189,31 @@ struct Found {
     guards: Vec<VmaEntry>,
 }
 
-/// Looks at a mapping that is not searched, or at neighbours that are.
+/// Looks at a mapping that is not searched for content, or at neighbours that are.
 fn search(scanner: &mut PagemapScanner, group: &[Mapping]) -> Result<Found> {
     let ranges: Vec<_> = group.iter().map(|mapping| mapping.entry.start..mapping.entry.end).collect();
-    match group {
-        [whole] if whole.has_private_pages() && !whole.is_searched() => {
-            return Ok(Found { content: vec![ranges], guards: Vec::new() });
-        }
-        [other] if !other.is_searched() => {
-            return Ok(Found { content: vec![Vec::new()], guards: Vec::new() });
-        }
-        _ => {}
-    }
-    let content = scanner.find_in(&ranges, Filter::PRIVATE)?;
-    let guards = scanner.find_in(&ranges, Filter::GUARD)?;
-    let guards = group.iter().zip(guards).flat_map(|(mapping, runs)| {
+    Ok(match group {
+        [one] if !one.is_searched() => Found {
+            guards: match one.may_have_guards() && scanner.knows_guards() {
+                true => guards(scanner, group, &ranges)?,
+                false => Vec::new(),
+            },
+            content: vec![if one.has_private_pages() { ranges } else { Vec::new() }],
+        },
+        _ => Found {
+            content: scanner.find_in(&ranges, Filter::PRIVATE)?,
+            guards: guards(scanner, group, &ranges)?,
+        },
+    })
+}
+
+/// Entries for the guard pages in some mappings.
+fn guards(scanner: &mut PagemapScanner, group: &[Mapping], ranges: &[Range<u64>]) -> Result<Vec<VmaEntry>> {
+    let guards = scanner.find_in(ranges, Filter::GUARD)?;
+    let entries = group.iter().zip(guards).flat_map(|(mapping, runs)| {
         runs.into_iter().map(|run| guard_entry(&mapping.entry, run.start, run.end))
     });
-    Ok(Found { content, guards: guards.collect() })
+    Ok(entries.collect())
 }
 
 /// Makes room for pages that several threads will write in any order. A disk that has to find blocks for each piece takes

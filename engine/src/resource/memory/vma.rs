@@ -123,9 +123,16 @@ impl Mapping {
 
     /// Whether the page map tells which those are; the vdso and its kin, and the rings of AIO contexts are stored as a whole.
     pub fn is_searched(&self) -> bool {
-        let whole =
-            self.entry.status & (status::VDSO | status::AIORING) != 0 || self.entry.sigpage == Some(true);
-        self.has_private_pages() && !whole
+        self.has_private_pages() && !self.is_made_by_kernel()
+    }
+
+    /// Whether there may be guard pages (MADV_GUARD_INSTALL): since Linux 6.15 also where memory is shared.
+    pub fn may_have_guards(&self) -> bool {
+        self.content != Content::Kernel && !self.is_made_by_kernel()
+    }
+
+    fn is_made_by_kernel(&self) -> bool {
+        self.entry.status & (status::VDSO | status::AIORING) != 0 || self.entry.sigpage == Some(true)
     }
 
     /// Its length in pages of `page` bytes.

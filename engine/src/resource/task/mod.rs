@@ -30,10 +30,11 @@ pub struct TaskDump {
     pub not_kept: Vec<NotKept>,
 }
 
-/// Collects everything of this family from a frozen task whose leader is on loan; the loan ends at its last thread.
-pub fn dump(task: &FrozenTask, loan: &mut Loan, seccomp: &mut SeccompDump) -> Result<TaskDump> {
-    let (mut process, memory) = dump_process(task, loan)?;
+/// Collects everything of this family from a frozen task of `tree` whose leader is on loan; the loan ends at its last
+/// thread.
+pub fn dump(task: &FrozenTask, tree: &[Pid], loan: &mut Loan, seccomp: &mut SeccompDump) -> Result<TaskDump> {
     let (mut cores, mut not_kept) = (Vec::new(), Vec::new());
+    let (mut process, memory) = dump_process(task, tree, loan, &mut not_kept)?;
     for (index, tid) in task.threads.iter().enumerate() {
         if index > 0 {
             loan.switch(*tid)?;
@@ -56,15 +57,22 @@ pub fn dump(task: &FrozenTask, loan: &mut Loan, seccomp: &mut SeccompDump) -> Re
     Ok(TaskDump { cores, memory, not_kept })
 }
 
-fn dump_process(task: &FrozenTask, loan: &mut Loan) -> Result<(TaskCoreEntry, MemoryAttributes)> {
+fn dump_process(
+    task: &FrozenTask,
+    tree: &[Pid],
+    loan: &mut Loan,
+    not_kept: &mut Vec<NotKept>,
+) -> Result<(TaskCoreEntry, MemoryAttributes)> {
+    let posix = timers::restorable(proc_timers::read(&task.proc)?, task, tree, not_kept);
     let mut batch = loan.batch();
     let actions = signals::ActionsQuestion::ask(&mut batch);
-    let timers = timers::TimersQuestion::ask(&mut batch, proc_timers::read(&task.proc)?);
+    let timers = timers::TimersQuestion::ask(&mut batch, posix);
     let attributes = attributes::ProcessQuestion::ask(&mut batch);
     loan.run(&mut batch)?;
     let stat = stat::read(&task.proc)?;
     let (sigactions, more_sigactions) = actions.answer(&batch);
     let mut core = TaskCoreEntry {
+        exit_signal: (stat.exit_signal != libc::SIGCHLD).then_some(stat.exit_signal as u32),
         exit_code: 0,
         flags: stat.flags,
         comm: stat.comm,

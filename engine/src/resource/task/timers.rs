@@ -5,19 +5,70 @@
 //!
 //! A timer's id is a name that the program keeps. Since Linux 6.15 prctl(PR_TIMER_CREATE_RESTORE_IDS) lets timer_create
 //! take the wanted id; before, ids count up from 0 in each process, so that creating and deleting reaches it.
+//!
+//! Not kept: timers on the CPU time of a process that is not in the tree or of a thread that has ended, and which thread
+//! made a timer of CLOCK_THREAD_CPUTIME_ID, whose time it counts: nothing shows it.
 
 use arch::syscall;
 
 use crate::error::{Blame, Error, Result};
 use crate::image::message::{ItimerEntry, PosixTimerEntry, TaskTimersEntry};
+use crate::kernel::Pid;
 use crate::kernel::timers::{Notify, Timer};
-use crate::tracee::{Batch, CallId};
+use crate::report::NotKept;
+use crate::tracee::{Batch, CallId, FrozenTask};
 
 const PR_TIMER_CREATE_RESTORE_IDS: u64 = 77;
 /// Beyond this, counting up would take minutes.
 const MOST_IDS_TO_COUNT: u32 = 100_000;
 const KINDS: [(u64, &str); 3] = [(0, "ITIMER_REAL"), (1, "ITIMER_VIRTUAL"), (2, "ITIMER_PROF")];
 const WORD: u64 = size_of::<usize>() as u64;
+
+/// The bits of a CPU clock's id below the pid, which is inverted: include/linux/posix-timers_types.h.
+const CLOCK_BITS: u32 = 3;
+const CLOCK_OF_THREAD: i32 = 4;
+const CLOCK_KIND: i32 = 3;
+/// Not the time of a task, but a clock that a descriptor leads to.
+const KIND_DESCRIPTOR: i32 = 3;
+
+/// The timers of a task of `tree` that can be made again, as they are to be; the others are told.
+pub fn restorable(
+    timers: Vec<Timer>,
+    task: &FrozenTask,
+    tree: &[Pid],
+    told: &mut Vec<NotKept>,
+) -> Vec<Timer> {
+    let (kept, lost): (Vec<_>, Vec<_>) =
+        timers.into_iter().partition(|timer| has_clock(timer.clock, &task.threads, tree));
+    told.extend(lost.into_iter().map(|timer| NotKept {
+        pid: task.pid,
+        comm: task.comm.clone(),
+        what: format!("POSIX timer {} on the CPU time of {}", timer.id, !(timer.clock >> CLOCK_BITS)),
+        consequence: "calls for this timer fail".to_owned(),
+    }));
+    kept.into_iter().map(|timer| silenced(timer, &task.threads)).collect()
+}
+
+/// Whether a task with these threads can make a timer on this clock in the restored tree.
+fn has_clock(clock: i32, threads: &[Pid], tree: &[Pid]) -> bool {
+    let owner = !(clock >> CLOCK_BITS);
+    let of_task = clock < 0 && clock & CLOCK_KIND != KIND_DESCRIPTOR;
+    match clock & CLOCK_OF_THREAD {
+        // The caller's.
+        _ if !of_task || owner == 0 => true,
+        0 => tree.contains(&owner),
+        _ => threads.contains(&owner),
+    }
+}
+
+/// A timer whose thread has ended goes on, but tells nobody (posixtimer_send_sigqueue() in kernel/signal.c). A new one for
+/// that thread would be refused; SIGEV_NONE does the same.
+fn silenced(timer: Timer, threads: &[Pid]) -> Timer {
+    match timer.thread && !threads.contains(&timer.target) {
+        true => Timer { notify: Notify::None, thread: false, ..timer },
+        false => timer,
+    }
+}
 
 /// A batch's calls for all timers of a process.
 #[derive(Debug)]
@@ -176,6 +227,26 @@ pub fn arm(batch: &mut Batch, timers: &TaskTimersEntry) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_timer_needs_a_clock_that_is_there() {
+        let cpu_time = |pid: i32, of_thread: i32| !pid << CLOCK_BITS | of_thread | 2;
+        let has = |clock| has_clock(clock, &[7, 8], &[5, 7]);
+        assert!([libc::CLOCK_MONOTONIC, libc::CLOCK_TAI].into_iter().all(has));
+        assert!(has(cpu_time(0, 0)) && has(cpu_time(0, CLOCK_OF_THREAD)));
+        assert!(has(cpu_time(5, 0)) && has(cpu_time(7, 0)) && has(cpu_time(8, CLOCK_OF_THREAD)));
+        assert!(!has(cpu_time(8, 0)) && !has(cpu_time(9, 0)) && !has(cpu_time(5, CLOCK_OF_THREAD)));
+    }
+
+    #[test]
+    fn a_timer_whose_thread_has_ended_tells_nobody() {
+        let (notify, clock) = (Notify::Signal, libc::CLOCK_MONOTONIC);
+        let timer = |thread, target| Timer { id: 1, signal: 10, value: 3, notify, thread, target, clock };
+        let bits = |timer| notify_bits(&silenced(timer, &[7, 8]));
+        assert_eq!(bits(timer(true, 8)), (libc::SIGEV_SIGNAL | libc::SIGEV_THREAD_ID) as u32);
+        assert_eq!(bits(timer(false, 7)), libc::SIGEV_SIGNAL as u32);
+        assert_eq!(bits(timer(true, 9)), libc::SIGEV_NONE as u32);
+    }
 
     #[test]
     fn a_timer_that_has_just_expired_goes_on() {
