@@ -419,6 +419,7 @@ fn complete_thread(
         signals::restore_queue(&mut batch, pid, Some(tid), queue)?;
     }
     if let Some(creds) = thread.creds.as_ref().filter(|creds| **creds != identity.own) {
+        credentials::check_powers(creds, &identity.own, identity.last_cap)?;
         credentials::restore(&mut batch, creds, identity.last_cap);
     }
     attributes::restore_pdeath(&mut batch, &thread);
