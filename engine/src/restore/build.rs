@@ -427,6 +427,7 @@ fn complete_thread(
     // calls from here on, its tracer has exempted.
     seccomp::restore(&mut batch, &with.seccomp.of(core, process)?);
     if let Some(creds) = thread.creds.as_ref().filter(|creds| **creds != identity.own) {
+        credentials::check_powers(creds, &identity.own, identity.last_cap)?;
         credentials::restore(&mut batch, creds, identity.last_cap);
     }
     attributes::restore_pdeath(&mut batch, &thread);

@@ -165,7 +165,11 @@ pub(super) fn restore(fd: BorrowedFd<'_>, entry: &SkOptsEntry) -> Result<()> {
     // The kernel doubles what it is given.
     set(fd, libc::SO_SNDBUFFORCE, entry.so_sndbuf / 2)?;
     set(fd, libc::SO_RCVBUFFORCE, entry.so_rcvbuf / 2)?;
-    set_some(fd, SO_BUF_LOCK, entry.so_buf_lock)?;
+    match set_some(fd, SO_BUF_LOCK, entry.so_buf_lock) {
+        // Linux before 5.14 has locked both sizes by now, and unlocks none, wherever the image comes from.
+        Err(error) if error.errno() == Some(libc::ENOPROTOOPT) => {}
+        outcome => outcome?,
+    }
     // Some families have no SO_RCVLOWAT of their own, and 1 is what all start with.
     set_some(fd, libc::SO_RCVLOWAT, entry.so_rcvlowat.filter(|low| *low != 1))?;
     set_some(fd, libc::SO_MARK, entry.so_mark)?;

@@ -7,7 +7,7 @@
 
 use arch::syscall;
 
-use crate::error::{Error, Result};
+use crate::error::{Blame, Error, Result};
 use crate::image::message::CredsEntry;
 use crate::kernel::status::Status;
 use crate::tracee::{Batch, CallId};
@@ -114,6 +114,21 @@ fn set_capabilities(batch: &mut Batch, creds: &CredsEntry, effective: u64, permi
     batch.call("capset", libc::SYS_capset, &[header, header + 8]);
 }
 
+/// Fails when the recorded credentials have capabilities that those of `own` lack: capset(2) gives nobody more than it has.
+/// Capabilities that this kernel does not know cannot be had at all, and it ignores them.
+pub fn check_powers(creds: &CredsEntry, own: &CredsEntry, last_cap: u32) -> Result<()> {
+    let known = u64::MAX >> 63_u32.saturating_sub(last_cap);
+    let missing = whole(&creds.cap_prm) & known & !whole(&own.cap_prm);
+    if missing == 0 {
+        return Ok(());
+    }
+    let numbers: Vec<String> =
+        (0..=last_cap).filter(|cap| missing & (1 << cap) != 0).map(|cap| cap.to_string()).collect();
+    let reason = format!("it has capabilities that crio itself has not: {}", numbers.join(", "));
+    Err(Error::new("E-PERMISSION", Blame::Environment, reason)
+        .help("run crio with them: linux/capability.h and capsh --decode have their names"))
+}
+
 /// Refuses credentials that could not be meant: shorter capability sets than any kernel writes.
 pub fn check(creds: &CredsEntry, file: &str) -> Result<()> {
     let sets = [&creds.cap_inh, &creds.cap_prm, &creds.cap_eff, &creds.cap_bnd];
@@ -126,6 +141,16 @@ pub fn check(creds: &CredsEntry, file: &str) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn capabilities_that_nobody_can_give_are_named() {
+        let with = |prm: u64| CredsEntry { cap_prm: halves(prm), ..CredsEntry::default() };
+        assert!(check_powers(&with(1 << 24), &with(1 << 24 | 1), 40).is_ok());
+        let error = check_powers(&with(1 << 24 | 1 << 40 | 1), &with(1), 40).unwrap_err();
+        assert!(error.headline().ends_with("crio itself has not: 24, 40"), "{}", error.headline());
+        assert!(check_powers(&with(1 << 41), &with(1), 40).is_ok(), "this kernel has no 41");
+        assert!(check_powers(&with(1 << 63), &with(1), 63).is_err());
+    }
 
     #[test]
     fn capability_words_are_low_first() {

@@ -69,13 +69,20 @@ pub fn restore(tid: Pid, core: &ThreadCoreEntry, home: &[u32], told: &mut Vec<St
     if let Some(policy) = core.sched_policy {
         restore_policy(tid, policy, core)?;
     }
-    if let Some(prio) = core.ioprio {
-        let now = sched::ioprio(tid).os(|| format!("ioprio_get {tid}"))?;
+    if let Some(prio) = core.ioprio.map(settable) {
+        let now = settable(sched::ioprio(tid).os(|| format!("ioprio_get {tid}"))?);
         if now != prio {
             sched::set_ioprio(tid, prio).os(|| format!("ioprio_set {tid}"))?;
         }
     }
     Ok(())
+}
+
+/// An I/O priority as ioprio_set(2) takes it. Linux before 5.18 shows level 4 of a thread that has set none, but takes only
+/// level 0 of that class (block/ioprio.c).
+fn settable(prio: u32) -> u32 {
+    const CLASS_SHIFT: u32 = 13;
+    if prio >> CLASS_SHIFT == 0 { 0 } else { prio }
 }
 
 fn restore_policy(tid: Pid, policy: u32, core: &ThreadCoreEntry) -> Result<()> {
@@ -113,6 +120,11 @@ mod tests {
         assert_eq!(policy_to_image(batch, FLAG_RESET_ON_FORK), 0x4000_0003);
         assert_eq!(policy_from_image(0x4000_0003, None), (batch, FLAG_RESET_ON_FORK));
         assert_eq!(policy_from_image(batch, Some(2)), (batch, 2));
+    }
+
+    #[test]
+    fn a_thread_without_an_io_priority_is_the_same_on_every_kernel() {
+        assert_eq!([0, 4, 2 << 13 | 6, 3 << 13].map(settable), [0, 0, 2 << 13 | 6, 3 << 13]);
     }
 }
 
