@@ -40,15 +40,20 @@ pub fn dump(options: &DumpOptions) -> Result<DumpReport> {
         return Ok(report_of(survey, options));
     }
     match survey.seccomp_modes.is_empty() {
-        true => carry_out(survey, options, None),
-        false => worker::run("dumps", |worker| carry_out(survey, options, Some(&worker))),
+        true => carry_out(survey, options, &descriptors, None),
+        false => worker::run("dumps", |worker| carry_out(survey, options, &descriptors, Some(&worker))),
     }
 }
 
-fn carry_out(survey: Survey, options: &DumpOptions, worker: Option<&Worker>) -> Result<DumpReport> {
+fn carry_out(
+    survey: Survey,
+    options: &DumpOptions,
+    descriptors: &DescriptorLimit,
+    worker: Option<&Worker>,
+) -> Result<DumpReport> {
     let images = ImageDir::open(&options.places.images_dir)?;
     images.check_writable()?;
-    let hooks = Hooks::new(&options.action_scripts, &options.places.images_dir, &descriptors)?;
+    let hooks = Hooks::new(&options.action_scripts, &options.places.images_dir, descriptors)?;
     hooks.run(Point::PreDump, Some(options.tree))?;
     fault::point("surveyed")?;
     let held = worker.map(Worker::hold).transpose()?;

@@ -32,7 +32,8 @@ fn listed(fd: &OwnedFd) -> Result<PacketSocket> {
 }
 
 fn restored(entry: PacketSockEntry) -> Result<PacketSocket> {
-    listed(&made(entry, true)?)
+    let socket = made(entry, true)?;
+    listed(&socket)
 }
 
 /// What CRIU writes: no inode, no names of interfaces; a fanout group or the number that says there is none.
