@@ -20,6 +20,7 @@
  *	--outfile FILE		the log; it is called FILE.inprogress until the test has ended
  *	--filename FILE		a path that the test may create, see test_filename
  *	--dirname DIR		a directory that the test may create, see test_dirname
+ *	--powerless		gives up all capabilities before anything else
  *
  * The program exits 0 when the test, now a session of its own, is ready, and non-zero if it never gets there. The
  * last line of the log is PASS, or FAIL: file:line: why. There is no third outcome: what a kernel must have for a

@@ -15,6 +15,8 @@ pub struct Matrix {
     pub modules: Vec<String>,
     /// What every change must pass in guests.
     pub smoke: Smoke,
+    /// Full names of the tests that are dumped on one kernel and restored on another.
+    pub moved: Vec<String>,
     /// Features that no guest has.
     #[serde(default)]
     pub lacks: Vec<String>,

@@ -156,12 +156,18 @@ mod tests {
             "{program: 'false', package: none, machine: none, cpu: none, memory: 1M, cpus: 1, console: none}";
         let nothing = folder.path().to_owned();
         let image = Image { kernel: nothing.clone(), first_root: nothing.clone(), disk: nothing };
-        let machine = Emulated { qemu: serde_yaml::from_str(qemu)?, image, accelerator: Accelerator::Tcg };
+        let machine = Emulated {
+            qemu: serde_yaml::from_str(qemu)?,
+            image,
+            disks: Vec::new(),
+            accelerator: Accelerator::Tcg,
+        };
         let terms = Terms {
             faults: Vec::new(),
             iterations: 1,
             undisturbed: false,
             leave_running: false,
+            depart: false,
             verify_images: false,
             compare: true,
         };

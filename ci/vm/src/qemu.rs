@@ -4,7 +4,7 @@
 //! (PR_SET_PDEATHSIG of prctl(2)): whatever becomes of us, no emulator is left behind. That thread lives as long as
 //! the [`Launcher`]. An interrupt from the terminal reaches the emulator as well as us.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, Sender, channel};
 
@@ -22,6 +22,15 @@ pub enum Accelerator {
     Tcg,
 }
 
+/// A file that a guest sees as a disk, after that with its root: /dev/vdb, /dev/vdc and so on.
+#[derive(Debug, Clone)]
+pub struct Disk {
+    /// The file, which nobody else writes.
+    pub file: PathBuf,
+    /// Whether what the guest writes goes there.
+    pub is_writable: bool,
+}
+
 /// A machine with what it is started from.
 #[derive(Debug, Clone)]
 pub struct Emulated {
@@ -29,6 +38,8 @@ pub struct Emulated {
     pub qemu: Qemu,
     /// Kernel, first root and disk.
     pub image: Image,
+    /// More disks.
+    pub disks: Vec<Disk>,
     /// Who executes.
     pub accelerator: Accelerator,
 }
@@ -37,7 +48,7 @@ impl Emulated {
     /// The command that starts it, with its console on standard output and its agent at `socket`, where somebody
     /// listens.
     pub fn command(&self, socket: &Path) -> Command {
-        let Emulated { qemu, image, accelerator } = self;
+        let Emulated { qemu, image, disks, accelerator } = self;
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "KILL", "--", &qemu.program]);
         command.args(["-nodefaults", "-no-user-config", "-nographic", "-no-reboot", "-monitor", "none"]);
@@ -52,6 +63,11 @@ impl Emulated {
         // Guests share the disk's file; what one writes is in a file of its own that QEMU has unlinked.
         let disk = format!("file={},format=raw,if=none,id=disk,snapshot=on", image.disk.display());
         command.arg("-drive").arg(disk).args(["-device", "virtio-blk-pci,drive=disk"]);
+        for (at, Disk { file, is_writable }) in disks.iter().enumerate() {
+            let read_only = if *is_writable { "" } else { ",readonly=on" };
+            let drive = format!("file={},format=raw,if=none,id=disk{at}{read_only}", file.display());
+            command.arg("-drive").arg(drive).args(["-device", &format!("virtio-blk-pci,drive=disk{at}")]);
+        }
         command.arg("-chardev").arg(format!("socket,id=agent,path={}", socket.display()));
         let port = format!("virtserialport,chardev=agent,name={}", zdtm::agent::PORT);
         command.args(["-device", "virtio-serial-pci", "-device", &port]);

@@ -9,10 +9,10 @@ use crate::apt::{self, Apt};
 use crate::matrix::{Machine, Userland};
 
 /// Names under which a disk has busybox; those that tests and people at a guest use.
-pub const APPLETS: [&str; 36] = [
+pub const APPLETS: [&str; 39] = [
     "awk", "cat", "chmod", "cp", "cut", "date", "dd", "dmesg", "echo", "env", "expr", "false", "find",
     "grep", "head", "id", "ip", "kill", "ln", "ls", "mkdir", "mount", "mv", "nc", "ps", "rm", "sed", "seq",
-    "setsid", "sh", "sleep", "sort", "tail", "tr", "true", "wc",
+    "setsid", "sh", "sleep", "sort", "sync", "tail", "tar", "tr", "true", "unshare", "wc",
 ];
 
 /// The folder below which the packages are unpacked, in `cache`; they are fetched when they are not there.

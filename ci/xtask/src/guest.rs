@@ -11,7 +11,7 @@ use anyhow::{Result, bail};
 use clap::Args;
 
 use crate::workspace;
-use crate::zdtm::{Options as Tests, Stock};
+use crate::zdtm::{Hardware, Options as Tests, Stock};
 
 #[derive(Args)]
 #[group(id = "by-hand")]
@@ -34,7 +34,8 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
         if options.tests.tests.filters.is_empty() { Vec::new() } else { options.tests.tests.tests()? };
     for machine in matrix.select(arch)? {
         let stock = Stock::new(&options.tests, &matrix, machine, &tests)?;
-        let pool = stock.pool(&matrix, machine.kernel(options.tests.kernel.as_deref())?, &options.tests)?;
+        let kernel = machine.kernel(options.tests.kernel.as_deref())?;
+        let pool = stock.pool(&matrix, kernel, &options.tests, Hardware::default())?;
         let mut guest = pool.take()?;
         println!(
             "vm: {} {}, {:.0} times slower",

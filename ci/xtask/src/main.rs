@@ -11,6 +11,7 @@ mod bench;
 mod build;
 mod check;
 mod descendants;
+mod golden;
 mod guest;
 mod interop;
 mod matrix;
@@ -48,6 +49,8 @@ enum Verb {
     Guest(Box<guest::Options>),
     /// Make the files of a release: static programs, Debian packages, bill of materials, checksums
     Release(release::Options),
+    /// Keep images of this engine, which later ones have to restore: a step of a release
+    Golden(golden::Options),
     /// Let Debian sid's criu restore what we dump, and us what it dumps
     Interop(interop::Options),
     /// Dump and restore real servers under their own clients
@@ -66,6 +69,7 @@ fn main() -> ExitCode {
         Verb::Matrix(options) => matrix::run(&options),
         Verb::Guest(options) => guest::run(&options),
         Verb::Release(options) => release::run(&options),
+        Verb::Golden(options) => golden::run(&options),
         Verb::Interop(options) => interop::run(&options),
         Verb::Servers(options) => servers::run(&options),
         Verb::Bench(options) => bench::run(&options),

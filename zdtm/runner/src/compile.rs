@@ -18,6 +18,9 @@ use crate::catalogue::Test;
 /// Offsets have 64 bits on every machine, as in any program of today.
 const FLAGS: [&str; 7] = ["-O2", "-g", "-Wall", "-Wextra", "-Werror", "-pthread", "-D_FILE_OFFSET_BITS=64"];
 
+/// A program that is kept: small, and without a word about the machine that has compiled it.
+const COMPACT: [&str; 4] = ["-Os", "-ffunction-sections", "-Wl,--gc-sections", "-s"];
+
 /// Whether a program brings its C library along.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Linking {
@@ -25,6 +28,8 @@ pub enum Linking {
     Dynamic,
     /// In the program.
     Static,
+    /// In the program, which is as small as can be.
+    Compact,
 }
 
 /// Where binaries come from.
@@ -100,26 +105,40 @@ impl Compiler {
             return Ok(binary);
         }
         let sources = shared.iter().filter(|file| file.extension().is_some_and(|extension| extension == "c"));
+        let flags = flags(linking, library);
         let objects = objects.get_or_init(|| {
-            let made = sources.map(|source| object(cc, library, source, output, common));
+            let made = sources.map(|source| object(cc, &flags, source, output, common));
             made.collect::<Result<_>>().map_err(|error| format!("{error:#}"))
         });
         let objects = objects.as_ref().map_err(|message| anyhow!("{message}"))?;
         let mut command = Command::new(cc);
-        command.args(FLAGS);
-        if linking == Linking::Static {
+        if linking != Linking::Dynamic {
             command.arg("-static");
         }
-        command.arg("-I").arg(library).arg(&test.source).args(objects).arg("-lm");
+        command.args(&flags).arg(&test.source).args(objects).arg("-lm");
         make(&mut command, &binary)?;
         Ok(binary)
     }
 }
 
+/// What is given to the compiler for every file.
+fn flags(linking: Linking, library: &Path) -> Vec<OsString> {
+    let mut flags: Vec<OsString> = FLAGS.map(OsString::from).into();
+    flags.extend(["-I".into(), library.into()]);
+    if linking == Linking::Compact {
+        let mut mapped = OsString::from("-ffile-prefix-map=");
+        mapped.push(library.parent().unwrap_or(library));
+        mapped.push("=zdtm");
+        flags.extend(COMPACT.map(OsString::from));
+        flags.push(mapped);
+    }
+    flags
+}
+
 /// The object file of a source that all tests share.
 fn object(
     cc: &OsString,
-    library: &Path,
+    flags: &[OsString],
     source: &Path,
     output: &Path,
     newest: SystemTime,
@@ -128,7 +147,7 @@ fn object(
     fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
     let object = folder.join(source.file_name().unwrap_or_default()).with_extension("o");
     if !modified(&object).is_ok_and(|built| built >= newest) {
-        make(Command::new(cc).args(FLAGS).arg("-I").arg(library).arg("-c").arg(source), &object)?;
+        make(Command::new(cc).args(flags).arg("-c").arg(source), &object)?;
     }
     Ok(object)
 }

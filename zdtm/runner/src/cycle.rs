@@ -16,8 +16,8 @@ use nix::sys::signal::Signal;
 
 use crate::catalogue::{Entry, Test};
 use crate::engine::{Engine, last_errors};
-use crate::task;
 use crate::visible::Picture;
+use crate::{Options, moved, task};
 
 /// What is done with every test of a run.
 #[derive(Debug)]
@@ -30,6 +30,8 @@ pub(crate) struct Plan {
     pub(crate) undisturbed: bool,
     pub(crate) iterations: u32,
     pub(crate) leave_running: bool,
+    /// Each test ends with its dump, see [`crate::moved`].
+    pub(crate) depart: bool,
     /// Points at which a dump fails first.
     pub(crate) faults: Vec<String>,
     pub(crate) keep_images: bool,
@@ -52,6 +54,29 @@ impl Plan {
         }
         let lacking = entry.not_emulated.as_ref().filter(|_| !self.emulator.is_empty())?;
         Some(format!("the emulator lacks {lacking}"))
+    }
+
+    /// What the options ask for.
+    pub(crate) fn of(options: &Options) -> Result<Self> {
+        Ok(Plan {
+            // Without checkpoint and restore an engine is only asked for features, if there is one.
+            engine: if options.no_cr {
+                Engine::find(&options.engine).ok()
+            } else {
+                Some(Engine::find(&options.engine)?)
+            },
+            restore_engine: options.restore_engine.as_deref().map(Engine::find).transpose()?,
+            undisturbed: options.no_cr,
+            iterations: options.iters,
+            leave_running: options.leave_running,
+            depart: options.depart,
+            faults: options.fault.clone(),
+            keep_images: options.keep_images,
+            verify_images: options.verify_images,
+            inspect: options.inspect.clone(),
+            compare: !options.no_compare,
+            emulator: options.emulator.clone(),
+        })
     }
 
     /// The first of these features that no engine finds here: of two, one may not know the name.
@@ -78,6 +103,9 @@ impl Plan {
 
 /// Takes one test through its life; an error is the report of its failure.
 pub(crate) fn run(plan: &Plan, test: &Test, binary: &Path) -> Result<()> {
+    if plan.depart {
+        return moved::depart(plan, test, binary);
+    }
     let folder = tempfile::Builder::new()
         .prefix(&format!("zdtm-{}-", test.program))
         .tempdir()
@@ -85,11 +113,7 @@ pub(crate) fn run(plan: &Plan, test: &Test, binary: &Path) -> Result<()> {
     // A test that becomes another user must still be able to rename its log.
     fs::set_permissions(folder.path(), Permissions::from_mode(0o777))?;
     let case = Case { plan, test, binary, folder: folder.path().to_owned() };
-    let mut outcome = case.live();
-    task::kill_all_of(&case.folder);
-    if let Err(error) = &outcome {
-        outcome = Err(anyhow!("{error:#}{}", case.last_words()));
-    }
+    let mut outcome = case.to_its_end(Case::live);
     if plan.keep_images {
         let kept = folder.keep();
         outcome = outcome.map_err(|error| anyhow!("{error:#}\nfolder: {}", kept.display()));
@@ -97,14 +121,22 @@ pub(crate) fn run(plan: &Plan, test: &Test, binary: &Path) -> Result<()> {
     outcome
 }
 
-struct Case<'a> {
-    plan: &'a Plan,
-    test: &'a Test,
-    binary: &'a Path,
-    folder: PathBuf,
+/// One test in its folder.
+pub(crate) struct Case<'a> {
+    pub(crate) plan: &'a Plan,
+    pub(crate) test: &'a Test,
+    pub(crate) binary: &'a Path,
+    pub(crate) folder: PathBuf,
 }
 
 impl Case<'_> {
+    /// Lives a part of the life, after which no process of the test is left.
+    pub(crate) fn to_its_end(&self, part: impl FnOnce(&Self) -> Result<()>) -> Result<()> {
+        let outcome = part(self);
+        task::kill_all_of(&self.folder);
+        outcome.map_err(|error| anyhow!("{error:#}{}", self.last_words()))
+    }
+
     fn live(&self) -> Result<()> {
         let root = self.start().context("step start")?;
         if let Some(engine) = self.plan.engine.as_ref().filter(|_| !self.plan.undisturbed) {
@@ -130,42 +162,62 @@ impl Case<'_> {
     }
 
     /// Starts the program; when it returns, the test is ready.
-    fn start(&self) -> Result<i32> {
+    pub(crate) fn start(&self) -> Result<i32> {
         let mut command = self.program();
         // The form that CRIU's test programs understand, too.
         command.arg(format!("--pidfile={}", self.file(".pid").display()));
         command.arg(format!("--outfile={}", self.file(".out").display()));
         command.args(&self.test.entry.arguments);
+        if self.plan.depart {
+            // Root has fewer capabilities in one place than in another, and nobody can restore what he does not have.
+            command.arg("--powerless");
+        }
         let status = self.execute(&mut command, "start")?;
         if !status.success() {
             bail!("the program ended with {status}\n{}", self.output_of("start"));
         }
+        self.root()
+    }
+
+    /// The pid that the program has written when it was ready.
+    pub(crate) fn root(&self) -> Result<i32> {
         let text = fs::read_to_string(self.file(".pid")).context("the program left no pidfile")?;
         text.trim().parse().with_context(|| format!("the pidfile holds {text:?}"))
     }
 
     fn checkpoint_and_restore(&self, engine: &Engine, root: i32, iteration: u32) -> Result<()> {
         let images = self.folder.join(format!("images-{iteration}"));
-        fs::create_dir(&images).with_context(|| format!("cannot create {}", images.display()))?;
+        let before = self.checkpoint(engine, root, &images)?;
+        if !self.plan.leave_running {
+            self.restore(self.plan.restore_engine.as_ref().unwrap_or(engine), &images)?;
+        }
+        if self.plan.compare { self.compare(root, &before) } else { Ok(()) }
+    }
+
+    /// Dumps the test into a new folder; what /proc showed of it before. Unless it is left running, it is gone.
+    pub(crate) fn checkpoint(&self, engine: &Engine, root: i32, images: &Path) -> Result<Picture> {
+        fs::create_dir(images).with_context(|| format!("cannot create {}", images.display()))?;
         let before = Picture::take(root).context("step look")?;
         for fault in &self.plan.faults {
-            self.fail(engine, root, fault, &images).with_context(|| format!("fault {fault}"))?;
+            self.fail(engine, root, fault, images).with_context(|| format!("fault {fault}"))?;
             self.compare(root, &before)?;
         }
-        let options = &self.test.entry.options;
-        let mut dump = engine.dump(&images, root, self.plan.leave_running, options);
-        self.drive(&mut dump, "dump", &images)?;
-        self.inspect(engine, &images)?;
+        let mut dump = engine.dump(images, root, self.plan.leave_running, &self.test.entry.options);
+        self.drive(&mut dump, "dump", images)?;
+        self.inspect(engine, images)?;
         if !self.plan.leave_running {
             let left = task::wait_gone(&before.pids());
             if !left.is_empty() {
                 bail!("step dump: tasks {left:?} are still there");
             }
             task::wait_session_gone(root);
-            let restorer = self.plan.restore_engine.as_ref().unwrap_or(engine);
-            self.drive(&mut restorer.restore(&images, options), "restore", &images)?;
         }
-        if self.plan.compare { self.compare(root, &before) } else { Ok(()) }
+        Ok(before)
+    }
+
+    /// Restores the test from a folder of images.
+    pub(crate) fn restore(&self, engine: &Engine, images: &Path) -> Result<()> {
+        self.drive(&mut engine.restore(images, &self.test.entry.options), "restore", images)
     }
 
     /// A dump that fails, or whose engine is killed, at a point of `CRIO_FAULT`; the program must not notice. One that does
@@ -240,7 +292,7 @@ impl Case<'_> {
     }
 
     /// SIGTERM, the end of the root task, the last line of the log.
-    fn end(&self, root: i32) -> Result<()> {
+    pub(crate) fn end(&self, root: i32) -> Result<()> {
         task::terminate(root)?;
         let left = task::wait_gone(&[root]);
         if !left.is_empty() {

@@ -11,6 +11,7 @@
 //! | [`task`] | processes: start, wait with a limit, leave none behind |
 //! | [`visible`] | what /proc shows of a tree, and how two such pictures differ |
 //! | [`cycle`] | the steps of one test, and the report of a failed one |
+//! | [`moved`] | the two halves of a test that is dumped here and restored there |
 //! | [`agent`] | the runner as a guest's init |
 //! | [`protocol`] | what a host and the agent say to each other |
 //! | [`speed`] | how fast this machine is |
@@ -22,6 +23,7 @@ mod catalogue;
 mod compile;
 mod cycle;
 mod engine;
+pub mod moved;
 pub mod protocol;
 pub mod speed;
 mod task;
@@ -39,7 +41,6 @@ use libtest_mimic::{Arguments, ColorSetting, Completion, FormatSetting, Trial};
 pub use catalogue::{Entry, Flavor, Test};
 pub use compile::{Compiler, Linking};
 use cycle::Plan;
-use engine::Engine;
 use protocol::{NEEDS, Outcome, Terms};
 
 /// What to run and how; the words of the command line, shared by `zdtm` and `cargo xtask zdtm`.
@@ -76,6 +77,13 @@ pub struct Options {
     /// Dump with --leave-running: no restore, the program must not notice the dump
     #[arg(long)]
     pub leave_running: bool,
+    /// End with the dump: each test stays in /tmp/zdtm-moved with its images, to be restored elsewhere
+    #[arg(long, conflicts_with_all = ["no_cr", "leave_running", "iters", "restore_engine"])]
+    pub depart: bool,
+    /// Restore the one test of that name (not family) from this archive of what --depart has left; takes namespaces of
+    /// its own (unshare --mount --pid --fork --mount-proc), and prints the verdict as JSON
+    #[arg(long, value_name = "FILE", conflicts_with = "depart")]
+    pub arrive: Option<PathBuf>,
     /// Before each dump, let one fail at this point, or kill the engine there (NAME:kill): the values of CRIO_FAULT
     #[arg(long, value_name = "NAME", value_delimiter = ',', conflicts_with = "no_cr")]
     pub fault: Vec<String>,
@@ -143,6 +151,7 @@ impl Options {
             iterations: self.iters,
             undisturbed: self.no_cr,
             leave_running: self.leave_running,
+            depart: self.depart,
             faults: self.fault.clone(),
             verify_images: self.verify_images,
             compare: !self.no_compare,
@@ -168,9 +177,21 @@ impl Options {
 /// # Errors
 /// When no test can be run at all: no catalogue, sources and catalogue disagree, no compiler, no engine.
 pub fn run(options: Options) -> Result<ExitCode> {
+    run_with(options, Vec::new())
+}
+
+/// As [`run`], with more trials after those of the selected tests.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_with(options: Options, more: Vec<Trial>) -> Result<ExitCode> {
+    if let Some(archive) = &options.arrive {
+        return moved::arrive(&options, archive);
+    }
     let selected = options.tests()?;
-    let trials =
+    let mut trials =
         if options.list { listed(selected) } else { runnable(&options, &options.suite(), selected)? };
+    trials.extend(more);
     Ok(libtest_mimic::run(&options.arguments(), trials).exit_code())
 }
 
@@ -213,25 +234,7 @@ impl Native {
             Some(folder) => Compiler::prebuilt(folder)?,
             None => Compiler::native(suite)?,
         };
-        let plan = Plan {
-            // Without checkpoint and restore an engine is only asked for features, if there is one.
-            engine: if options.no_cr {
-                Engine::find(&options.engine).ok()
-            } else {
-                Some(Engine::find(&options.engine)?)
-            },
-            restore_engine: options.restore_engine.as_deref().map(Engine::find).transpose()?,
-            undisturbed: options.no_cr,
-            iterations: options.iters,
-            leave_running: options.leave_running,
-            faults: options.fault.clone(),
-            keep_images: options.keep_images,
-            verify_images: options.verify_images,
-            inspect: options.inspect.clone(),
-            compare: !options.no_compare,
-            emulator: options.emulator.clone(),
-        };
-        Ok(Native { compiler, plan, turns: Mutex::default() })
+        Ok(Native { compiler, plan: Plan::of(options)?, turns: Mutex::default() })
     }
 
     /// Runs one test: how it ended, and why it was skipped.

@@ -6,7 +6,8 @@ use std::process::ExitCode;
 use clap::Parser;
 
 fn main() -> ExitCode {
-    if zdtm::agent::is_init() {
+    // With arguments it is the first process of namespaces that somebody made for it: see [`zdtm::moved`].
+    if zdtm::agent::is_init() && !zdtm::moved::is_asked_for() {
         if let Err(error) = zdtm::agent::run() {
             eprintln!("zdtm: {error:#}");
         }

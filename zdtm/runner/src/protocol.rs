@@ -15,6 +15,8 @@ pub struct Terms {
     pub undisturbed: bool,
     /// Dump with `--leave-running`, no restore.
     pub leave_running: bool,
+    /// End each test with its dump and leave it in [`crate::moved::FOLDER`], to be restored elsewhere.
+    pub depart: bool,
     /// Points of `CRIO_FAULT` at which a dump fails before each that does not.
     pub faults: Vec<String>,
     /// Let the engine verify each image directory.

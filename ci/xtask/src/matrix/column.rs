@@ -13,6 +13,7 @@ use vm::pool::Pool;
 use super::expect::{self, Expected};
 use super::progress::Progress;
 use super::report::{Cell, Cells, Column, Report, SCHEMA, Verdict};
+use crate::golden::Golden;
 use crate::zdtm::Stock;
 use crate::{build, workspace};
 
@@ -25,14 +26,16 @@ pub(super) struct Work {
     pub(super) kernels: Vec<String>,
     pub(super) guests: bool,
     pub(super) native: bool,
+    /// The images of the last release, too.
+    pub(super) golden: bool,
 }
 
 impl Work {
-    fn wants(&self, kernel: &Kernel) -> bool {
+    pub(super) fn wants(&self, kernel: &Kernel) -> bool {
         self.kernels.is_empty() || self.kernels.contains(&kernel.name)
     }
 
-    fn machines<'a>(&self, matrix: &'a Matrix) -> Result<Vec<&'a Machine>> {
+    pub(super) fn machines<'a>(&self, matrix: &'a Matrix) -> Result<Vec<&'a Machine>> {
         if !self.guests {
             return Ok(Vec::new());
         }
@@ -43,30 +46,48 @@ impl Work {
         }
         Ok(machines)
     }
+
+    fn golden(&self, machine: &Machine) -> Result<Golden> {
+        if !self.golden {
+            return Ok(Golden::default());
+        }
+        Golden::of(machine, &self.options.tests, self.options.smoke)
+    }
 }
 
 /// Fills all columns that the work names.
 pub(super) fn all(matrix: &Matrix, work: &Work) -> Result<Report> {
-    let machines = work.machines(matrix)?;
-    let kernels = machines.iter().flat_map(|m| m.kernels.iter()).filter(|kernel| work.wants(kernel)).count();
+    let machines = work.machines(matrix)?.into_iter();
+    let machines: Vec<_> =
+        machines.map(|machine| Ok((machine, work.golden(machine)?))).collect::<Result<_>>()?;
     let names = engine::check::names();
-    let progress = Progress::new((kernels + usize::from(work.native)) * (names.len() + work.tests.len()));
+    let cells = machines.iter().map(|(machine, golden)| {
+        let kernels = machine.kernels.iter().filter(|kernel| work.wants(kernel)).count();
+        kernels * (names.len() + work.tests.len() + golden.tests.len())
+    });
+    let of_native = usize::from(work.native) * (names.len() + work.tests.len());
+    let progress = Progress::new(cells.sum::<usize>() + of_native);
     let mut columns = Vec::new();
     if work.native {
         columns.push(native(work, &names, &progress)?);
     }
-    for machine in machines {
+    for (machine, golden) in &machines {
         let stock = Stock::new(&work.options, matrix, machine, &work.tests)?;
         let before = columns.len();
         for kernel in machine.kernels.iter().filter(|kernel| work.wants(kernel)) {
-            let guests = Guests { matrix, work, stock: &stock, machine, kernel };
+            let guests = Guests { matrix, work, golden, stock: &stock, machine, kernel };
             columns.push(guests.column(&names, &progress));
         }
         let failed = columns.iter().skip(before).any(|column| column.failures() > 0);
         stock.end(work.options.keep || failed)?;
     }
+    Ok(report(columns))
+}
+
+/// A report of the tree as it is now.
+pub(super) fn report(columns: Vec<Column>) -> Report {
     let time = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    Ok(Report { schema: SCHEMA, commit: commit(), time, columns })
+    Report { schema: SCHEMA, commit: commit(), time, columns, pairs: Vec::new() }
 }
 
 /// The commit of the tree, short.
@@ -81,6 +102,7 @@ fn commit() -> String {
 struct Guests<'a> {
     matrix: &'a Matrix,
     work: &'a Work,
+    golden: &'a Golden,
     stock: &'a Stock<'a>,
     machine: &'a Machine,
     kernel: &'a Kernel,
@@ -92,7 +114,7 @@ impl Guests<'_> {
         let started = Instant::now();
         let (machine, kernel) = (self.machine.name.clone(), self.kernel.name.clone());
         let mut column = Column { name: format!("{machine} {kernel}"), machine, kernel, ..Column::default() };
-        progress.begin(&column.name, names.len() + self.work.tests.len());
+        progress.begin(&column.name, names.len() + self.work.tests.len() + self.golden.tests.len());
         if let Err(error) = self.fill(&mut column, names, progress) {
             eprintln!("matrix: {}: {error:#}", column.name);
             column.problem = format!("{error:#}");
@@ -105,14 +127,16 @@ impl Guests<'_> {
         let unpacked = self.stock.kernel(self.matrix, self.kernel)?;
         column.package = unpacked.package;
         let config = unpacked.config.and_then(|file| std::fs::read_to_string(file).ok()).unwrap_or_default();
-        let pool = self.stock.pool(self.matrix, self.kernel, &self.work.options)?;
+        let hardware = self.stock.with_golden(self.golden)?;
+        let pool = self.stock.pool(self.matrix, self.kernel, &self.work.options, hardware)?;
         let (_, output, about) = pool.execute(&["/usr/sbin/crio", "check", "--all", "--json"])?;
         (column.release, column.page_size) = (about.kernel, about.page_size);
         let lacks = &self.kernel.lacks;
         column.features =
             expect::judge(&output, &Expected { names, lacks, is_strict: true, config: &config })?;
         progress.advance(names.len(), Column::count(&column.features, Verdict::Fail));
-        column.tests = tests(&self.work.tests, progress, |test| self.test(test, &pool));
+        let all = [self.work.tests.as_slice(), &self.golden.tests].concat();
+        column.tests = tests(&all, progress, |test| self.test(test, &pool));
         Ok(())
     }
 
@@ -141,6 +165,7 @@ fn native(work: &Work, names: &[&str], progress: &Progress) -> Result<Column> {
         name: "native".to_owned(),
         machine: std::env::consts::ARCH.to_owned(),
         kernel: "native".to_owned(),
+        origin: String::new(),
         release: nix::sys::utsname::uname()?.release().to_string_lossy().into_owned(),
         package: "this system".to_owned(),
         page_size: nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE)?.unwrap_or(0) as u64,
@@ -174,7 +199,7 @@ fn tests(
     cells.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn cell(test: &Test, run: impl Fn(&Test) -> Result<(Outcome, String)>) -> Cell {
+pub(super) fn cell(test: &Test, run: impl Fn(&Test) -> Result<(Outcome, String)>) -> Cell {
     let started = Instant::now();
     let (verdict, message) = match run(test) {
         Ok((Outcome::Passed, _)) => (Verdict::Pass, String::new()),

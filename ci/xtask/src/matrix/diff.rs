@@ -25,8 +25,8 @@ pub(super) struct Changes {
 /// reports have to be of the same selection.
 pub(super) fn between(old: &Report, new: &Report) -> Changes {
     let mut all = Changes::default();
-    for before in &old.columns {
-        match new.columns.iter().find(|column| column.name == before.name) {
+    for before in old.all() {
+        match new.all().find(|column| column.name == before.name) {
             Some(now) => {
                 all.compare(&before.name, [&before.features, &now.features], now);
                 all.compare(&before.name, [&before.tests, &now.tests], now);

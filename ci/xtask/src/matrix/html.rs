@@ -13,28 +13,34 @@ const SCRIPT: &str = include_str!("../../../report/page.js");
 pub(super) fn document(report: &Report) -> String {
     let mut body = String::new();
     head(report, &mut body);
-    body.push_str("<div class=\"scroll\"><table id=\"matrix\">\n");
-    columns(report, &mut body);
-    rows(report, "features", |column| &column.features, &mut body);
-    rows(report, "tests", |column| &column.tests, &mut body);
-    body.push_str("</table></div>\n");
+    if !report.columns.is_empty() {
+        body.push_str("<div class=\"scroll\"><table id=\"matrix\">\n");
+        columns(report, &mut body);
+        rows(report, "features", |column| &column.features, &mut body);
+        rows(report, "tests", |column| &column.tests, &mut body);
+        body.push_str("</table></div>\n");
+    }
+    pairs(report, &mut body);
     logs(report, &mut body);
+    // It filters the first table.
+    let script = if report.columns.is_empty() { "" } else { SCRIPT };
     format!(
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <title>crio: what works where</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n{body}\
-         <script>\n{SCRIPT}</script>\n</body>\n</html>\n"
+         <script>\n{script}</script>\n</body>\n</html>\n"
     )
 }
 
 fn head(report: &Report, out: &mut String) {
-    let passed: usize = report.columns.iter().map(|column| Column::count(&column.tests, Verdict::Pass)).sum();
-    let all: usize = report.columns.iter().map(|column| column.tests.len()).sum();
+    let passed: usize = report.all().map(|column| Column::count(&column.tests, Verdict::Pass)).sum();
+    let all: usize = report.all().map(|column| column.tests.len()).sum();
     let failures = report.failures();
     let state = if failures == 0 { "good" } else { "bad" };
     let _ = writeln!(
         out,
         "<h1>crio: what works where</h1>\n<p>Commit <code>{}</code>, <time>{}</time>: {} machines and kernels, \
+         {} pairs of them, \
          {passed} of {all} tests passed, <strong class=\"{state}\">{failures} failures</strong>.\n\
          <span class=\"pass\">pass</span>: works; <span class=\"skip\">skip</span>: this kernel is known to lack it, \
          the reason is in the cell's title; <span class=\"fail\">fail</span>: leads to its log.</p>\n\
@@ -45,6 +51,7 @@ fn head(report: &Report, out: &mut String) {
         escaped(&report.commit),
         date(report.time),
         report.columns.len(),
+        report.pairs.len(),
     );
 }
 
@@ -115,13 +122,58 @@ fn cell(column: &Column, name: &str, cell: Option<&Cell>, out: &mut String) {
     );
 }
 
+/// For each machine from which kernel to which one; the title of a cell says what was skipped.
+fn pairs(report: &Report, out: &mut String) {
+    for (machine, kernels) in report.kernels_of_pairs() {
+        let machine_name = escaped(machine);
+        let _ = write!(
+            out,
+            "<h2>{machine_name}: dumped on one kernel, restored on another</h2>\n\
+             <div class=\"scroll\"><table><thead><tr><th scope=\"col\">from, to</th>"
+        );
+        for kernel in &kernels {
+            let _ = write!(out, "<th scope=\"col\">{}</th>", escaped(kernel));
+        }
+        out.push_str("</tr></thead>\n<tbody>");
+        for from in &kernels {
+            let _ = write!(out, "<tr><th scope=\"row\">{}</th>", escaped(from));
+            for to in &kernels {
+                pair(report.pair(machine, from, to), out);
+            }
+            out.push_str("</tr>\n");
+        }
+        out.push_str("</tbody></table></div>\n");
+    }
+}
+
+fn pair(pair: Option<&Column>, out: &mut String) {
+    let Some(pair) = pair else {
+        out.push_str("<td class=\"none\"></td>");
+        return;
+    };
+    let passed = Column::count(&pair.tests, Verdict::Pass);
+    let skipped = pair.tests.iter().filter(|(_, cell)| cell.verdict == Verdict::Skip);
+    let reasons = skipped.map(|(name, cell)| format!("{name}: {}\n", cell.headline()));
+    let _ = write!(
+        out,
+        "<td class=\"{}\" title=\"{}\">{passed}/{}",
+        if pair.failures() == 0 { "pass" } else { "fail" },
+        escaped(reasons.collect::<String>().trim_end()),
+        pair.tests.len()
+    );
+    for (name, _) in pair.tests.iter().filter(|(_, cell)| cell.verdict == Verdict::Fail) {
+        let _ = write!(out, "<br><a id=\"{0}\" href=\"#log:{0}\">{1}</a>", anchor(pair, name), escaped(name));
+    }
+    out.push_str("</td>");
+}
+
 /// What failed, whole.
 fn logs(report: &Report, out: &mut String) {
     if report.failures() == 0 {
         return;
     }
     out.push_str("<h2>Failures</h2>\n");
-    for column in &report.columns {
+    for column in report.all() {
         if !column.problem.is_empty() {
             log(column, "boot", &column.problem, out);
         }
@@ -164,8 +216,20 @@ fn date(time: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::report::testing::{column, report};
+    use super::super::report::testing::{column, pair, report};
     use super::*;
+
+    #[test]
+    fn a_failure_of_a_pair_leads_to_its_log() {
+        let cells = [("task/x", Verdict::Fail, "lost"), ("task/y", Verdict::Pass, "")];
+        let pairs = vec![pair("a", ["5.10", "7.x"], &cells)];
+        let page = document(&Report { pairs, ..report(vec![]) });
+        assert!(
+            page.contains("<td class=\"fail\" title=\"\">1/2<br><a id=\"a-5.10-to-7.x/task/x\""),
+            "{page}"
+        );
+        assert!(page.contains("<details id=\"log:a-5.10-to-7.x/task/x\" open>"), "{page}");
+    }
 
     #[test]
     fn a_day_is_the_calendars() {

@@ -1,4 +1,4 @@
-//! JUnit's XML, which every CI system shows: a suite for each column, a case for each cell.
+//! JUnit's XML, which every CI system shows: a suite for each column and pair, a case for each cell.
 
 use std::fmt::Write as _;
 
@@ -6,7 +6,7 @@ use super::report::{Cells, Column, Report, Verdict};
 
 pub(super) fn document(report: &Report) -> String {
     let mut out = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites>\n".to_owned();
-    for column in &report.columns {
+    for column in report.all() {
         let all = column.features.len() + column.tests.len() + usize::from(!column.problem.is_empty());
         let skipped = [&column.features, &column.tests].map(|cells| Column::count(cells, Verdict::Skip));
         let _ = writeln!(

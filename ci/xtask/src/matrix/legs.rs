@@ -1,7 +1,8 @@
-//! The jobs of the workflow: one for each machine and kernel, divided where a machine is slow.
+//! The jobs of the workflow: one for each machine and kernel, divided where a machine is slow, and one for the pairs of a
+//! machine's kernels.
 
 use serde::Serialize;
-use vm::matrix::Matrix;
+use vm::matrix::{Machine, Matrix};
 
 /// What the workflow's `strategy.matrix` takes.
 #[derive(Serialize)]
@@ -14,12 +15,24 @@ struct Leg {
     /// Of the job.
     name: String,
     arch: String,
+    /// Of the cache of kernels.
     kernel: String,
-    shard: String,
     /// Of the cache of what was compiled.
     rust: String,
     /// More words for `cargo xtask matrix`.
     options: String,
+}
+
+impl Leg {
+    fn new(machine: &Machine, kernel: &str, part: &str, options: String) -> Self {
+        Leg {
+            name: format!("{} {kernel}{part}", machine.name),
+            arch: machine.name.clone(),
+            kernel: kernel.to_owned(),
+            rust: machine.rust.clone(),
+            options,
+        }
+    }
 }
 
 /// One line of JSON. `small` is the newest kernel of each machine of the smoke set, and of this one, with that set only.
@@ -29,18 +42,19 @@ pub(super) fn json(matrix: &Matrix, small: bool) -> String {
         let is_small = machine.is_native() || matrix.smoke.machines.contains(&machine.name);
         let kernels = machine.kernels.iter().rev().take(if small { 1 } else { usize::MAX });
         for kernel in kernels.filter(|_| is_small || !small) {
-            let shards = if small { 1 } else { machine.shards };
-            for shard in 1..=shards {
-                let part = if shards > 1 { format!(" {shard}/{shards}") } else { String::new() };
-                include.push(Leg {
-                    name: format!("{} {}{part}", machine.name, kernel.name),
-                    arch: machine.name.clone(),
-                    kernel: kernel.name.clone(),
-                    shard: format!("{shard}/{shards}"),
-                    rust: machine.rust.clone(),
-                    options: if small { "--smoke" } else { "" }.to_owned(),
-                });
+            let name = &kernel.name;
+            if small {
+                include.push(Leg::new(machine, name, "", format!("--kernel {name} --smoke")));
+                continue;
             }
+            for shard in 1..=machine.shards {
+                let shard = format!("{shard}/{}", machine.shards);
+                let part = if machine.shards > 1 { format!(" {shard}") } else { String::new() };
+                include.push(Leg::new(machine, name, &part, format!("--kernel {name} --shard {shard}")));
+            }
+        }
+        if !small && machine.kernels.len() > 1 {
+            include.push(Leg::new(machine, "pairs", "", "--pairs".to_owned()));
         }
     }
     serde_json::to_string(&Legs { include }).unwrap_or_default()
@@ -57,10 +71,11 @@ mod tests {
             let json: serde_json::Value = serde_json::from_str(&json(&matrix, small)).unwrap();
             json["include"].as_array().unwrap().clone()
         };
-        let expected: usize = matrix.machines().map(|m| m.kernels.len() * m.shards).sum();
+        let expected: usize = matrix.machines().map(|m| m.kernels.len() * m.shards + 1).sum();
         assert_eq!(legs(false).len(), expected);
         assert!(legs(true).len() < expected && !legs(true).is_empty());
-        assert!(legs(true).iter().all(|leg| leg["options"] == "--smoke"));
+        assert!(legs(true).iter().all(|leg| leg["options"].as_str().unwrap().ends_with(" --smoke")));
         assert!(legs(false).iter().any(|leg| leg["name"] == "x86-64 6.1"));
+        assert!(legs(false).iter().any(|leg| leg["name"] == "mips64 pairs" && leg["options"] == "--pairs"));
     }
 }

@@ -4,11 +4,21 @@ use std::fmt::Write as _;
 
 use super::report::{Cells, Column, Report, Verdict};
 
-/// One line for each column.
+/// One line for each column, then the pairs.
 pub(super) fn summary(report: &Report) -> String {
-    let mut out = "| machine and kernel | release | features | tests | failed | time |\n\
-                   |---|---|---|---|---|---|\n"
-        .to_owned();
+    let mut out = String::new();
+    if !report.columns.is_empty() {
+        columns(report, &mut out);
+    }
+    pairs(report, &mut out);
+    out
+}
+
+fn columns(report: &Report, out: &mut String) {
+    out.push_str(
+        "| machine and kernel | release | features | tests | failed | time |\n\
+         |---|---|---|---|---|---|\n",
+    );
     for column in &report.columns {
         let passed = |cells: &Cells| format!("{} of {}", Column::count(cells, Verdict::Pass), cells.len());
         let _ = writeln!(
@@ -22,7 +32,25 @@ pub(super) fn summary(report: &Report) -> String {
             column.seconds
         );
     }
-    out
+}
+
+/// A table for each machine, from which kernel to which one.
+fn pairs(report: &Report, out: &mut String) {
+    for (machine, kernels) in report.kernels_of_pairs() {
+        let line = "---|".repeat(kernels.len());
+        let names = kernels.join(" | ");
+        let _ = write!(out, "\n| {machine}: dumped on, restored on | {names} |\n|---|{line}\n");
+        for from in &kernels {
+            let cells = kernels.iter().map(|to| {
+                let pair = report.pair(machine, from, to);
+                pair.map_or("-".to_owned(), |pair| match pair.failures() {
+                    0 => format!("{}/{}", Column::count(&pair.tests, Verdict::Pass), pair.tests.len()),
+                    failed => format!("**{failed} of {} failed**", pair.tests.len()),
+                })
+            });
+            let _ = writeln!(out, "| {from} | {} |", cells.collect::<Vec<_>>().join(" | "));
+        }
+    }
 }
 
 /// The summary, then what failed, with its first line, then what is not there everywhere.
@@ -31,12 +59,13 @@ pub(super) fn document(report: &Report) -> String {
     failures(report, &mut out);
     differing(report, "Features", |column| &column.features, &mut out);
     differing(report, "Tests", |column| &column.tests, &mut out);
+    skipped_pairs(report, &mut out);
     out
 }
 
 fn failures(report: &Report, out: &mut String) {
     let mut lines = String::new();
-    for column in &report.columns {
+    for column in report.all() {
         if !column.problem.is_empty() {
             let _ = writeln!(
                 lines,
@@ -53,6 +82,19 @@ fn failures(report: &Report, out: &mut String) {
     }
     if !lines.is_empty() {
         let _ = write!(out, "\n## Failures\n\n{lines}");
+    }
+}
+
+/// Why tests of pairs were skipped.
+fn skipped_pairs(report: &Report, out: &mut String) {
+    let mut lines = String::new();
+    for pair in &report.pairs {
+        for (name, cell) in pair.tests.iter().filter(|(_, cell)| cell.verdict == Verdict::Skip) {
+            let _ = writeln!(lines, "- {}: `{name}`: {}", pair.name, plain(cell.headline()));
+        }
+    }
+    if !lines.is_empty() {
+        let _ = write!(out, "\n## Not every pair\n\n{lines}");
     }
 }
 
@@ -90,8 +132,25 @@ fn plain(line: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::report::testing::{column, report};
+    use super::super::report::testing::{column, pair, report};
     use super::*;
+
+    #[test]
+    fn pairs_are_a_table_of_their_machine() {
+        let pairs = vec![
+            pair(
+                "a",
+                ["5.10", "7.x"],
+                &[("task/x", Verdict::Pass, ""), ("task/y", Verdict::Skip, "needs sve")],
+            ),
+            pair("a", ["7.x", "5.10"], &[("task/x", Verdict::Fail, "lost"), ("task/y", Verdict::Pass, "")]),
+        ];
+        let text = document(&Report { pairs, ..report(vec![]) });
+        assert!(text.contains("| a: dumped on, restored on | 7.x | 5.10 |\n|---|---|---|\n"), "{text}");
+        assert!(text.contains("| 7.x | - | **1 of 2 failed** |\n| 5.10 | 1/2 | - |\n"), "{text}");
+        assert!(text.contains("- a 7.x to 5.10: `task/x`: lost\n"), "{text}");
+        assert!(text.contains("- a 5.10 to 7.x: `task/y`: needs sve\n"), "{text}");
+    }
 
     #[test]
     fn only_what_did_not_pass_everywhere_has_a_row() {

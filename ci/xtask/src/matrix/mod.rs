@@ -12,6 +12,7 @@ mod html;
 mod junit;
 mod legs;
 mod markdown;
+mod pairs;
 mod progress;
 mod report;
 
@@ -43,6 +44,9 @@ pub(crate) struct Options {
     /// Only what the kernels can do, no test
     #[arg(long, conflicts_with_all = ["filters", "smoke", "shard"])]
     features: bool,
+    /// Instead of columns all pairs of a machine's kernels: tests are dumped on one and restored on the other
+    #[arg(long, conflicts_with_all = ["smoke", "features", "shard", "native"])]
+    pairs: bool,
     /// One more column: this very system
     #[arg(long)]
     native: bool,
@@ -78,7 +82,10 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
         println!("{}", legs::json(&matrix, options.small));
         return Ok(ExitCode::SUCCESS);
     }
-    let report = if options.merge.is_empty() {
+    let report = if options.pairs {
+        let pairs = pairs::all(&matrix, &work_of_pairs(options, &matrix.moved)?)?;
+        Report { pairs, ..column::report(Vec::new()) }
+    } else if options.merge.is_empty() {
         column::all(&matrix, &work(options, &matrix.smoke.tests)?)?
     } else {
         let reports: Result<Vec<Report>> = options.merge.iter().map(|file| Report::read(file)).collect();
@@ -113,22 +120,27 @@ fn work(options: &Options, smoke: &[String]) -> Result<Work> {
         let numbered = selected.into_iter().enumerate();
         selected = numbered.filter(|(at, _)| at % parts == part - 1).map(|(_, test)| test).collect();
     }
+    let mut of_guests = crate::zdtm::Options::of_guests(tests, &options.arch);
+    (of_guests.keep, of_guests.smoke) = (options.keep, options.smoke);
     Ok(Work {
-        options: crate::zdtm::Options {
-            tests,
-            arch: Some(options.arch.clone()),
-            kernel: None,
-            user: false,
-            dynamic: false,
-            smoke: false,
-            panic: None,
-            keep: options.keep,
-        },
+        options: of_guests,
+        golden: !options.features && options.shard.is_none_or(|(part, _)| part == 1),
         tests: selected,
         kernels: options.kernel.clone(),
         guests: !options.no_guests,
         native: options.native,
     })
+}
+
+/// What the options ask for of pairs.
+fn work_of_pairs(options: &Options, moved: &[String]) -> Result<Work> {
+    let mut work = work(options, &[])?;
+    work.tests.retain(|test| moved.contains(&test.name()));
+    if work.tests.is_empty() {
+        bail!("no test of `moved` in ci/matrix.yaml has one of these names");
+    }
+    work.options.compact = true;
+    Ok(work)
 }
 
 /// `2/3`

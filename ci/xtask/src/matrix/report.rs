@@ -14,6 +14,12 @@
 //!     "problem": "",                  // why there is no guest
 //!     "features": {"kcmp": CELL},     // as `crio check --feature` names them
 //!     "tests": {"task/sessions": CELL}
+//!   }],
+//!   "pairs": [{                       // of --pairs: columns with only these fields filled
+//!     "name": "x86-64 5.10 to 6.1", "machine": "x86-64",
+//!     "origin": "5.10",               // the kernel of the dump
+//!     "kernel": "6.1",                // that of the restore
+//!     "seconds": 12.5, "tests": {"task/sessions": CELL}
 //!   }]
 //! }
 //! ```
@@ -36,6 +42,8 @@ pub(super) struct Report {
     pub(super) commit: String,
     pub(super) time: u64,
     pub(super) columns: Vec<Column>,
+    #[serde(default)]
+    pub(super) pairs: Vec<Column>,
 }
 
 /// A machine with a kernel.
@@ -44,6 +52,8 @@ pub(super) struct Column {
     pub(super) name: String,
     pub(super) machine: String,
     pub(super) kernel: String,
+    #[serde(default)]
+    pub(super) origin: String,
     pub(super) release: String,
     pub(super) package: String,
     pub(super) page_size: u64,
@@ -143,31 +153,69 @@ impl Report {
 
     /// One report of several; columns of one name become one.
     pub(super) fn merged(reports: Vec<Report>) -> Self {
-        let mut whole = Report { schema: SCHEMA, commit: String::new(), time: 0, columns: Vec::new() };
+        let mut whole =
+            Report { schema: SCHEMA, commit: String::new(), time: 0, columns: Vec::new(), pairs: Vec::new() };
         for report in reports {
             whole.time = whole.time.max(report.time);
             if whole.commit.is_empty() {
                 whole.commit = report.commit;
             }
-            for column in report.columns {
-                match whole.columns.iter_mut().find(|known| known.name == column.name) {
-                    Some(known) => known.absorb(column),
-                    None => whole.columns.push(column),
-                }
-            }
+            absorb(&mut whole.columns, report.columns);
+            absorb(&mut whole.pairs, report.pairs);
         }
         whole
     }
 
-    /// Of all columns.
+    /// Columns and pairs.
+    pub(super) fn all(&self) -> impl Iterator<Item = &Column> {
+        self.columns.iter().chain(&self.pairs)
+    }
+
+    /// Of all columns and pairs.
     pub(super) fn failures(&self) -> usize {
-        self.columns.iter().map(Column::failures).sum()
+        self.all().map(Column::failures).sum()
+    }
+
+    /// The machines that have pairs, with the kernels of these, in the order of their coming.
+    pub(super) fn kernels_of_pairs(&self) -> Vec<(&str, Vec<&str>)> {
+        let mut machines: Vec<(&str, Vec<&str>)> = Vec::new();
+        for pair in &self.pairs {
+            let at = machines.iter().position(|(machine, _)| *machine == pair.machine);
+            let at = at.unwrap_or_else(|| {
+                machines.push((&pair.machine, Vec::new()));
+                machines.len() - 1
+            });
+            for kernel in [&pair.kernel, &pair.origin] {
+                if let Some((_, kernels)) = machines.get_mut(at).filter(|(_, all)| !all.contains(&&**kernel))
+                {
+                    kernels.push(kernel);
+                }
+            }
+        }
+        machines
+    }
+
+    /// The pair of a machine whose images go from one kernel to another.
+    pub(super) fn pair(&self, machine: &str, origin: &str, kernel: &str) -> Option<&Column> {
+        self.pairs
+            .iter()
+            .find(|pair| pair.machine == machine && pair.origin == origin && pair.kernel == kernel)
     }
 
     /// The names in one of the tables, of all columns: in the order of the names.
     pub(super) fn rows(&self, table: impl Fn(&Column) -> &Cells) -> BTreeMap<&str, &str> {
         let cells = self.columns.iter().flat_map(|column| table(column).iter());
         cells.map(|(name, cell)| (name.as_str(), cell.about.as_str())).collect()
+    }
+}
+
+/// Takes in more columns; those of one name become one.
+fn absorb(columns: &mut Vec<Column>, more: Vec<Column>) {
+    for column in more {
+        match columns.iter_mut().find(|known| known.name == column.name) {
+            Some(known) => known.absorb(column),
+            None => columns.push(column),
+        }
     }
 }
 
@@ -184,14 +232,41 @@ pub(super) mod testing {
     }
 
     pub(crate) fn report(columns: Vec<Column>) -> Report {
-        Report { schema: SCHEMA, commit: "0123abc".to_owned(), time: 1, columns }
+        Report { schema: SCHEMA, commit: "0123abc".to_owned(), time: 1, columns, pairs: Vec::new() }
+    }
+
+    /// A pair with tests that ended like this.
+    pub(crate) fn pair(
+        machine: &str,
+        [origin, kernel]: [&str; 2],
+        tests: &[(&str, Verdict, &str)],
+    ) -> Column {
+        let name = format!("{machine} {origin} to {kernel}");
+        let (machine, kernel, origin) = (machine.to_owned(), kernel.to_owned(), origin.to_owned());
+        Column { machine, kernel, origin, ..column(&name, tests) }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::testing::{column, report};
+    use super::testing::{column, pair, report};
     use super::*;
+
+    #[test]
+    fn pairs_are_merged_and_their_failures_count() {
+        let with = |tests: &[_]| Report { pairs: vec![pair("a", ["5.10", "7.x"], tests)], ..report(vec![]) };
+        let back = Report { pairs: vec![pair("a", ["7.x", "5.10"], &[])], ..report(vec![]) };
+        let whole = Report::merged(vec![
+            with(&[("task/x", Verdict::Pass, "")]),
+            back,
+            with(&[("task/y", Verdict::Fail, "lost")]),
+        ]);
+        assert_eq!(whole.pairs.len(), 2);
+        assert_eq!(whole.failures(), 1);
+        assert_eq!(whole.kernels_of_pairs(), [("a", vec!["7.x", "5.10"])]);
+        assert_eq!(whole.pair("a", "5.10", "7.x").map(|pair| pair.tests.len()), Some(2));
+        assert!(whole.pair("a", "5.10", "6.1").is_none());
+    }
 
     #[test]
     fn parts_of_a_column_become_one() {

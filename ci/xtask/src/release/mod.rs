@@ -1,5 +1,5 @@
 //! `cargo xtask release`: what is published, in `target/release-files`: for each machine one static `crio` and a Debian
-//! package, then the bill of materials and the checksums of all of it.
+//! package, then the bill of materials and the checksums of all of it. The golden images have to be of this version.
 
 mod deb;
 mod sbom;
@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 
 use crate::setup::{self, Need};
-use crate::{build, workspace};
+use crate::{build, golden, workspace};
 
 #[derive(Args)]
 pub(crate) struct Options {
@@ -34,6 +34,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     let version = env!("CARGO_PKG_VERSION");
     let mut files = Vec::new();
     for machine in matrix.select(&options.arch)? {
+        golden::is_of(version, machine)?;
         let name = format!("crio-{version}-{}", machine.name);
         let program = folder.join(&name);
         copy(&build::program(machine, "engine", "crio")?, &program)?;

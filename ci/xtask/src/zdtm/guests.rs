@@ -5,35 +5,34 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use ::zdtm::protocol::{NEEDS, Outcome};
-use ::zdtm::{Flavor, Linking, Test};
+use ::zdtm::{Flavor, Test};
 use anyhow::{Context, Result, bail};
 use libtest_mimic::{Completion, Failed, Trial};
 use vm::image::Content;
 use vm::kernel::Unpacked;
 use vm::matrix::{Kernel, Machine, Matrix};
 use vm::pool::Pool;
-use vm::qemu::{Accelerator, Emulated};
+use vm::qemu::{Accelerator, Disk, Emulated};
 
-use super::Options;
 use super::programs::{self, Programs};
 use super::table::Table;
+use super::{ENGINE_OF_GUESTS, Options, RUNNER_OF_GUESTS};
+use crate::golden::{self, Golden};
 use crate::setup::{self, Need};
 use crate::{build, workspace};
 
 pub(super) fn run(options: &Options) -> Result<ExitCode> {
     let matrix = workspace::matrix()?;
     let tests = options.tests.tests()?;
-    if tests.is_empty() {
-        bail!("no test has one of these names; --list shows them");
-    }
     let table = Arc::new(Table::default());
     let (mut trials, mut columns, mut stocks) = (Vec::new(), Vec::new(), Vec::new());
     for machine in matrix.select(options.arch.as_deref().unwrap_or("all"))? {
         let stock = Stock::new(options, &matrix, machine, &tests)?;
+        let golden = Golden::of(machine, &options.tests, options.smoke)?;
         for kernel in kernels(machine, options.kernel.as_deref())? {
             let column = format!("{} {}", machine.name, kernel.name);
-            let pool = Arc::new(stock.pool(&matrix, kernel, options)?);
-            for test in &tests {
+            let pool = Arc::new(stock.pool(&matrix, kernel, options, stock.with_golden(&golden)?)?);
+            for test in tests.iter().chain(&golden.tests) {
                 let trial = trial(test, &stock.programs, &pool, kernel, (&column, &table));
                 trials.push((column.clone(), trial));
             }
@@ -41,6 +40,9 @@ pub(super) fn run(options: &Options) -> Result<ExitCode> {
         }
         // It holds the disk of the guests.
         stocks.push(stock);
+    }
+    if trials.is_empty() {
+        bail!("no test has one of these names; --list shows them");
     }
     if columns.len() > 1 {
         // Each line says which machine and kernel it is about.
@@ -75,6 +77,15 @@ pub(crate) fn folder() -> Result<PathBuf> {
     Ok(folder)
 }
 
+/// What a guest has besides its kernel and root.
+#[derive(Default)]
+pub(crate) struct Hardware {
+    /// More disks.
+    pub(crate) disks: Vec<Disk>,
+    /// Not the processor of this machine, whatever it can do.
+    pub(crate) is_emulated: bool,
+}
+
 /// What all guests of one machine share.
 pub(crate) struct Stock<'a> {
     machine: &'a Machine,
@@ -95,12 +106,11 @@ impl<'a> Stock<'a> {
     ) -> Result<Self> {
         setup::ensure(&needs(machine))?;
         let runner = build::program(machine, "zdtm", "zdtm")?;
-        let linking = if options.dynamic { Linking::Dynamic } else { Linking::Static };
-        let programs = programs::compile(&options.tests, machine, linking, tests)?;
+        let programs = programs::compile(&options.tests, machine, options.linking(), tests)?;
         let userland = vm::userland::fetch(&folder()?.join("userland"), machine, &matrix.userland)?;
-        let mut contents = vec![content(&userland, "/"), content(&runner, "/sbin/init")];
+        let mut contents = vec![content(&userland, "/"), content(&runner, RUNNER_OF_GUESTS)];
         if !options.tests.no_cr {
-            contents.push(content(&build::program(machine, "engine", "crio")?, "/usr/sbin/crio"));
+            contents.push(content(&build::program(machine, "engine", "crio")?, ENGINE_OF_GUESTS));
         }
         for program in programs.values().flatten() {
             let name = program.file_name().unwrap_or_default();
@@ -136,16 +146,35 @@ impl<'a> Stock<'a> {
         vm::kernel::fetch(&folder()?.join("kernels"), self.machine, kernel, &matrix.modules)
     }
 
+    /// Guests that have the images of the last release, too.
+    pub(crate) fn with_golden(&self, golden: &Golden) -> Result<Hardware> {
+        let disks = if golden.tests.is_empty() { Vec::new() } else { vec![golden.disk(&self.consoles)?] };
+        Ok(Hardware { disks, is_emulated: false })
+    }
+
+    /// A file that lives as long as the guests.
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.consoles.join(name)
+    }
+
     /// Guests with this kernel.
-    pub(crate) fn pool(&self, matrix: &Matrix, kernel: &Kernel, options: &Options) -> Result<Pool> {
+    pub(crate) fn pool(
+        &self,
+        matrix: &Matrix,
+        kernel: &Kernel,
+        options: &Options,
+        hardware: Hardware,
+    ) -> Result<Pool> {
         let (machine, folder) = (self.machine, folder()?);
         let unpacked = self.kernel(matrix, kernel)?;
         println!("vm: {} {}: {}", machine.name, kernel.name, unpacked.package);
         let consoles = self.consoles.join(&kernel.name);
         std::fs::create_dir_all(&consoles)?;
         let image = vm::image::image(&unpacked, &self.runner, &self.disk, &consoles)?;
-        let mut emulated = Emulated { qemu: machine.qemu.clone(), image, accelerator: Accelerator::Tcg };
-        if machine.is_native() && vm::kvm::works(&emulated, &folder) {
+        let Hardware { disks, is_emulated } = hardware;
+        let mut emulated =
+            Emulated { qemu: machine.qemu.clone(), image, disks, accelerator: Accelerator::Tcg };
+        if machine.is_native() && !is_emulated && vm::kvm::works(&emulated, &folder) {
             emulated.accelerator = Accelerator::Kvm;
         }
         Ok(Pool::new(emulated, options.tests.terms(), &consoles).with_panic(options.panic.clone()))
@@ -240,7 +269,14 @@ pub(crate) fn outcome(test: &Test, pool: &Pool, lacks: &[String]) -> Result<(Out
     if !test.entry.flavors.contains(&Flavor::Host) {
         return Ok((Outcome::Skipped, "not in flavor host".to_owned()));
     }
-    let (outcome, message) = pool.run(test)?;
+    if golden::is_golden(test) {
+        return golden::restore_in_guest(test, pool, lacks);
+    }
+    expected(pool.run(test)?, lacks)
+}
+
+/// An outcome, unless it is a skip for what the kernel should have.
+pub(super) fn expected((outcome, message): (Outcome, String), lacks: &[String]) -> Result<(Outcome, String)> {
     let missing = message.strip_prefix(NEEDS).filter(|_| outcome == Outcome::Skipped);
     if let Some(feature) = missing.filter(|feature| !lacks.iter().any(|known| known == feature)) {
         bail!("this kernel should have {feature}: ci/matrix.yaml does not say that it lacks it");

@@ -5,22 +5,29 @@
 
 mod emulated;
 mod guests;
+mod moved;
 mod programs;
 mod table;
 
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 
+use ::zdtm::protocol::Outcome;
+use ::zdtm::{Linking, Test};
 use anyhow::{Result, bail};
 use clap::Args;
+use libtest_mimic::{Completion, Trial};
 
-pub(crate) use self::guests::{Stock, outcome};
+pub(crate) use self::guests::{Hardware, Stock, outcome};
+pub(crate) use self::moved::{Departures, arrive, depart};
 
 use crate::build;
+use crate::golden::Golden;
 use crate::setup::{self, Need};
 use crate::workspace;
 
-#[derive(Args)]
+#[derive(Args, Clone)]
 #[group(id = "guests")]
 pub(crate) struct Options {
     #[command(flatten)]
@@ -46,7 +53,39 @@ pub(crate) struct Options {
     /// Keep the logs of the guests' consoles when no test failed, too
     #[arg(long, requires = "arch")]
     pub(crate) keep: bool,
+    /// Programs that are kept, or carried about.
+    #[arg(skip)]
+    pub(crate) compact: bool,
 }
+
+impl Options {
+    /// For tests that are moved from guest to guest.
+    pub(crate) fn of_guests(tests: ::zdtm::Options, arch: &str) -> Self {
+        Options {
+            tests,
+            arch: Some(arch.to_owned()),
+            kernel: None,
+            user: false,
+            dynamic: false,
+            smoke: false,
+            panic: None,
+            keep: false,
+            compact: false,
+        }
+    }
+
+    fn linking(&self) -> Linking {
+        match (self.dynamic, self.compact) {
+            (true, _) => Linking::Dynamic,
+            (false, true) => Linking::Compact,
+            (false, false) => Linking::Static,
+        }
+    }
+}
+
+/// Where a guest has the engine, and the runner.
+const ENGINE_OF_GUESTS: &str = "/usr/sbin/crio";
+const RUNNER_OF_GUESTS: &str = "/sbin/init";
 
 /// The default of `--engine`.
 const ENGINE: &str = "target/debug/crio";
@@ -57,8 +96,12 @@ pub(crate) fn run(mut options: Options) -> Result<ExitCode> {
         options.tests.filters = workspace::matrix()?.smoke.tests;
         options.tests.exact = true;
     }
-    if options.tests.list {
+    if options.tests.arrive.is_some() {
         return ::zdtm::run(options.tests);
+    }
+    if options.tests.list {
+        let golden = native_golden(&options.tests)?;
+        return ::zdtm::run_with(options.tests, golden);
     }
     if options.arch.is_some() {
         refuse_what_stays_here(&options.tests)?;
@@ -68,7 +111,22 @@ pub(crate) fn run(mut options: Options) -> Result<ExitCode> {
     if options.tests.engine == Path::new(ENGINE) {
         options.tests.engine = build::crio()?;
     }
-    ::zdtm::run(options.tests)
+    let golden = native_golden(&options.tests)?;
+    ::zdtm::run_with(options.tests, golden)
+}
+
+/// The images of the last release, to be restored here.
+fn native_golden(tests: &::zdtm::Options) -> Result<Vec<Trial>> {
+    let Some(golden) = Golden::native(tests)? else { return Ok(Vec::new()) };
+    let golden = Arc::new(golden);
+    let trial = |test: &Test| {
+        let (golden, engine, test) = (Arc::clone(&golden), tests.engine.clone(), test.clone());
+        Trial::ignorable_test(test.name(), move || match golden.restore(&test, &engine)? {
+            (Outcome::Skipped, reason) => Ok(Completion::ignored_with(reason)),
+            _ => Ok(Completion::Completed),
+        })
+    };
+    Ok(golden.tests.iter().map(trial).collect())
 }
 
 /// Options that name files of this machine mean nothing to a guest.
@@ -79,6 +137,7 @@ fn refuse_what_stays_here(tests: &::zdtm::Options) -> Result<()> {
         (!tests.inspect.is_empty(), "--inspect"),
         (tests.prebuilt.is_some(), "--prebuilt"),
         (tests.keep_images, "--keep-images"),
+        (tests.depart, "--depart"),
         (!tests.emulator.is_empty(), "--emulator"),
     ];
     match named.iter().find(|(given, _)| *given) {

@@ -25,6 +25,7 @@ pub(super) fn compile(
     let folder = match linking {
         Linking::Dynamic => format!("{}-dynamic", machine.gnu),
         Linking::Static => format!("{}-static", machine.gnu),
+        Linking::Compact => format!("{}-compact", machine.gnu),
     };
     let output = workspace::target()?.join("zdtm").join(folder);
     let cc = format!("{}-gcc", machine.gnu).into();

@@ -93,6 +93,7 @@ fn agreed(terms: &Terms) -> Result<Plan> {
         undisturbed: terms.undisturbed,
         iterations: terms.iterations,
         leave_running: terms.leave_running,
+        depart: terms.depart,
         faults: terms.faults.clone(),
         keep_images: false,
         verify_images: terms.verify_images,
