@@ -358,6 +358,7 @@ mod tests {
             undisturbed,
             iterations: 1,
             leave_running: false,
+            depart: false,
             faults: Vec::new(),
             keep_images: false,
             verify_images: false,
