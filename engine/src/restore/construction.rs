@@ -107,7 +107,9 @@ impl Construction {
         let proc = ProcDir::open(root)?;
         let vmas = smaps::read_maps(&proc)?;
         let (area, parking) = places(&plan, &vmas)?;
-        let site = Site { area, ..Site::find(&proc)? };
+        // Handled and ignored signals are not yet those of the tree.
+        let quiet = Site::quiet_signals(0, 0, plan.queued_signals());
+        let site = Site { area, quiet, ..Site::find(&proc)? };
         let mut runtime = Runtime::find(&vmas, &site.mem)?;
         let mut loan = Loan::take(site, root)?;
         build::settle(&mut loan, &transport)?;

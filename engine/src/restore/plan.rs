@@ -25,7 +25,7 @@ use crate::resource::memory::huge::HugeDemand;
 use crate::resource::memory::shared::SharedRestore;
 use crate::resource::task::lineage::{Kin, Lineage};
 use crate::resource::task::seccomp::{self, SeccompRestore};
-use crate::resource::task::{attributes, credentials, registers};
+use crate::resource::task::{attributes, credentials, registers, signals};
 use crate::survey::sharing;
 
 /// Most tasks a tree can have: PID_MAX_LIMIT of linux/threads.h.
@@ -194,6 +194,16 @@ impl Plan {
     pub(super) fn taken(&self) -> Vec<Range<u64>> {
         let bodies = self.tasks.iter().filter_map(|task| task.body.as_ref());
         bodies.flat_map(|body| &body.mm.vmas).map(|vma| vma.start..vma.end).collect()
+    }
+
+    /// The signals that are queued for any task, bit n-1 for signal n.
+    pub(super) fn queued_signals(&self) -> u128 {
+        let threads = self.tasks.iter().flat_map(|task| &task.threads);
+        let queues = threads.flat_map(|(_, core)| {
+            let process = core.tc.as_ref().and_then(|process| process.signals_s.as_ref());
+            [process, core.thread_core.as_ref().and_then(|thread| thread.signals_p.as_ref())]
+        });
+        queues.flatten().fold(0, |all, queue| all | signals::numbers(queue))
     }
 
     /// The lowest descriptor that no task has open, and under which no epoll instance knows a file.

@@ -20,6 +20,7 @@ use arch::{RegSet, Regs, Saved};
 
 use super::batch::{Area, Batch};
 use super::departure::{Departure, pass_call, registers, set_registers};
+use super::site::{Site, bit};
 use super::wait::{await_end, gone, wait};
 use crate::error::{Error, OsContext, Result};
 use crate::fault;
@@ -34,37 +35,6 @@ pub(super) fn slot_len() -> u64 {
     arch::stub_len().next_multiple_of(16) as u64
 }
 
-/// Signals without effect where they are not handled, in order of preference.
-const WAKE_CANDIDATES: [i32; 3] = [libc::SIGURG, libc::SIGWINCH, libc::SIGCHLD];
-
-/// Where and with what a process can be borrowed; found once per process while it is stopped.
-#[derive(Debug, Clone)]
-pub struct Site {
-    /// The process.
-    pub pid: i32,
-    /// Its /proc/PID/mem, open for reading and writing.
-    pub mem: Arc<File>,
-    /// Where the stubs go: in the unused tail of the vdso, or of a program.
-    pub stub: u64,
-    /// How many there is room for: 1 or 2.
-    pub slots: u64,
-    /// Where the area goes: a hole of the address space.
-    pub area: Area,
-    /// The signal that reports the end of a batch, 0 for none.
-    pub wake: u32,
-}
-
-impl Site {
-    /// Chooses a wake signal that is neither handled nor pending, 0 if there is none. Masks have bit `n-1` for signal n.
-    pub fn wake_signal(caught: u128, ignored: u128, pending: u128) -> u32 {
-        let free = |signal: &i32| (caught | pending) & (1 << (signal - 1)) == 0;
-        let by_default = WAKE_CANDIDATES.into_iter();
-        let by_choice =
-            (1..=arch::syscall::SIGNALS).filter(|s| ignored & (1 << (s - 1)) != 0 && *s != libc::SIGCONT);
-        by_default.chain(by_choice).find(free).unwrap_or(0) as u32
-    }
-}
-
 /// One thread on loan. Dropping it gives the thread back and removes area and stub.
 #[derive(Debug)]
 pub struct Loan {
@@ -72,6 +42,8 @@ pub struct Loan {
     /// Which of the stubs the thread is in.
     slot: u64,
     tid: i32,
+    /// The signal that reports the end of a batch, 0 for none.
+    wake: u32,
     departure: Departure,
     tail: Vec<u8>,
     born: Vec<i32>,
@@ -95,7 +67,8 @@ impl Loan {
         site.mem.read_exact_at(&mut tail, site.stub).os(|| format!("read the vdso of {}", site.pid))?;
         let left = recover(&site, &mut tail)?;
         let departure = Departure::of(site.pid, tid)?;
-        let mut loan = Loan { site, slot: 0, tid, departure, tail, born: Vec::new(), state: State::Home };
+        let mut loan =
+            Loan { site, slot: 0, tid, wake: 0, departure, tail, born: Vec::new(), state: State::Home };
         for slot in 0..loan.site.slots {
             loan.write_vdso(arch::stub(), loan.site.stub + slot * slot_len())?;
         }
@@ -116,6 +89,7 @@ impl Loan {
             site: Site { pid, mem, ..self.site.clone() },
             slot: self.slot,
             tid: pid,
+            wake: 0,
             departure: Departure::of_newborn(pid)?,
             tail: self.tail.clone(),
             born: Vec::new(),
@@ -364,6 +338,7 @@ impl Loan {
 
     fn send_out(&mut self, tid: i32) -> Result<()> {
         self.tid = tid;
+        self.wake = self.site.wake_signal(self.departure.mask);
         let saved = Saved {
             regs: self.departure.regs.restarted(),
             mask: self.departure.mask,
@@ -371,7 +346,7 @@ impl Loan {
             area_len: self.site.area.len,
             tgid: self.site.pid as u32,
             tid: tid as u32,
-            wake: self.site.wake,
+            wake: self.wake,
         };
         self.write_vdso(&saved.to_bytes(&self.departure.aside), self.stub() + arch::stub().len() as u64)?;
         self.state = State::Out;
@@ -383,9 +358,9 @@ impl Loan {
     }
 
     fn block_signals(&self) -> Result<()> {
-        let mask = match self.site.wake {
+        let mask = match self.wake {
             0 => ALL_SIGNALS,
-            wake => ALL_SIGNALS & !(1 << (wake - 1)),
+            wake => ALL_SIGNALS & !bit(wake),
         };
         ptrace::set_sigmask(self.tid, mask).os(|| format!("PTRACE_SETSIGMASK {}", self.tid))
     }
@@ -461,7 +436,7 @@ impl Loan {
     }
 
     fn resume(&self, signal: i32) -> Result<()> {
-        if self.site.wake == 0 && signal == 0 {
+        if self.wake == 0 && signal == 0 {
             ptrace::cont_to_syscall(self.tid, 0).os(|| format!("PTRACE_SYSCALL {}", self.tid))
         } else {
             ptrace::cont(self.tid, signal).os(|| format!("PTRACE_CONT {}", self.tid))
@@ -473,13 +448,13 @@ impl Loan {
         let mut leaving = false;
         loop {
             match wait(self.tid)? {
-                Stop::Signal(signal) if signal == self.site.wake as i32 => {
-                    // Sent by somebody else it has no effect on this process, so that nothing is lost here.
+                Stop::Signal(signal) if signal == self.wake as i32 => {
+                    // Sent by somebody else it has no effect on this thread, so that nothing is lost here.
                     if registers(self.tid)?.ip() == told {
                         return Ok(());
                     }
                 }
-                Stop::Syscall if self.site.wake == 0 && registers(self.tid)?.ip() == told => {
+                Stop::Syscall if self.wake == 0 && registers(self.tid)?.ip() == told => {
                     if leaving {
                         // Registers set at the exit of a system call are not treated as an interrupted call's.
                         // See arch_do_signal_or_restart: only a stop on the signal path is.
@@ -565,15 +540,5 @@ mod tests {
         assert!(sleep.try_wait().unwrap().is_none());
         sleep.kill().unwrap();
         sleep.wait().unwrap();
-    }
-
-    #[test]
-    fn wake_signal_is_one_without_effect() {
-        let bit = |s: i32| 1u128 << (s - 1);
-        assert_eq!(Site::wake_signal(0, 0, 0), libc::SIGURG as u32);
-        assert_eq!(Site::wake_signal(bit(libc::SIGURG), 0, bit(libc::SIGWINCH)), libc::SIGCHLD as u32);
-        let all = bit(libc::SIGURG) | bit(libc::SIGWINCH) | bit(libc::SIGCHLD);
-        assert_eq!(Site::wake_signal(all, bit(40), 0), 40);
-        assert_eq!(Site::wake_signal(!0, 0, 0), 0);
     }
 }

@@ -22,6 +22,6 @@ pub use batch::{Area, Batch, CallId};
 pub use departure::{other_registers, refuse};
 pub use filter::{Filter, filters};
 pub use freeze::{Fate, Frozen, FrozenTask};
-pub use loan::{Loan, Site};
-pub use site::hole;
+pub use loan::Loan;
+pub use site::{Site, hole};
 pub use wait::{await_end, await_newborn, reap};

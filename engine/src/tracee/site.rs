@@ -9,7 +9,7 @@ use std::sync::Arc;
 use nix::fcntl::OFlag;
 
 use super::batch::Area;
-use super::loan::{Site, slot_len};
+use super::loan::slot_len;
 use crate::error::{Blame, Error, OsContext, Result};
 use crate::kernel::pagemap::page_size;
 use crate::kernel::smaps::{self, Backing, Vma};
@@ -21,6 +21,26 @@ const AREA_LEN: u64 = 256 << 10;
 /// Distance to neighbours: stacks and heaps grow, and the kernel keeps 256 pages below a stack free.
 const MARGIN: u64 = 32 << 20;
 const LOWEST: u64 = 1 << 20;
+
+/// Signals without effect where they are neither handled nor blocked, in order of preference.
+const QUIET_SIGNALS: [i32; 3] = [libc::SIGURG, libc::SIGWINCH, libc::SIGCHLD];
+
+/// Where and with what a process can be borrowed; found once per process while it is stopped.
+#[derive(Debug, Clone)]
+pub struct Site {
+    /// The process.
+    pub pid: i32,
+    /// Its /proc/PID/mem, open for reading and writing.
+    pub mem: Arc<File>,
+    /// Where the stubs go: in the unused tail of the vdso, or of a program.
+    pub stub: u64,
+    /// How many there is room for: 1 or 2.
+    pub slots: u64,
+    /// Where the area goes: a hole of the address space.
+    pub area: Area,
+    /// Signals that have no effect on a thread that does not block them, in order of preference.
+    pub quiet: Vec<u32>,
+}
 
 impl Site {
     /// Where to work in a process that stands still.
@@ -37,14 +57,34 @@ impl Site {
             slots,
             mem,
             area: hole(&taken, AREA_LEN)?,
-            wake: wake_of(&status::read(proc)?),
+            quiet: quiet_of(&status::read(proc)?),
         })
+    }
+
+    /// The signals without effect in a process that handles and ignores these, but none that is queued. Masks have bit
+    /// `n-1` for signal n.
+    pub fn quiet_signals(caught: u128, ignored: u128, queued: u128) -> Vec<u32> {
+        let free = |signal: &i32| (caught | queued) & bit(*signal as u32) == 0;
+        let by_choice = (1..=arch::syscall::SIGNALS)
+            .filter(|s| ignored & bit(*s as u32) != 0 && *s != libc::SIGCONT && !QUIET_SIGNALS.contains(s));
+        QUIET_SIGNALS.into_iter().chain(by_choice).filter(free).map(|signal| signal as u32).collect()
+    }
+
+    /// The signal that tells the end of a batch in a thread with this mask, 0 if there is none: one that the thread
+    /// blocks might be waited for by sigwait(3) or signalfd(2), and must not be taken from it.
+    pub(super) fn wake_signal(&self, mask: u128) -> u32 {
+        self.quiet.iter().copied().find(|signal| mask & bit(*signal) == 0).unwrap_or(0)
     }
 }
 
-fn wake_of(status: &Status) -> u32 {
+/// That of a signal in a mask.
+pub(super) fn bit(signal: u32) -> u128 {
+    1 << (signal - 1)
+}
+
+fn quiet_of(status: &Status) -> Vec<u32> {
     let signals = &status.signals;
-    Site::wake_signal(signals.caught, signals.ignored, signals.pending | signals.shared_pending)
+    Site::quiet_signals(signals.caught, signals.ignored, signals.pending | signals.shared_pending)
 }
 
 /// Address of unused bytes of code, and how many stubs of [`slot_len`] there is room for, up to two.
@@ -138,6 +178,25 @@ pub fn hole(taken: &[Range<u64>], len: u64) -> Result<Area> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn wake_signal_is_one_without_effect() {
+        let [urg, winch, chld] = QUIET_SIGNALS.map(|signal| signal as u32);
+        assert_eq!(Site::quiet_signals(0, 0, 0), [urg, winch, chld]);
+        assert_eq!(Site::quiet_signals(bit(urg), 0, bit(winch)), [chld]);
+        assert_eq!(Site::quiet_signals(bit(urg) | bit(winch) | bit(chld), bit(40) | bit(urg), 0), [40]);
+        assert!(Site::quiet_signals(!0, 0, 0).is_empty());
+    }
+
+    #[test]
+    fn a_signal_that_a_thread_blocks_does_not_wake_it() {
+        let mem = Arc::new(File::open("/dev/null").unwrap());
+        let quiet = Site::quiet_signals(0, 0, 0);
+        let site = Site { pid: 1, mem, stub: 0, slots: 1, area: Area { start: 0, len: 0 }, quiet };
+        assert_eq!(site.wake_signal(0), libc::SIGURG as u32);
+        assert_eq!(site.wake_signal(bit(libc::SIGURG as u32)), libc::SIGWINCH as u32);
+        assert_eq!(site.wake_signal(!0), 0);
+    }
 
     #[test]
     fn stubs_go_where_a_page_ends_in_zeros_or_stubs() {

@@ -70,7 +70,7 @@ fn calls_run_in_the_victim_and_leave_no_trace() {
 fn without_a_wake_signal_system_calls_are_watched() {
     let victim = Victim::start("sleep", &["100"]);
     let frozen = freeze(&victim);
-    let site = Site { wake: 0, ..Site::find(&victim.proc()).unwrap() };
+    let site = Site { quiet: Vec::new(), ..Site::find(&victim.proc()).unwrap() };
     let mut loan = Loan::take(site.clone(), victim.pid()).unwrap();
     let mut batch = loan.batch();
     let ids: Vec<_> = (0..50).map(|_| batch.call("getpid", libc::SYS_getpid, &[])).collect();
@@ -103,7 +103,7 @@ fn a_stopped_process_is_borrowed_and_stays_stopped() {
     let frozen = freeze(&victim);
     assert_eq!(frozen.tasks()[0].stopped_by, Some(libc::SIGSTOP));
     let site = Site::find(&victim.proc()).unwrap();
-    for site in [site.clone(), Site { wake: 0, ..site }] {
+    for site in [site.clone(), Site { quiet: Vec::new(), ..site }] {
         let mut loan = Loan::take(site, victim.pid()).unwrap();
         assert_eq!(loan.run_one(libc::SYS_getpid as u64, [0; 6]).unwrap(), i64::from(victim.pid()));
         assert_eq!(loan.stopped_by().unwrap(), Some(libc::SIGSTOP));

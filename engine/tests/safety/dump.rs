@@ -3,10 +3,10 @@
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 
-use nix::sys::signal::{SIGCONT, SIGKILL, SIGSTOP, SIGUSR2};
+use nix::sys::signal::{SIGCONT, SIGKILL, SIGSTOP, SIGURG, SIGUSR2};
 
 use crate::command::{Outcome, dump, run, start, with_fault};
-use crate::victim::{Victim, await_gone, await_state, send, state};
+use crate::victim::{Victim, await_gone, await_state, names, send, state};
 
 fn at(point: &str, effect: &str, pid: i32, dir: &Path) -> Outcome {
     run(with_fault(dump(pid, "", dir), &format!("{point}{effect}")))
@@ -262,6 +262,36 @@ fn unread_input_is_put_back_although_crio_is_killed() {
     await_gone(&[survivor], "the survivor");
     victim.looks_like(&before, "after the survivor");
     victim.check("after the survivor");
+}
+
+/// The pending signals of each thread, and of the process, as /proc shows them.
+fn pending(pid: i32) -> Vec<String> {
+    let mut all = Vec::new();
+    for tid in names(Path::new(&format!("/proc/{pid}/task"))) {
+        let status = std::fs::read_to_string(format!("/proc/{pid}/task/{tid}/status")).unwrap();
+        all.extend(
+            status.lines().filter(|l| l.starts_with("SigPnd") || l.starts_with("ShdPnd")).map(str::to_owned),
+        );
+    }
+    all
+}
+
+/// Whoever blocks a signal may wait for it, also for one that has no effect otherwise.
+#[test]
+fn pending_signals_stay_whatever_tells_the_end_of_our_work() {
+    let victim = Victim::of("pending", "");
+    let (pid, images) = (victim.pid(), tempfile::tempdir().unwrap());
+    let before = pending(pid);
+    run(dump(pid, "--leave-running", images.path())).succeeded("dump");
+    assert_eq!(pending(pid), before, "pending at the dump");
+    let command = dump(pid, "--leave-running", images.path());
+    let mut crio = start(with_fault(command, "batch-started:wait"));
+    crio.await_point();
+    send(pid, SIGURG);
+    crio.go_on();
+    crio.finish().succeeded("a signal at work");
+    let urgent = format!("ShdPnd:\t{:016x}", 1 << (SIGURG as i32 - 1));
+    assert!(pending(pid).contains(&urgent), "{:?}", pending(pid));
 }
 
 /// SIGSTOP and SIGCONT act at once; what is restored later is as the victim was when it was ended.

@@ -115,6 +115,13 @@ pub fn dump_queue(tid: i32, shared: bool) -> Result<SignalQueueEntry> {
     Ok(SignalQueueEntry { signals: signals.into_iter().map(entry).collect() })
 }
 
+/// The signals in a queue, bit n-1 for signal n.
+pub fn numbers(queue: &SignalQueueEntry) -> u128 {
+    let number = |entry: &SiginfoEntry| entry.siginfo.first_chunk().map_or(0, |s| i32::from_ne_bytes(*s));
+    let bit = |signal: i32| 1u128.checked_shl(signal.wrapping_sub(1) as u32).unwrap_or(0);
+    queue.signals.iter().fold(0, |all, entry| all | bit(number(entry)))
+}
+
 /// Adds the calls by which the thread queues the signals again; to its process when `thread` is `None`.
 pub fn restore_queue(
     batch: &mut Batch,
