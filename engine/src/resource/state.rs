@@ -183,6 +183,7 @@ const PROCESSES: &[State] = &[
     kept("groups and sessions whose leader is gone", "task/mod.rs", "group_leader_exited"),
     kept("zombies and their exit codes", "task/mod.rs", "zombie_exit_codes"),
     kept("job control stops", "task/mod.rs", "stopped_child"),
+    kept("exit signal (clone(2))", "task/mod.rs", "exit_signal"),
     kept("child subreaper", "task/attributes.rs", "child_subreaper"),
     kept("personality", "task/attributes.rs", "personality"),
     kept("resource limits", "task/attributes.rs", "rlimits"),
@@ -199,6 +200,9 @@ const PROCESSES: &[State] = &[
     not_kept("times, faults and I/O counted so far", "getrusage(2) and times(2) count from 0"),
     not_kept("start time", "ps shows the time of the restore"),
     not_kept("audit session id", "the audit log shows another session"),
+    not_kept("exit signal of a dead process", "wait(2) finds it without __WALL, too"),
+    not_kept("core dump of a dead process", "WCOREDUMP of wait(2) says that there was none"),
+    not_kept("user of a dead process", "si_uid of waitid(2) is crio's"),
     not_kept("core scheduling cookie", "it may share a core with others"),
     not_kept("autogroup nice", "the session competes as any other"),
 ];
@@ -254,11 +258,6 @@ const SIGNALS: &[State] = &[
     kept("handlers that are running", "task/signals.rs", "signal_handler_frames"),
     kept("interval timers", "task/timers.rs", "itimers_armed"),
     kept("POSIX timers and their ids", "task/timers.rs", "posix_timer_ids"),
-    not_kept(
-        "overruns of POSIX timers (cannot be seen while pending)",
-        "timer_getoverrun(2) counts from the restore",
-    ),
-    not_kept(
     kept("POSIX timers whose thread has ended", "task/timers.rs", "posix_timer_thread_ended"),
     not_kept(
         "POSIX timers on the CPU time of a process that is not in the tree, or of a thread that has ended",
@@ -269,6 +268,11 @@ const SIGNALS: &[State] = &[
         "it counts the time of the leader",
     ),
         "EINTR of a signal that comes before a restored task runs (other machines than x86-64)",
+    not_kept(
+        "overruns of POSIX timers (cannot be seen while pending)",
+        "timer_getoverrun(2) counts from the restore",
+    ),
+    not_kept(
         "after the handler the call starts over, as with SA_RESTART",
     ),
     not_kept("system time", "timers of absolute time wait for as long as they had to at the dump"),
@@ -288,6 +292,7 @@ const MEMORY: &[State] = &[
     kept("protections, also PROT_BTI", "memory/vma.rs", "mprotect_areas"),
     kept("guard pages", "memory/mod.rs", "guard_pages"),
     kept("mlock, also MLOCK_ONFAULT", "memory/restore.rs", "mlock"),
+    kept("guard pages of shared memory and files", "memory/mod.rs", "guard_pages_shared"),
     kept("mlockall of the future", "task/attributes.rs", "mlockall_future"),
     kept("advice", "memory/vma.rs", "madvise_flags"),
     kept("no huge pages (PR_SET_THP_DISABLE)", "task/attributes.rs", "thp_disabled"),
@@ -301,7 +306,6 @@ const MEMORY: &[State] = &[
     refused("memory of devices", "E-VMA-DEVICE"),
     refused("tagged memory (PROT_MTE)", "E-VMA-MTE"),
     refused("userfaultfd", "E-VMA-USERFAULTFD"),
-    kept("guard pages of shared memory and files", "memory/mod.rs", "guard_pages_shared"),
     refused("uprobes", "E-VMA-UPROBES"),
     kept("AIO contexts and completed requests", "memory/aio.rs", "aio_events"),
     refused("rings of packet sockets", "E-VMA-SOCKET"),

@@ -96,9 +96,15 @@ pub(super) fn kill(pid: Pid) {
     threads.into_iter().filter(|tid| *tid != pid).chain([pid]).for_each(reap);
 }
 
+/// The exit signal of fork(2).
+pub(super) const OF_FORK: u32 = libc::SIGCHLD as u32;
+/// `CSIGNAL` of linux/sched.h: the bits of clone(2)'s flags that are the exit signal.
+const EXIT_SIGNAL: u64 = 0xff;
+
 /// Makes a child of the task on loan; a sibling with CLONE_PARENT, which takes the exit signal of the caller.
-pub(super) fn fork(parent: &mut Loan, pid: Pid, flags: u64) -> Result<Built> {
-    let exit_signal = if flags & libc::CLONE_PARENT as u64 != 0 { 0 } else { libc::SIGCHLD as u64 };
+pub(super) fn fork(parent: &mut Loan, pid: Pid, flags: u64, exit_signal: u32) -> Result<Built> {
+    let is_sibling = flags & libc::CLONE_PARENT as u64 != 0;
+    let exit_signal = if is_sibling { 0 } else { u64::from(exit_signal) & EXIT_SIGNAL };
     if by_last_pid() {
         with_next_id(pid, || bear_next(parent, pid, flags | exit_signal))?;
     } else {

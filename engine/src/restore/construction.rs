@@ -169,10 +169,11 @@ impl Construction {
     fn bear(&mut self, index: usize) -> Result<()> {
         let task = self.plan.tasks.get(index).ok_or_else(|| Error::bug("a task beyond the plan"))?;
         let (pid, parent) = (task.pid, task.parent.unwrap_or(0));
+        let exit_signal = task.process().exit_signal.unwrap_or(birth::OF_FORK);
         match self.plan.lineage.birth(index) {
             Birth::Fork | Birth::Early => {
                 let flags = self.shared_with_origin(index);
-                let child = fork(&mut self.task(parent)?.loan, pid, flags)?;
+                let child = fork(&mut self.task(parent)?.loan, pid, flags, exit_signal)?;
                 self.enter(index, pid, child);
                 Ok(())
             }

@@ -15,7 +15,7 @@ use super::birth::{self, fork, fork_any};
 use super::build;
 use super::construction::{Built, Construction};
 use crate::error::{Error, Result};
-use crate::kernel::Pid;
+use crate::kernel::{Pid, ProcDir, stat};
 use crate::resource::task::lineage::Birth;
 use crate::sys::ptrace::{self, Stop};
 use crate::tracee::Loan;
@@ -58,16 +58,18 @@ impl Construction {
         let Some(task) = self.plan.tasks.get(index) else { return Ok(()) };
         let (pid, parent) = (task.pid, task.parent);
         let flags = self.shared_with_origin(index);
-        // A sibling that got another id would be its parent's to reap.
-        if parent == above && !birth::by_last_pid() {
-            let child = fork(bearer, pid, flags | libc::CLONE_PARENT as u64)?;
+        // A sibling that got another id would be its parent's to reap, and it gets the exit signal of the bearer: one that
+        // was adopted has that of fork(2), whoever bore it (reparent_leader() in kernel/exit.c).
+        let inherits = stat::read(&ProcDir::open(bearer.tid())?)?.exit_signal;
+        if parent == above && inherits == libc::SIGCHLD && !birth::by_last_pid() {
+            let child = fork(bearer, pid, flags | libc::CLONE_PARENT as u64, birth::OF_FORK)?;
             self.enter(index, pid, child);
             return Ok(());
         }
         let parent = parent.unwrap_or(0);
         self.set_subreaper(parent, true)?;
         let mut between = self.fork_between(bearer, pid, flags)?;
-        let child = fork(&mut between, pid, flags)?;
+        let child = fork(&mut between, pid, flags, birth::OF_FORK)?;
         self.enter(index, pid, child);
         self.end(between, bearer)?;
         self.set_subreaper(parent, false)
@@ -104,7 +106,7 @@ impl Construction {
     }
 
     fn helper(&mut self, parent: usize, pid: Pid, flags: u64) -> Result<Helper> {
-        let child = fork(&mut self.task(parent)?.loan, pid, flags)?;
+        let child = fork(&mut self.task(parent)?.loan, pid, flags, birth::OF_FORK)?;
         self.guard_too(pid);
         Ok(Helper { child, parent })
     }

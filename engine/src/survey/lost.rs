@@ -3,7 +3,8 @@
 
 use crate::error::Result;
 use crate::kernel::cgroup::{self, Membership};
-use crate::kernel::{Pid, ProcDir};
+use crate::kernel::stat::Stat;
+use crate::kernel::{Pid, ProcDir, status};
 use crate::sys::attr;
 
 /// A piece of state and what the program notices.
@@ -68,6 +69,26 @@ pub(super) fn of_process(proc: &ProcDir, ours: &Surroundings) -> Result<Vec<Lost
 
 fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
     text.split(|byte| *byte == b'\n')
+}
+
+/// What is lost of a dead process, at which wait(2) will look.
+pub(super) fn of_zombie(proc: &ProcDir, stat: &Stat) -> Result<Vec<Lost>> {
+    let mut lost = Vec::new();
+    if stat.exit_signal != libc::SIGCHLD {
+        let what = format!("exit signal {} of a dead process", stat.exit_signal);
+        lost.push((what, "wait(2) finds it without __WALL, too"));
+    }
+    if libc::WCOREDUMP(stat.exit_code) {
+        lost.push((
+            "core dump of a dead process".to_owned(),
+            "WCOREDUMP of wait(2) says that there was none",
+        ));
+    }
+    let user = status::read(proc)?.uid.real;
+    if user != nix::unistd::getuid().as_raw() {
+        lost.push((format!("user {user} of a dead process"), "si_uid of waitid(2) is crio's"));
+    }
+    Ok(lost)
 }
 
 /// The lines of status about speculation.

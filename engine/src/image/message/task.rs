@@ -89,6 +89,9 @@ pub struct TaskCoreEntry {
     /// Ours: actions of signals 65 to 128 (MIPS).
     #[prost(message, repeated, tag = "10001")]
     pub more_sigactions: Vec<SaEntry>,
+    /// Ours: what the parent gets when the task ends, if not SIGCHLD (clone(2)); 0 is nothing.
+    #[prost(uint32, optional, tag = "10002")]
+    pub exit_signal: Option<u32>,
 }
 
 /// Identities of the kernel objects that tasks share: equal id, same object.

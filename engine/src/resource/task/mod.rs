@@ -66,6 +66,7 @@ fn dump_process(
     let stat = stat::read(&task.proc)?;
     let (sigactions, more_sigactions) = actions.answer(&batch);
     let mut core = TaskCoreEntry {
+        exit_signal: (stat.exit_signal != libc::SIGCHLD).then_some(stat.exit_signal as u32),
         task_state: if task.stopped_by.is_some() { state::STOPPED } else { state::ALIVE },
         stop_signo: task.stopped_by.map(|signal| signal as u32),
         exit_code: 0,
