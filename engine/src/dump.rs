@@ -13,7 +13,7 @@ use crate::hooks::{Hooks, Point};
 use crate::image::message::{InventoryEntry, LsmType, PstreeEntry, TaskKobjIdsEntry};
 use crate::image::{ImageDir, Kind};
 use crate::kernel::kcmp::{KcmpSet, Kind as Shared, Place};
-use crate::kernel::{Pid, stat, status};
+use crate::kernel::{Pid, ProcDir, stat, status};
 use crate::options::{DumpOptions, FinalState};
 use crate::report::{Counts, DumpReport, NotKept, micros};
 use crate::resource::file::pipe::OneEnded;
@@ -25,6 +25,7 @@ use crate::resource::memory::{MemoryDump, pages};
 use crate::resource::socket::network_lock::LOCKED_BY_NFTABLES;
 use crate::resource::task::seccomp::{self, SeccompDump};
 use crate::resource::task::{self, lineage};
+use crate::survey::judge::{self, Namespaces};
 use crate::survey::{self, Survey, sharing};
 use crate::tracee::{Fate, Frozen, FrozenTask, Loan, Site};
 use crate::worker::{self, Hold, Worker};
@@ -122,8 +123,8 @@ impl Collection {
         let terminals = frozen.tasks().iter().map(|task| Ok(TaskTerminal::from(&stat::read(&task.proc)?)));
         let terminals = terminals.collect::<Result<Vec<_>>>()?;
         let mut collector = Collector::new(images, options, &terminals)?;
-        let mut entries = Vec::new();
         let tree: Vec<Pid> = frozen.tasks().iter().map(|task| task.pid).collect();
+        let mut entries = Vec::new();
         for task in frozen.tasks() {
             entries.push(pstree_entry(task, options.tree)?);
             collector.add(task, &tree).map_err(|e| e.task(task.pid, &task.comm))?;
@@ -150,6 +151,7 @@ impl Collection {
 /// State over the tasks of a tree.
 struct Collector<'a> {
     images: &'a ImageDir,
+    namespaces: Namespaces,
     objects: Objects,
     files: FileDump<'a>,
     tables: Tables,
@@ -163,6 +165,7 @@ impl<'a> Collector<'a> {
     fn new(images: &'a ImageDir, options: &'a DumpOptions, terminals: &'a [TaskTerminal]) -> Result<Self> {
         Ok(Collector {
             images,
+            namespaces: Namespaces::of(&ProcDir::current()?)?,
             objects: Objects::default(),
             files: FileDump::new(options, images, terminals),
             tables: Tables::default(),
@@ -179,6 +182,7 @@ impl<'a> Collector<'a> {
             self.objects.tables.push([None; 2]);
             return self.images.write_one(Kind::Core(task.pid as u32), &task::dump_zombie(task)?);
         }
+        judge::refuse(task, &self.namespaces)?;
         task::refuse_dispatch(task)?;
         let ids = self.objects.ids(task)?;
         let mut loan = Loan::take(Site::find(&task.proc)?, task.pid)?;

@@ -1,9 +1,10 @@
 //! The survey: reads /proc of a running tree and finds everything that cannot be dumped, and all that would not be kept.
 //!
 //! Nothing is frozen and nothing runs in the tasks, so that a survey is free of risk at any time. What it judges with are
-//! the same functions as the dump's: `Kind::of` for files, `Mapping::of` for mappings. A tree that changes meanwhile is
-//! no error: what was missed here is found by the dump, which then gives everything back.
+//! the same functions as the dump's: [`judge`] for processes and threads, `Kind::of` for files, `Mapping::of` for mappings.
+//! A tree that changes meanwhile is no error: what was missed here is found by the dump, which then gives everything back.
 
+pub(crate) mod judge;
 mod lost;
 pub(crate) mod sharing;
 
@@ -16,7 +17,7 @@ use nix::fcntl::OFlag;
 use crate::error::{Blame, Error, Result};
 use crate::kernel::smaps::Backing;
 use crate::kernel::stat::{Stat, State};
-use crate::kernel::{Pid, ProcDir, children, fdinfo, ns, smaps, stat, status, tasks};
+use crate::kernel::{Pid, ProcDir, children, fdinfo, smaps, stat, status, tasks};
 use crate::options::DumpOptions;
 use crate::report::{Counts, NotKept};
 use crate::resource::file::tty::TaskTerminal;
@@ -26,7 +27,9 @@ use crate::resource::memory::vma::{self, Content, Mapping};
 use crate::resource::socket::Sockets;
 use crate::resource::task::lineage::{Kin, Lineage, Unborn};
 use crate::resource::task::seccomp;
-use crate::tracee::Site;
+use crate::tracee::{Site, zombie};
+
+use self::judge::{Judge, Namespaces};
 
 const ELFCLASS32: u8 = 1;
 const ELFCLASS64: u8 = 2;
@@ -79,7 +82,7 @@ pub fn survey(options: &DumpOptions) -> Result<Survey> {
         task.place(stat, options, &tree);
         if stat.state == State::Zombie {
             sharing.skip();
-            task.outlived(stat);
+            present(task.ended(stat))?;
         } else {
             sharing.add(stat)?.into_iter().for_each(|error| task.block(error));
             present(task.look(&ours))?;
@@ -154,17 +157,13 @@ impl Tree {
 
 /// What we have ourselves, to compare with.
 struct Own {
-    namespaces: Vec<(ns::Kind, Option<u32>)>,
+    namespaces: Namespaces,
     surroundings: lost::Surroundings,
 }
 
 impl Own {
     fn read(proc: &ProcDir) -> Result<Self> {
-        let namespaces = ns::Kind::ALL.into_iter().map(|kind| Ok((kind, ns::read(proc, kind)?)));
-        Ok(Own {
-            namespaces: namespaces.collect::<Result<_>>()?,
-            surroundings: lost::Surroundings::of(proc)?,
-        })
+        Ok(Own { namespaces: Namespaces::of(proc)?, surroundings: lost::Surroundings::of(proc)? })
     }
 }
 
@@ -211,10 +210,9 @@ impl TaskSurvey<'_, '_> {
     }
 
     fn look(&mut self, own: &Own) -> Result<()> {
-        self.namespaces(own)?;
         self.mode()?;
         self.lose(lost::of_process(self.proc, &own.surroundings)?);
-        self.threads()?;
+        self.threads(own)?;
         self.mappings()?;
         for link in ["exe", "cwd", "root"] {
             let judged = self.files.add_link(self.proc, &self.comm, link);
@@ -250,33 +248,16 @@ impl TaskSurvey<'_, '_> {
         Ok(())
     }
 
-    fn namespaces(&mut self, own: &Own) -> Result<()> {
-        for (kind, ours) in &own.namespaces {
-            let theirs = ns::read(self.proc, *kind)?;
-            if theirs != *ours && theirs.is_some() {
-                let reason = "is another one than crio's; namespaces are not dumped yet";
-                self.block(
-                    Error::new("E-NAMESPACE", Blame::Program, reason)
-                        .on(format!("{} namespace", kind.link()))
-                        .help("run crio inside of the same namespace (nsenter)"),
-                );
-            }
-        }
-        Ok(())
-    }
-
-    fn threads(&mut self) -> Result<()> {
-        for tid in tasks::read(self.proc)? {
-            let Some(status) = present(self.proc.thread(tid).and_then(|t| status::read(&t)))? else {
-                continue;
-            };
+    fn threads(&mut self, own: &Own) -> Result<()> {
+        let proc = self.proc;
+        let (judge, errors) = Judge::of(proc, &own.namespaces)?;
+        errors.into_iter().for_each(|error| self.block(error));
+        for tid in tasks::read(proc)? {
+            let read = proc.thread(tid).and_then(|thread| Ok((status::read(&thread)?, thread)));
+            let Some((status, thread)) = present(read)? else { continue };
             self.survey.counts.threads += 1;
             self.lose(lost::of_thread(tid));
-            if tid != self.proc.pid()
-                && let Some(error) = sharing::of_thread(self.proc.pid(), tid)?
-            {
-                self.block(error);
-            }
+            present(judge.thread(&thread))?.into_iter().flatten().for_each(|error| self.block(error));
             if status.tracer_pid != 0 {
                 let reason = format!("is traced by process {}", status.tracer_pid);
                 self.block(
@@ -293,12 +274,14 @@ impl TaskSurvey<'_, '_> {
     }
 
     /// A leader that is a zombie has nothing any more, but its threads may.
-    fn outlived(&mut self, stat: &Stat) {
-        if stat.num_threads > 1 {
-            let reason = "has exited while other threads of its process run";
-            let thread = format!("thread {}", stat.pid);
-            self.block(Error::new("E-ZOMBIE-THREAD", Blame::Program, reason).on(thread));
+    fn ended(&mut self, stat: &Stat) -> Result<()> {
+        match zombie::await_end(self.proc) {
+            Ok(()) if stat.pid == self.options.tree => self.block(zombie::refuse_root()),
+            Ok(()) => self.lose(lost::of_zombie(self.proc, stat)?),
+            Err(error) if error.code() == "E-TASK-GONE" => return Err(error),
+            Err(error) => self.block(error),
         }
+        Ok(())
     }
 
     fn mappings(&mut self) -> Result<()> {

@@ -2,6 +2,7 @@
 /* Guard pages (MADV_GUARD_INSTALL) where memory is shared (Linux 6.15): each process has its own, and what is behind stays. */
 #include "zdtm.h"
 
+#include <fcntl.h>
 #include <setjmp.h>
 
 enum { PAGES = 4, GUARD_INSTALL = 102, GUARD_REMOVE = 103 };

@@ -7,6 +7,7 @@ use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use super::departure::spare_resumption;
+use super::zombie;
 use crate::error::{Blame, Error, OsContext, Result};
 use crate::kernel::stat::State;
 use crate::kernel::{Pid, ProcDir, children, stat, status, tasks};
@@ -118,22 +119,19 @@ impl Frozen {
 
     /// A task that exits while it is seized has no thread left to stop: it is a zombie by now, or reaped.
     fn settle_last(&mut self) -> Result<bool> {
+        let is_root = self.tasks.len() == 1;
         let Some(task) = self.tasks.last_mut() else { return Ok(false) };
-        if task.zombie || !task.threads.is_empty() {
+        if !task.threads.is_empty() {
             return Ok(true);
         }
-        let alone = self.tasks.len() == 1;
-        let Some(task) = self.tasks.last_mut() else { return Ok(false) };
-        match stat::read(&task.proc) {
-            Ok(stat) if stat.state == State::Zombie => task.zombie = true,
-            Err(e) if e.code() == "E-TASK-GONE" && !alone => {
+        match task.await_end() {
+            Ok(()) if is_root => return Err(zombie::refuse_root().task(task.pid, &task.comm)),
+            Ok(()) => task.zombie = true,
+            Err(e) if e.code() == "E-TASK-GONE" && !is_root => {
                 self.tasks.pop();
                 return Ok(false);
             }
-            Err(e) => return Err(e),
-            Ok(_) => {
-                return Err(Error::bug(format!("task {} runs, but no thread of it was found", task.pid)));
-            }
+            Err(e) => return Err(e.task(task.pid, &task.comm)),
         }
         Ok(true)
     }
@@ -193,6 +191,13 @@ impl FrozenTask {
     fn was_killed(&self) -> Error {
         Error::new("E-TASK-GONE", Blame::Environment, "was killed while it was being dumped")
             .task(self.pid, &self.comm)
+    }
+
+    fn await_end(&self) -> Result<()> {
+        match stat::read(&self.proc)?.state {
+            State::Zombie => zombie::await_end(&self.proc),
+            _ => Err(Error::bug(format!("task {} runs, but no thread of it was found", self.pid))),
+        }
     }
 
     fn has_died(&self) -> bool {

@@ -16,6 +16,7 @@ mod loan;
 mod site;
 #[cfg(test)]
 mod tests;
+pub mod zombie;
 
 pub use batch::{Area, Batch, CallId};
 pub use departure::{other_registers, refuse};

@@ -9,6 +9,7 @@ mod command;
 mod dump;
 mod hostile;
 mod ipc;
+mod judged;
 mod random;
 mod restore;
 

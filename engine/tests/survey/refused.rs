@@ -22,16 +22,19 @@ enum By {
 use By::{Dump, Survey};
 
 /// What the programs in `refused` prepare, the code of the refusal, and who finds it.
-const REFUSED: [(&str, &str, By); 48] = [
+const REFUSED: [(&str, &str, By); 51] = [
     ("shared memory", "E-SHARED-MEMORY", Survey),
     ("pending vfork", "E-SHARED-MEMORY", Survey),
     ("siblings' table", "E-SHARED-TABLE", Survey),
     ("thread's table", "E-SHARED-TABLE", Survey),
     ("leader ended", "E-ZOMBIE-THREAD", Survey),
+    ("ended", "E-TASK-GONE", Survey),
     ("seccomp listener", "E-SECCOMP-LISTENER", Dump),
     ("traced", "E-TASK-TRACED", Survey),
     ("call dispatch", "E-SYSCALL-DISPATCH", Dump),
     ("namespace", "E-NAMESPACE", Survey),
+    ("thread's namespace", "E-NAMESPACE", Survey),
+    ("children's namespace", "E-NAMESPACE", Survey),
     ("session outside", "E-SESSION", Survey),
     ("group outside", "E-GROUP", Survey),
     ("segment of another namespace", "E-VMA-SYSVIPC", Survey),
@@ -153,7 +156,8 @@ fn refusals(pid: &str, options: &[&str]) -> [Vec<String>; 2] {
 
 /// What a dump that fails may not have changed: memory, signals, and that nobody traces it.
 fn look(pid: &str) -> Vec<String> {
-    let read = |name: &str| std::fs::read_to_string(format!("/proc/{pid}/{name}")).unwrap();
+    // The dead have no memory.
+    let read = |name: &str| std::fs::read_to_string(format!("/proc/{pid}/{name}")).unwrap_or_default();
     let status = read("status");
     let kept = ["State", "TracerPid", "Threads", "SigPnd", "SigBlk", "SigIgn", "SigCgt", "FDSize"];
     let lines = status.lines().filter(|line| kept.iter().any(|name| line.starts_with(name)));

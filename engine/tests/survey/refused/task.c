@@ -8,6 +8,7 @@
 #include <sched.h>
 #include <stddef.h>
 #include <sys/ptrace.h>
+#include <sys/wait.h>
 
 #ifndef PR_SET_SYSCALL_USER_DISPATCH
 #define PR_SET_SYSCALL_USER_DISPATCH 59
@@ -45,6 +46,17 @@ static void table_of_siblings(void)
 		share(CLONE_FILES | CLONE_PARENT);
 		stay();
 	}
+}
+
+/* The tree is a child of this process, which has not asked for its exit code. */
+static void ended(void)
+{
+	siginfo_t info;
+
+	root = fork();
+	if (root == 0)
+		_exit(0);
+	need(waitid(P_PID, root, &info, WEXITED | WNOWAIT) == 0);
 }
 
 static void *with_own_table(void *unused)
@@ -116,6 +128,26 @@ static void namespace(void)
 	need(unshare(CLONE_NEWUTS) == 0);
 }
 
+static void *in_own_namespace(void *unused)
+{
+	need(unshare(CLONE_NEWUTS) == 0);
+	stay();
+	return unused;
+}
+
+static void namespace_of_thread(void)
+{
+	pthread_t thread;
+
+	need(pthread_create(&thread, NULL, in_own_namespace, NULL) == 0);
+}
+
+/* The first child will be its init process; there is none yet. */
+static void namespace_of_children(void)
+{
+	need(unshare(CLONE_NEWPID) == 0);
+}
+
 /* The tree is a child of this process, and has left the session in which its own child is. */
 static void session_outside(void)
 {
@@ -149,10 +181,13 @@ const struct thing task_things[] = {
 	{ "siblings' table", table_of_siblings, 1 },
 	{ "thread's table", table_of_thread, 1 },
 	{ "leader ended", leader_ended, 1 },
+	{ "ended", ended, 0 },
 	{ "seccomp listener", seccomp_listener, 0 },
 	{ "traced", traced, 1 },
 	{ "call dispatch", call_dispatch, 0 },
 	{ "namespace", namespace, 0 },
+	{ "thread's namespace", namespace_of_thread, 1 },
+	{ "children's namespace", namespace_of_children, 0 },
 	{ "session outside", session_outside, 1 },
 	{ "group outside", group_outside, 1 },
 	{ NULL, NULL, 0 },

@@ -1,0 +1,82 @@
+//! What speaks against a dump and can change at any moment: namespaces, and tables that a thread has for itself.
+//!
+//! The survey asks here while the program runs, and the dump asks again when it stands still, before anything of ours
+//! runs in it. Not here: seccomp, which the dump suspends (`resource::task::seccomp`) and refuses if it came since.
+
+use super::sharing;
+use crate::error::{Blame, Error, Result};
+use crate::kernel::{ProcDir, ns, stat};
+use crate::tracee::FrozenTask;
+
+/// The namespaces of a thread.
+#[derive(Debug)]
+pub(crate) struct Namespaces(Vec<(ns::Kind, Option<u32>)>);
+
+impl Namespaces {
+    /// Those of a process, or of a thread.
+    pub(crate) fn of(thread: &ProcDir) -> Result<Self> {
+        let each = ns::Kind::ALL.into_iter().map(|kind| Ok((kind, ns::read(thread, kind)?)));
+        Ok(Namespaces(each.collect::<Result<_>>()?))
+    }
+
+    /// The kinds of which `thread`, whose these are, is not where `others` are.
+    fn apart_from(&self, others: &Namespaces, thread: &ProcDir) -> Result<Vec<ns::Kind>> {
+        let apart = self.0.iter().zip(&others.0).filter(|((kind, ours), (_, theirs))| match ours {
+            Some(_) => ours != theirs,
+            // The link is missing until the first child is born (pidns_for_children_get() in kernel/pid_namespace.c).
+            None => *kind == ns::Kind::PidForChildren && theirs.is_some(),
+        });
+        let kinds: Vec<ns::Kind> = apart.map(|((kind, _), _)| *kind).collect();
+        // A thread that exits leaves them (exit_task_namespaces() in kernel/nsproxy.c).
+        let is_leaving = || Ok(stat::read(thread)?.is_exiting());
+        if !kinds.is_empty() && is_leaving()? { Ok(Vec::new()) } else { Ok(kinds) }
+    }
+}
+
+/// Judges the threads of one process.
+#[derive(Debug)]
+pub(crate) struct Judge<'a> {
+    leader: &'a ProcDir,
+    namespaces: Namespaces,
+}
+
+impl<'a> Judge<'a> {
+    /// With what speaks against the process as a whole; `own` are the namespaces of crio.
+    pub(crate) fn of(leader: &'a ProcDir, own: &Namespaces) -> Result<(Self, Vec<Error>)> {
+        let namespaces = Namespaces::of(leader)?;
+        let refuse = |kind: ns::Kind| {
+            let reason = "is another one than crio's; namespaces are not dumped yet";
+            Error::new("E-NAMESPACE", Blame::Program, reason)
+                .on(format!("{} namespace", kind.link()))
+                .help("run crio inside of the same namespace (nsenter)")
+        };
+        let errors = namespaces.apart_from(own, leader)?.into_iter().map(refuse).collect();
+        Ok((Judge { leader, namespaces }, errors))
+    }
+
+    /// What speaks against a thread.
+    pub(crate) fn thread(&self, thread: &ProcDir) -> Result<Vec<Error>> {
+        let (pid, tid) = (self.leader.pid(), thread.pid());
+        if tid == pid {
+            return Ok(Vec::new());
+        }
+        let refuse = |kind: ns::Kind| {
+            let reason = "is another one than its process's; namespaces are not dumped yet";
+            Error::new("E-NAMESPACE", Blame::Program, reason)
+                .on(format!("{} namespace of thread {tid}", kind.link()))
+        };
+        let apart = Namespaces::of(thread)?.apart_from(&self.namespaces, thread)?;
+        Ok(sharing::of_thread(pid, tid)?.into_iter().chain(apart.into_iter().map(refuse)).collect())
+    }
+}
+
+/// Refuses a task that stands still: what the survey has looked for may have come since.
+pub(crate) fn refuse(task: &FrozenTask, own: &Namespaces) -> Result<()> {
+    let (judge, mut errors) = Judge::of(&task.proc, own)?;
+    for tid in &task.threads {
+        errors.extend(judge.thread(&task.proc.thread(*tid)?)?);
+    }
+    let mut errors = errors.into_iter();
+    let Some(first) = errors.next() else { return Ok(()) };
+    Err(errors.fold(first, |first, other| first.detail(format!("also: {}", other.headline()))))
+}
