@@ -25,9 +25,12 @@ int main(int argc, char **argv)
 	check(sigaction(SIGCHLD, &action, NULL) == 0, "sigaction");
 	pid = syscall(SYS_clone, SIGUSR1, 0, 0, 0, 0);
 	check(pid >= 0, "clone");
-	if (pid == 0)
+	if (pid == 0) {
+		/* Who started the test waits until nobody has its pipe open. */
+		close_range(3, ~0U, 0);
 		for (;;)
 			pause();
+	}
 	test_daemon();
 	test_waitsig();
 	check(waitpid(pid, &status, WNOHANG) == -1 && errno == ECHILD, "the child is an ordinary one");

@@ -404,17 +404,20 @@ impl FrozenTask {
 fn detach(tid: Pid, deadline: Instant) -> Result<()> {
     let mut pause = Pause::default();
     loop {
+        match ptrace::poll(tid) {
+            Ok(Some(Stop::Exited(_))) | Err(_) => return Ok(()),
+            // The stop that we have asked for follows.
+            Ok(Some(Stop::Signal(signal))) => _ = ptrace::cont(tid, signal),
+            // This is it, and nobody has looked at the thread since.
+            Ok(Some(Stop::Trap)) => spare_resumption(tid),
+            Ok(_) => {}
+        }
         let detached = ptrace::detach(tid);
         let refused = detached.as_ref().is_err_and(|e| e.raw_os_error() == Some(libc::ESRCH));
         if !refused || Instant::now() > deadline {
             return detached.os(|| format!("PTRACE_DETACH {tid}"));
         }
-        match ptrace::poll(tid) {
-            Ok(Some(Stop::Exited(_))) | Err(_) => return Ok(()),
-            // The stop that we have asked for follows.
-            Ok(Some(Stop::Signal(signal))) => _ = ptrace::cont(tid, signal),
-            Ok(_) => pause.sleep(),
-        }
+        pause.sleep();
     }
 }
 

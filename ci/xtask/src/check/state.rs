@@ -96,8 +96,8 @@ mod tests {
         for complaint in [
             "names the test affinity",
             "names task/signals.rs",
-            "E-SECCOMP, which nothing refuses",
-            "E-SECCOMP, which no test",
+            "E-CPU-AMX, which nothing refuses",
+            "E-CPU-AMX, which no test",
         ] {
             assert!(lines.contains(complaint), "{complaint}");
         }
