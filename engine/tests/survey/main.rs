@@ -10,7 +10,7 @@ use std::process::{Child, Command, Stdio};
 
 const VICTIM: &str = r"
 import fcntl, socket, sys, time
-held = [socket.socket(socket.AF_PACKET, socket.SOCK_RAW), open('/dev/fuse', 'rb'), open('/proc/self/ns/uts'), open(sys.argv[1], 'w')]
+held = [socket.socket(socket.AF_PACKET, 10), open('/dev/fuse', 'rb'), open('/proc/self/ns/uts'), open(sys.argv[1], 'w')]
 fcntl.flock(held[3], fcntl.LOCK_EX)
 print('ready', flush=True)
 time.sleep(600)
