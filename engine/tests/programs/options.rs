@@ -286,8 +286,9 @@ fn the_soft_limit_on_descriptors_does_not_limit_us() {
     let mut sleeper = Sleeper::start();
     let many =
         "for i in $(seq 10 300); do eval \"exec $i</dev/null\"; done; echo >>{dir}/ready; exec sleep 1000";
-    let child = Command::new("setsid").args(["bash", "-c", &sleeper.line(many)]).spawn().unwrap();
-    sleeper.replace(child);
+    let mut bash = Command::new("setsid");
+    bash.args(["bash", "-c", &sleeper.line(many)]).stdin(Stdio::null()).stdout(Stdio::null());
+    sleeper.replace(bash.stderr(Stdio::null()).spawn().unwrap());
     let ready = sleeper.directory.path().join("ready");
     wait_until("300 descriptors", || ready.exists());
     let script = sleeper.script(&sleeper.line("ulimit -n >>{dir}/limits"));
