@@ -14,7 +14,7 @@ use anyhow::{Context, Result, bail};
 use clap::{Args, Parser};
 use engine::image::directory::ImageDir;
 use tempfile::TempDir;
-use vm::matrix::{Machine, Matrix};
+use vm::matrix::{Kernel, Machine, Matrix};
 use vm::pool::Pool;
 use vm::qemu::Disk;
 
@@ -27,6 +27,9 @@ pub(crate) struct Options {
     /// x86-64, aarch64, armv7, mips64, or all
     #[arg(long, value_name = "MACHINE", default_value = "all")]
     arch: String,
+    /// The kernel, as ci/matrix.yaml names it, that dumps (default: the machine's oldest)
+    #[arg(long, value_name = "NAME")]
+    kernel: Option<String>,
 }
 
 /// The family of these tests.
@@ -41,7 +44,12 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     let matrix = workspace::matrix()?;
     for machine in matrix.select(&options.arch)? {
         let archive = archive(machine);
-        make(&matrix, machine, &archive).with_context(|| format!("golden images of {}", machine.name))?;
+        let kernel = match &options.kernel {
+            Some(name) => machine.kernel(Some(name))?,
+            None => machine.kernels.first().context("it has no kernel")?,
+        };
+        make(&matrix, (machine, kernel), &archive)
+            .with_context(|| format!("golden images of {}", machine.name))?;
         let size = archive.metadata()?.len();
         if size > LARGEST {
             bail!("{} has {size} bytes, more than {LARGEST}", archive.display());
@@ -51,8 +59,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn make(matrix: &Matrix, machine: &Machine, archive: &Path) -> Result<()> {
-    let kernel = machine.kernels.first().context("it has no kernel")?;
+fn make(matrix: &Matrix, (machine, kernel): (&Machine, &Kernel), archive: &Path) -> Result<()> {
     let mut options = crate::zdtm::Options::of_guests(tests(&matrix.moved)?, &machine.name);
     options.compact = true;
     let selected = options.tests.tests()?;

@@ -11,8 +11,8 @@ use engine::image::{ImageDir, Kind};
 use engine::resource::task::registers::machine;
 use nix::sys::signal::SIGKILL;
 
-use crate::command::{LIMIT, Outcome, crio, dump, run, start, with_fault};
-use crate::victim::{Victim, await_gone, names, send, state};
+use crate::command::{LIMIT, Outcome, crio, dump, run, with_fault};
+use crate::victim::{Victim, await_gone, names, state};
 
 fn restore(dir: &Path) -> Command {
     crio("restore -d --pidfile pid", dir)
@@ -88,14 +88,15 @@ fn a_restore_killed_while_it_lets_go_is_complete() {
 fn a_restore_of_which_a_task_is_killed_at_the_last_moment_fails_whole() {
     let images = tempfile::tempdir().unwrap();
     let (mut victim, pids) = dumped(images.path());
-    for point in ["pidfile-written:wait", "before-letting-go:wait"] {
-        let mut crio = start(with_fault(restore(images.path()), point));
-        crio.await_point();
-        send(*pids.last().unwrap(), SIGKILL);
-        crio.go_on();
-        crio.finish().refused("E-TASK-GONE", point);
-        await_gone(&pids, point);
-    }
+    let [source, script] = ["source", "script"].map(|name| images.path().join(name));
+    let last = pids.last().unwrap();
+    let kill = format!("#!/bin/sh\nif [ $CRTOOLS_SCRIPT_ACTION = pre-resume ]; then kill -9 {last}; fi\n");
+    fs::write(&source, kill).unwrap();
+    // Another test that starts a program meanwhile may have what we write, and that cannot be executed.
+    assert!(Command::new("install").args([&source, &script]).status().unwrap().success());
+    let words = format!("restore -d --action-script {}", script.display());
+    run_when_free(|| crio(&words, images.path())).refused("E-TASK-GONE", "killed by the last script");
+    await_gone(&pids, "killed by the last script");
     run_when_free(|| restore(images.path())).succeeded("the restore after the kills");
     victim.check("restored");
 }
