@@ -167,6 +167,7 @@ const SOCKETS: &[State] = &[
     kept("rings of packets to be sent", "socket/packet/fill.rs", "packet_ring_send"),
     kept("memberships of multicast groups", "socket/inet/multicast.rs", "multicast_groups"),
     refused("TCP connections, without `--tcp-established`", "E-SOCKET-CONNECTED"),
+    refused("TCP connections that are being made, without `--tcp-close`", "E-SOCKET-CONNECTED"),
     refused("TCP connections to be accepted, without `--skip-in-flight`", "E-SOCKET-PENDING"),
     refused("unread data of a closed TCP connection", "E-SOCKET-QUEUE"),
     refused("an address that this machine does not have, at the restore", "E-SOCKET-ADDRESS"),

@@ -2,7 +2,7 @@
 
 use super::super::unsupported;
 use super::closing::Fins;
-use super::{CLOSE, LISTEN, SYN_SENT};
+use super::{CLOSE, LISTEN};
 use crate::error::{Blame, Error, Result};
 use crate::options::DumpOptions;
 
@@ -33,17 +33,36 @@ pub fn tcp(state: u32, pending: u32, options: &DumpOptions) -> Option<Error> {
                 "let the program accept them, or add --skip-in-flight, and their clients see them reset";
             Some(Error::new("E-SOCKET-PENDING", Blame::Program, reason).help(help))
         }
-        CLOSE | LISTEN | SYN_SENT => None,
+        CLOSE | LISTEN => None,
         _ if options.tcp_close => None,
         _ if Fins::of(state).is_some() && options.tcp_established => None,
         _ if Fins::of(state).is_some() => Some(
             Error::new("E-SOCKET-CONNECTED", Blame::Program, "is a TCP connection")
                 .help("add --tcp-established here and at the restore to keep it, or --tcp-close to drop it"),
         ),
+        // getpeername(2) does not say where to (inet_getname in net/ipv4/af_inet.c).
         _ => {
             let reason = format!("is a TCP connection that is not there yet (state {state})");
             let help = "dump again, or add --tcp-close here and at the restore";
             Some(Error::new("E-SOCKET-CONNECTED", Blame::Program, reason).help(help))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{ESTABLISHED, SYN_SENT};
+    use super::*;
+
+    #[test]
+    fn a_connection_that_is_being_made_is_not_forgotten() {
+        let closing = DumpOptions { tcp_close: true, ..DumpOptions::default() };
+        let keeping = DumpOptions { tcp_established: true, ..DumpOptions::default() };
+        let code = |state, options| tcp(state, 0, options).map(|error| error.code());
+        assert_eq!(code(SYN_SENT, &keeping), Some("E-SOCKET-CONNECTED"));
+        assert_eq!(
+            (code(SYN_SENT, &closing), code(ESTABLISHED, &keeping), code(CLOSE, &keeping)),
+            (None, None, None)
+        );
     }
 }

@@ -294,7 +294,7 @@ fn finish(entry: &InetSkEntry, fd: BorrowedFd<'_>, alive: bool) -> Result<()> {
     match entry.state {
         LISTEN => listen(fd, entry.backlog)?,
         ESTABLISHED if !is_tcp(entry) => connect(entry, fd)?,
-        SYN_SENT => connect_later(entry, fd)?,
+        SYN_SENT if !entry.dst_addr.is_empty() => connect_later(entry, fd)?,
         // Closed, or a connection that is to be.
         _ => {}
     }
