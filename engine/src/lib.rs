@@ -16,6 +16,7 @@
 //! | [`log`] | the log in CRIU's line format |
 //! | [`options`] | what the engine is told to do: plain data with CRIU's defaults |
 //! | [`report`] | what a command tells at its end, as text and as JSON |
+//! | `worker` | the process that does what must not end halfway, should the one that was called be killed |
 
 pub mod check;
 pub mod cli;
