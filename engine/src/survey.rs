@@ -253,8 +253,8 @@ impl TaskSurvey<'_, '_> {
         let (judge, errors) = Judge::of(proc, &own.namespaces)?;
         errors.into_iter().for_each(|error| self.block(error));
         for tid in tasks::read(proc)? {
-            let read = proc.thread(tid).and_then(|thread| Ok((status::read(&thread)?, thread)));
-            let Some((status, thread)) = present(read)? else { continue };
+            let thread = proc.thread(tid);
+            let Some(status) = present(status::read(&thread))? else { continue };
             self.survey.counts.threads += 1;
             self.lose(lost::of_thread(tid));
             present(judge.thread(&thread))?.into_iter().flatten().for_each(|error| self.block(error));

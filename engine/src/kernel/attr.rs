@@ -107,7 +107,7 @@ mod tests {
         let shown = std::thread::scope(|scope| {
             let thread = scope.spawn(|| {
                 nix::sys::prctl::set_name(c"a (b)\n").os(|| "prctl")?;
-                comm(&own.thread(nix::unistd::gettid().as_raw())?)
+                comm(&own.thread(nix::unistd::gettid().as_raw()))
             });
             thread.join().unwrap_or_else(|_| Ok(Vec::new()))
         })?;

@@ -46,6 +46,13 @@ impl Kind {
         Kind::Uts,
     ];
 
+    /// Those that a thread can have for itself while it shares the table of mounts' root with its process, CLONE_FS: a
+    /// mount namespace is entered with a table of one's own only (mntns_install() in fs/namespace.c), a process has one
+    /// user and one pid namespace (copy_process() in kernel/fork.c, userns_install() in kernel/user_namespace.c), and a
+    /// time namespace is entered with no other thread there (timens_install() in kernel/time/namespace.c).
+    pub const OF_THREADS: [Kind; 6] =
+        [Kind::Cgroup, Kind::Ipc, Kind::Net, Kind::PidForChildren, Kind::TimeForChildren, Kind::Uts];
+
     /// The link's name in `ns/`.
     pub fn link(self) -> &'static str {
         match self {

@@ -3,11 +3,16 @@
 //! A pid is reused as soon as its process is reaped; an open directory is not: once the task is gone every look-up in
 //! it fails, whoever has its number now (proc_pid_lookup in fs/proc/base.c holds a `struct pid`). The kernel answers
 //! ENOENT or ESRCH then, and ENOENT also for a file it was built without. Here the first is always `E-TASK-GONE`.
+//!
+//! A thread is looked up below its open process with each call, which is cheaper than a directory of its own: most
+//! threads are asked for two or three files. Its number can be given only to another thread of the same process.
 
+use std::borrow::Cow;
 use std::fs::File;
 use std::io::Read;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
+use std::sync::Arc;
 
 use nix::dir::Dir;
 use nix::errno::Errno;
@@ -27,8 +32,12 @@ const FIRST_READ: usize = 4096;
 /// One task of /proc, held open; see the module for what that is good for.
 #[derive(Debug)]
 pub struct ProcDir {
-    fd: OwnedFd,
+    /// That of the process.
+    fd: Arc<OwnedFd>,
+    /// `task/TID/` for a thread.
+    below: String,
     pid: Pid,
+    /// For messages.
     path: String,
 }
 
@@ -43,15 +52,11 @@ impl ProcDir {
         Self::open(nix::unistd::getpid().as_raw())
     }
 
-    /// Opens thread `tid` of this process: `/proc/PID/task/TID`, which has most files of `/proc/PID`. `E-TASK-GONE` if
-    /// there is no such thread.
-    pub fn thread(&self, tid: Pid) -> Result<Self> {
-        let name = format!("task/{tid}");
-        // As for a process: a number that is not there is a thread that has ended.
-        let gone = |e| if e == Errno::ENOENT { Errno::ESRCH } else { e };
-        let fd =
-            self.open_raw(&name, DIRECTORY).map_err(gone).os(|| format!("open {}", self.path_of(&name)))?;
-        Ok(ProcDir { fd, pid: tid, path: self.path_of(&name) })
+    /// Thread `tid` of this process: `/proc/PID/task/TID`, which has most files of `/proc/PID`. What is read of a thread
+    /// that is not there is `E-TASK-GONE`.
+    pub fn thread(&self, tid: Pid) -> Self {
+        let below = format!("task/{tid}/");
+        ProcDir { fd: Arc::clone(&self.fd), path: format!("{}/task/{tid}", self.path), below, pid: tid }
     }
 
     fn open_path(at: BorrowedFd<'_>, pid: Pid, path: String) -> Result<Self> {
@@ -60,7 +65,15 @@ impl ProcDir {
         let fd = openat(at, path.as_str(), DIRECTORY, Mode::empty())
             .map_err(gone)
             .os(|| format!("open {path}"))?;
-        Ok(ProcDir { fd, pid, path })
+        Ok(ProcDir { fd: Arc::new(fd), below: String::new(), pid, path })
+    }
+
+    /// Where `name` is, as seen from the open directory.
+    fn relative<'a>(&self, name: &'a str) -> Cow<'a, str> {
+        match self.below.as_str() {
+            "" => Cow::Borrowed(name),
+            below => Cow::Owned(format!("{below}{name}")),
+        }
     }
 
     /// The pid, or tid, this directory was opened for.
@@ -79,7 +92,12 @@ impl ProcDir {
     }
 
     fn open_raw(&self, name: &str, flags: OFlag) -> nix::Result<OwnedFd> {
-        openat(&self.fd, name, flags | OFlag::O_CLOEXEC | OFlag::O_LARGEFILE, Mode::empty())
+        openat(
+            &self.fd,
+            self.relative(name).as_ref(),
+            flags | OFlag::O_CLOEXEC | OFlag::O_LARGEFILE,
+            Mode::empty(),
+        )
     }
 
     /// The whole content of `name`.
@@ -112,7 +130,8 @@ impl ProcDir {
 
     /// The target of the symbolic link `name`, raw: a path as this process sees it, `pipe:[17]`, or with ` (deleted)`.
     pub fn readlink(&self, name: &str) -> Result<Vec<u8>> {
-        let target = readlinkat(&self.fd, name).map_err(|e| self.refused("readlink", name, e))?;
+        let target = readlinkat(&self.fd, self.relative(name).as_ref())
+            .map_err(|e| self.refused("readlink", name, e))?;
         Ok(target.into_vec())
     }
 
@@ -123,12 +142,13 @@ impl ProcDir {
 
     /// stat(2) of what the magic link `name` (`fd/3`, `exe`, `ns/net`) leads to.
     pub fn stat(&self, name: &str) -> Result<FileStat> {
-        fstatat(&self.fd, name, AtFlags::empty()).map_err(|e| self.refused("stat", name, e))
+        fstatat(&self.fd, self.relative(name).as_ref(), AtFlags::empty())
+            .map_err(|e| self.refused("stat", name, e))
     }
 
     /// An extended attribute of what the link `name` leads to.
     pub fn attribute(&self, name: &str, attribute: &str) -> Result<Vec<u8>> {
-        let path = format!("/proc/self/fd/{}/{name}", self.fd.as_raw_fd());
+        let path = format!("/proc/self/fd/{}/{}", self.fd.as_raw_fd(), self.relative(name));
         get_attribute(&path, attribute).os(|| format!("getxattr {attribute} of {}", self.path_of(name)))
     }
 
@@ -160,7 +180,10 @@ impl ProcDir {
     /// Whether the task still has an entry in /proc: true for a zombie.
     pub fn is_alive(&self) -> bool {
         // `status` exists for every task on every kernel; the look-up fails once the task is reaped.
-        !matches!(fstatat(&self.fd, "status", AtFlags::empty()), Err(Errno::ENOENT | Errno::ESRCH))
+        !matches!(
+            fstatat(&self.fd, self.relative("status").as_ref(), AtFlags::empty()),
+            Err(Errno::ENOENT | Errno::ESRCH)
+        )
     }
 
     fn refused(&self, call: &str, name: &str, errno: Errno) -> Error {
@@ -211,8 +234,15 @@ mod tests {
         assert!(proc.list_numbers("fd")?.contains(&2));
         let tid = nix::unistd::gettid().as_raw();
         assert!(proc.list_numbers("task")?.contains(&tid));
-        assert_eq!(proc.thread(tid)?.path_of("stat"), format!("/proc/{}/task/{tid}/stat", proc.pid()));
-        assert_eq!(proc.thread(1 << 29).map(|_| ()).map_err(|e| e.code()), Err("E-TASK-GONE"));
+        let thread = proc.thread(tid);
+        assert_eq!(thread.path_of("stat"), format!("/proc/{}/task/{tid}/stat", proc.pid()));
+        assert!(thread.is_alive() && thread.read("stat")?.starts_with(format!("{tid} ").as_bytes()));
+        assert_eq!(thread.read_optional("no-such-file")?, None);
+        let nobody = proc.thread(1 << 29);
+        assert!(!nobody.is_alive());
+        for refused in [nobody.read("stat"), nobody.readlink("ns/net")] {
+            assert_eq!(refused.map_err(|e| e.code()), Err("E-TASK-GONE"));
+        }
         Ok(())
     }
 }

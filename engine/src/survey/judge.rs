@@ -13,20 +13,28 @@ use crate::tracee::FrozenTask;
 pub(crate) struct Namespaces(Vec<(ns::Kind, Option<u32>)>);
 
 impl Namespaces {
-    /// Those of a process, or of a thread.
-    pub(crate) fn of(thread: &ProcDir) -> Result<Self> {
-        let each = ns::Kind::ALL.into_iter().map(|kind| Ok((kind, ns::read(thread, kind)?)));
+    /// Those of a process.
+    pub(crate) fn of(process: &ProcDir) -> Result<Self> {
+        Self::read(process, &ns::Kind::ALL)
+    }
+
+    fn read(proc: &ProcDir, kinds: &[ns::Kind]) -> Result<Self> {
+        let each = kinds.iter().map(|kind| Ok((*kind, ns::read(proc, *kind)?)));
         Ok(Namespaces(each.collect::<Result<_>>()?))
+    }
+
+    fn get(&self, kind: ns::Kind) -> Option<u32> {
+        self.0.iter().find_map(|(other, id)| (*other == kind).then_some(*id)?)
     }
 
     /// The kinds of which `thread`, whose these are, is not where `others` are.
     fn apart_from(&self, others: &Namespaces, thread: &ProcDir) -> Result<Vec<ns::Kind>> {
-        let apart = self.0.iter().zip(&others.0).filter(|((kind, ours), (_, theirs))| match ours {
-            Some(_) => ours != theirs,
+        let apart = self.0.iter().filter(|(kind, ours)| match ours {
+            Some(_) => *ours != others.get(*kind),
             // The link is missing until the first child is born (pidns_for_children_get() in kernel/pid_namespace.c).
-            None => *kind == ns::Kind::PidForChildren && theirs.is_some(),
+            None => *kind == ns::Kind::PidForChildren && others.get(*kind).is_some(),
         });
-        let kinds: Vec<ns::Kind> = apart.map(|((kind, _), _)| *kind).collect();
+        let kinds: Vec<ns::Kind> = apart.map(|(kind, _)| *kind).collect();
         // A thread that exits leaves them (exit_task_namespaces() in kernel/nsproxy.c).
         let is_leaving = || Ok(stat::read(thread)?.is_exiting());
         if !kinds.is_empty() && is_leaving()? { Ok(Vec::new()) } else { Ok(kinds) }
@@ -65,7 +73,8 @@ impl<'a> Judge<'a> {
             Error::new("E-NAMESPACE", Blame::Program, reason)
                 .on(format!("{} namespace of thread {tid}", kind.link()))
         };
-        let apart = Namespaces::of(thread)?.apart_from(&self.namespaces, thread)?;
+        // One with a mount namespace of its own has tables of its own, too, and is refused for these.
+        let apart = Namespaces::read(thread, &ns::Kind::OF_THREADS)?.apart_from(&self.namespaces, thread)?;
         Ok(sharing::of_thread(pid, tid)?.into_iter().chain(apart.into_iter().map(refuse)).collect())
     }
 }
@@ -74,7 +83,7 @@ impl<'a> Judge<'a> {
 pub(crate) fn refuse(task: &FrozenTask, own: &Namespaces) -> Result<()> {
     let (judge, mut errors) = Judge::of(&task.proc, own)?;
     for tid in &task.threads {
-        errors.extend(judge.thread(&task.proc.thread(*tid)?)?);
+        errors.extend(judge.thread(&task.proc.thread(*tid))?);
     }
     let mut errors = errors.into_iter();
     let Some(first) = errors.next() else { return Ok(()) };

@@ -246,7 +246,7 @@ impl FrozenTask {
             if self.is_ending(tid) {
                 return Ok(false);
             }
-            let status = self.proc.thread(tid).and_then(|thread| status::read(&thread)).ok();
+            let status = status::read(&self.proc.thread(tid)).ok();
             let tracer = status.as_ref().map_or(0, |status| status.tracer_pid);
             // One of ours that has executed a program has the leader's id now.
             if tracer == nix::unistd::gettid().as_raw() {
@@ -263,7 +263,7 @@ impl FrozenTask {
 
     /// Whether the thread is gone or going, without being a leader that others outlive.
     fn is_ending(&self, tid: Pid) -> bool {
-        match self.proc.thread(tid).and_then(|thread| stat::read(&thread)) {
+        match stat::read(&self.proc.thread(tid)) {
             Ok(stat) if tid == self.pid && stat.num_threads > 1 => false,
             Ok(stat) => matches!(stat.state, State::Zombie | State::Dead),
             Err(e) => e.code() == "E-TASK-GONE",
@@ -356,7 +356,7 @@ impl FrozenTask {
         if self.is_dead_leader(tid) {
             return self.leader_has_exited();
         }
-        let wchan = self.proc.thread(tid).and_then(|t| t.read("wchan")).unwrap_or_default();
+        let wchan = self.proc.thread(tid).read("wchan").unwrap_or_default();
         Error::new("E-FREEZE-TIMEOUT", Blame::Program, "did not stop in time")
             .on(format!("thread {tid}"))
             .task(self.pid, &self.comm)

@@ -211,14 +211,19 @@ impl Loan {
 
     /// Runs the batch in the borrowed thread; results are then in the batch. A failed call does not stop the others.
     pub fn run(&mut self, batch: &mut Batch) -> Result<()> {
+        self.run_beside(batch, |_| Ok(()))
+    }
+
+    /// The same, while `work` does what does not need the thread to stand still.
+    pub fn run_beside<T>(&mut self, batch: &mut Batch, work: impl FnOnce(&Self) -> Result<T>) -> Result<T> {
         if batch.is_empty() {
-            return Ok(());
+            return work(self);
         }
         self.start(batch)?;
         // A failure waits for the end of the batch, because the thread must stand still to be given back.
-        let passed = fault::point("batch-started");
+        let done = fault::point("batch-started").and_then(|()| work(self));
         self.finish(batch)?;
-        passed
+        done
     }
 
     /// The first half of [`Loan::run`]: sets the thread going and returns while it works.

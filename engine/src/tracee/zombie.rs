@@ -47,8 +47,8 @@ fn lives_on(proc: &ProcDir) -> Result<bool> {
 
 fn is_ending(proc: &ProcDir, tid: Pid) -> bool {
     let killed = 1 << (libc::SIGKILL - 1);
-    let ending = proc.thread(tid).and_then(|thread| {
+    let ending = |thread: ProcDir| -> Result<bool> {
         Ok(status::read(&thread)?.signals.pending & killed != 0 || stat::read(&thread)?.is_exiting())
-    });
-    ending.unwrap_or(true)
+    };
+    ending(proc.thread(tid)).unwrap_or(true)
 }

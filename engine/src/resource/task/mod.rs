@@ -14,9 +14,10 @@ use self::attributes::MemoryAttributes;
 use self::seccomp::SeccompDump;
 use crate::error::{Blame, Error, Result};
 use crate::image::message::{CoreEntry, TaskCoreEntry, ThreadCoreEntry, state};
-use crate::kernel::{Pid, stat, status, timers as proc_timers};
+use crate::kernel::status::{self, Status};
+use crate::kernel::{Pid, ProcDir, stat, timers as proc_timers};
 use crate::report::NotKept;
-use crate::sys::ptrace;
+use crate::sys::ptrace::{self, Rseq};
 use crate::tracee::{FrozenTask, Loan};
 
 /// What was collected of one process.
@@ -39,9 +40,10 @@ pub fn dump(task: &FrozenTask, tree: &[Pid], loan: &mut Loan, seccomp: &mut Secc
         if index > 0 {
             loan.switch(*tid)?;
         }
-        let mut core = dump_thread(task, *tid, loan, &mut not_kept)?;
-        let mode = status::read(&task.proc.thread(*tid)?)?.seccomp;
-        seccomp.add(*tid, mode, core.thread_core.get_or_insert_default())?;
+        let proc = task.proc.thread(*tid);
+        let status = status::read(&proc)?;
+        let mut core = dump_thread(task, (&proc, &status), loan, &mut not_kept)?;
+        seccomp.add(*tid, status.seccomp, core.thread_core.get_or_insert_default())?;
         if index == 0 {
             (process.blk_sigset, process.blk_sigset_extended) = signals::halves(loan.mask());
             core.tc = Some(std::mem::take(&mut process));
@@ -90,32 +92,39 @@ fn dump_process(
 
 fn dump_thread(
     task: &FrozenTask,
-    tid: Pid,
+    (proc, status): (&ProcDir, &Status),
     loan: &mut Loan,
     not_kept: &mut Vec<NotKept>,
 ) -> Result<CoreEntry> {
+    let tid = proc.pid();
     let mut batch = loan.batch();
     let stack = signals::StackQuestion::ask(&mut batch);
     let attributes = attributes::ThreadQuestion::ask(&mut batch);
     let securebits = credentials::ask_securebits(&mut batch);
     let lost = lost::LostQuestion::ask(&mut batch);
-    loan.run(&mut batch)?;
+    // The thread works on another CPU meanwhile.
+    let outside = loan.run_beside(&mut batch, |loan| dump_outside(proc, loan.rseq()))?;
     not_kept.extend(lost.answer(&batch, task, tid));
-    let proc = task.proc.thread(tid)?;
     let (blocked, extended) = signals::halves(loan.mask());
     let mut thread = ThreadCoreEntry {
         blk_sigset: Some(blocked),
         blk_sigset_extended: extended,
         sas: Some(stack.answer(&batch)),
         signals_p: Some(signals::dump_queue(tid, false)?),
-        creds: Some(credentials::dump(&status::read(&proc)?, batch.expect(securebits)? as u32)),
-        ..ThreadCoreEntry::default()
+        creds: Some(credentials::dump(status, batch.expect(securebits)? as u32)),
+        ..outside
     };
     let clear_tid_addr = attributes.answer(&batch, &mut thread);
-    attributes::dump_thread(&proc, loan.rseq(), &mut thread)?;
-    scheduling::dump(tid, &mut thread)?;
     let mut core = CoreEntry { thread_core: Some(thread), ..CoreEntry::default() };
     registers::dump(loan, clear_tid_addr, &mut core)?;
+    Ok(core)
+}
+
+/// What is known about a thread whether it stands still or not.
+fn dump_outside(thread: &ProcDir, rseq: Rseq) -> Result<ThreadCoreEntry> {
+    let mut core = ThreadCoreEntry::default();
+    attributes::dump_thread(thread, rseq, &mut core)?;
+    scheduling::dump(thread.pid(), &mut core)?;
     Ok(core)
 }
 

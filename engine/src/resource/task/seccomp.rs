@@ -56,7 +56,7 @@ pub fn judge(tid: Pid, mode: u8) -> Result<()> {
 pub fn suspend(frozen: &Frozen, guarded: bool) -> Result<()> {
     for task in frozen.tasks() {
         for tid in &task.threads {
-            if status::read(&task.proc.thread(*tid)?)?.seccomp != 0 {
+            if status::read(&task.proc.thread(*tid))?.seccomp != 0 {
                 suspend_thread(*tid, guarded)
                     .map_err(|e| e.on(format!("thread {tid}")).task(task.pid, &task.comm))?;
             }
