@@ -6,7 +6,8 @@
 
 mod arena;
 mod engine;
-mod report;
+pub(crate) mod history;
+pub(crate) mod report;
 mod stats;
 mod victim;
 
@@ -39,6 +40,9 @@ pub(crate) struct Options {
     /// Write the report, with every single figure, to this file
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Add a line with the ratios to this file, from which `cargo xtask matrix --history` shows them
+    #[arg(long, value_name = "FILE")]
+    history: Option<PathBuf>,
     /// Our side: an engine with CRIU's command line [default: the release build of this workspace]
     #[arg(long, value_name = "PATH")]
     engine: Option<PathBuf>,
@@ -102,6 +106,9 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     }
     if let Some(file) = &options.json {
         std::fs::write(file, report.json()?).with_context(|| format!("cannot write {}", file.display()))?;
+    }
+    if let Some(file) = &options.history {
+        history::append(file, &report.run())?;
     }
     Ok(if report.complete() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

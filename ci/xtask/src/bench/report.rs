@@ -2,11 +2,16 @@
 
 use std::fmt;
 
+use std::collections::BTreeMap;
+
 use anyhow::{Error, Result};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::Store;
 use super::engine::{Engine, Measured};
+use super::history::Run;
+use crate::workspace;
 
 /// The counted pairs of one case: ours, theirs.
 #[derive(Default)]
@@ -32,11 +37,19 @@ const FIGURES: [Figure; 5] = [
 ];
 
 /// A ratio ours/theirs over pairs: half of them are below `median`, and all within `min..=max`.
-#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
-struct Ratio {
-    median: f64,
-    min: f64,
-    max: f64,
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Ratio {
+    pub(crate) median: f64,
+    pub(crate) min: f64,
+    pub(crate) max: f64,
+}
+
+impl Ratio {
+    /// To three digits, more than it is worth.
+    fn rounded(self) -> Self {
+        let round = |value: f64| (value * 1000.0).round() / 1000.0;
+        Ratio { median: round(self.median), min: round(self.min), max: round(self.max) }
+    }
 }
 
 impl fmt::Display for Ratio {
@@ -75,6 +88,7 @@ pub(crate) struct Report {
     runs: u32,
     engines: [String; 2],
     cases: Vec<Value>,
+    ratios: BTreeMap<String, Ratio>,
     complete: bool,
 }
 
@@ -83,7 +97,7 @@ impl Report {
         let engines = [ours, theirs].map(|engine| format!("{} ({})", engine.name(), engine.version()));
         let kernel =
             std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default().trim().to_owned();
-        Report { kernel, runs, engines, cases: Vec::new(), complete: true }
+        Report { kernel, runs, engines, cases: Vec::new(), ratios: BTreeMap::new(), complete: true }
     }
 
     pub(crate) fn print_head(&self) {
@@ -98,10 +112,24 @@ impl Report {
     /// Adds and prints a case; one that failed makes the report incomplete.
     pub(crate) fn add(&mut self, case: &str, store: Store, result: Result<Comparison>) {
         let value = match result {
-            Ok(comparison) => figures(case, store, &comparison),
+            Ok(comparison) => self.figures(case, store, &comparison),
             Err(error) => self.failure(case, store, &error),
         };
         self.cases.push(value);
+    }
+
+    /// Prints the rows of a case and returns them for the JSON.
+    fn figures(&mut self, case: &str, store: Store, comparison: &Comparison) -> Value {
+        let mut ratios = serde_json::Map::new();
+        for figure in &FIGURES {
+            let [ours, theirs] = [0, 1].map(|side| median(comparison.side(figure, side)) / figure.scale);
+            let ratio = comparison.ratio(figure);
+            let (name, unit, store) = (figure.name, figure.unit, label(store));
+            println!("{case:<12} {store:<6} {name:<13} {ours:>10.2} {theirs:>10.2} {unit:<3} {ratio}");
+            ratios.insert(name.replace(' ', "_"), json!(ratio));
+            self.ratios.insert(format!("{case} {store} {name}"), ratio);
+        }
+        json!({ "case": case, "store": store, "ratios": ratios, "pairs": comparison.pairs })
     }
 
     fn failure(&mut self, case: &str, store: Store, error: &Error) -> Value {
@@ -115,12 +143,28 @@ impl Report {
         self.complete
     }
 
+    /// What is kept of it for ever.
+    pub(crate) fn run(&self) -> Run {
+        let [_, theirs] = &self.engines;
+        // Where it lies on this machine is of no interest.
+        let theirs = theirs.rsplit('/').next().unwrap_or_default().to_owned();
+        Run {
+            time: workspace::now(),
+            commit: workspace::commit(),
+            kernel: self.kernel.clone(),
+            processors: processors(),
+            pairs: self.runs,
+            theirs,
+            ratios: self.ratios.iter().map(|(figure, ratio)| (figure.clone(), ratio.rounded())).collect(),
+        }
+    }
+
     /// The whole report; times in microseconds, memory in KiB, ratios ours/theirs.
     pub(crate) fn json(&self) -> Result<String> {
         let [ours, theirs] = &self.engines;
         let report = json!({
             "kernel": self.kernel,
-            "processors": std::thread::available_parallelism().map_or(0, usize::from),
+            "processors": processors(),
             "runs": self.runs,
             "ours": ours,
             "theirs": theirs,
@@ -137,17 +181,8 @@ fn label(store: Store) -> &'static str {
     }
 }
 
-/// Prints the rows of a case and returns them for the JSON.
-fn figures(case: &str, store: Store, comparison: &Comparison) -> Value {
-    let mut ratios = serde_json::Map::new();
-    for figure in &FIGURES {
-        let [ours, theirs] = [0, 1].map(|side| median(comparison.side(figure, side)) / figure.scale);
-        let ratio = comparison.ratio(figure);
-        let (name, unit) = (figure.name, figure.unit);
-        println!("{case:<12} {:<6} {name:<13} {ours:>10.2} {theirs:>10.2} {unit:<3} {ratio}", label(store));
-        ratios.insert(name.replace(' ', "_"), json!(ratio));
-    }
-    json!({ "case": case, "store": store, "ratios": ratios, "pairs": comparison.pairs })
+fn processors() -> usize {
+    std::thread::available_parallelism().map_or(0, usize::from)
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, PoisonError};
-use std::time::{Instant, SystemTime};
+use std::time::Instant;
 
 use ::zdtm::protocol::Outcome;
 use ::zdtm::{Native, Test};
@@ -12,7 +12,7 @@ use vm::pool::Pool;
 
 use super::expect::{self, Expected};
 use super::progress::Progress;
-use super::report::{Cell, Cells, Column, Report, SCHEMA, Verdict};
+use super::report::{Cell, Cells, Column, Report, Verdict};
 use crate::golden::Golden;
 use crate::zdtm::Stock;
 use crate::{build, workspace};
@@ -86,16 +86,7 @@ pub(super) fn all(matrix: &Matrix, work: &Work) -> Result<Report> {
 
 /// A report of the tree as it is now.
 pub(super) fn report(columns: Vec<Column>) -> Report {
-    let time = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    Report { schema: SCHEMA, commit: commit(), time, columns, pairs: Vec::new() }
-}
-
-/// The commit of the tree, short.
-fn commit() -> String {
-    let mut git = Command::new("git");
-    git.args(["-c", "safe.directory=*", "describe", "--always", "--dirty"]).current_dir(workspace::root());
-    let output = git.stdin(Stdio::null()).stderr(Stdio::null()).output();
-    output.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()).unwrap_or_default()
+    Report { commit: workspace::commit(), time: workspace::now(), columns, ..Report::default() }
 }
 
 /// One column of guests.

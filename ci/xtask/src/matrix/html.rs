@@ -6,6 +6,8 @@ use std::fmt::Write as _;
 
 use super::junit::escaped;
 use super::report::{Cell, Cells, Column, Report, Verdict};
+use super::speed;
+use crate::bench::history::Run;
 
 const STYLE: &str = include_str!("../../../report/page.css");
 const SCRIPT: &str = include_str!("../../../report/page.js");
@@ -21,6 +23,7 @@ pub(super) fn document(report: &Report) -> String {
         body.push_str("</table></div>\n");
     }
     pairs(report, &mut body);
+    speed(report, &mut body);
     logs(report, &mut body);
     // It filters the first table.
     let script = if report.columns.is_empty() { "" } else { SCRIPT };
@@ -167,6 +170,36 @@ fn pair(pair: Option<&Column>, out: &mut String) {
     out.push_str("</td>");
 }
 
+/// The benchmark's runs, the newest first; the title of a cell says how far its pairs were apart.
+fn speed(report: &Report, out: &mut String) {
+    let Some(table) = speed::table(report) else { return };
+    out.push_str(
+        "<h2 id=\"speed\">Speed</h2>\n<p>Time and memory as a part of what the other engine takes on the same machine in \
+         the same run.</p>\n<div class=\"scroll\"><table><thead><tr><th scope=\"col\">run</th>",
+    );
+    for Run { time, commit, kernel, processors, pairs, theirs, .. } in &table.runs {
+        let title = format!("{kernel}, {processors} processors, {pairs} pairs, against {theirs}");
+        let (title, commit) = (escaped(&title), escaped(commit));
+        let _ = write!(out, "<th scope=\"col\" title=\"{title}\">{}<br>{commit}</th>", date(*time));
+    }
+    out.push_str("</tr></thead>\n<tbody>");
+    for (figure, ratios) in &table.rows {
+        let _ = write!(out, "<tr><th scope=\"row\">{}</th>", escaped(figure));
+        for (at, ratio) in ratios.iter().enumerate() {
+            let Some(now) = ratio else {
+                out.push_str("<td class=\"none\"></td>");
+                continue;
+            };
+            let before = ratios.get(at + 1).copied().flatten();
+            let class = if before.is_some_and(|before| speed::is_slower(*now, before)) { "bad" } else { "" };
+            let title = format!("{:.2} .. {:.2}", now.min, now.max);
+            let _ = write!(out, "<td class=\"{class}\" title=\"{title}\">{:.2}</td>", now.median);
+        }
+        out.push_str("</tr>\n");
+    }
+    out.push_str("</tbody></table></div>\n");
+}
+
 /// What failed, whole.
 fn logs(report: &Report, out: &mut String) {
     if report.failures() == 0 {
@@ -218,6 +251,7 @@ fn date(time: u64) -> String {
 mod tests {
     use super::super::report::testing::{column, pair, report};
     use super::*;
+    use crate::bench::history::testing::run;
 
     #[test]
     fn a_failure_of_a_pair_leads_to_its_log() {
@@ -229,6 +263,16 @@ mod tests {
             "{page}"
         );
         assert!(page.contains("<details id=\"log:a-5.10-to-7.x/task/x\" open>"), "{page}");
+    }
+
+    #[test]
+    fn the_benchmark_has_its_table() {
+        let benchmarks = vec![run(1, "tiny disk dump", 0.2), run(2, "tiny disk dump", 1.0)];
+        let page = document(&Report { benchmarks, ..report(vec![]) });
+        let row = "<tr><th scope=\"row\">tiny disk dump</th><td class=\"bad\" title=\"0.50 .. 2.00\">1.00</td>\
+                   <td class=\"\" title=\"0.10 .. 0.40\">0.20</td></tr>";
+        assert!(page.contains(row), "{page}");
+        assert!(!document(&report(vec![])).contains("Speed"));
     }
 
     #[test]

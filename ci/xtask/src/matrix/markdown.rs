@@ -3,6 +3,8 @@
 use std::fmt::Write as _;
 
 use super::report::{Cells, Column, Report, Verdict};
+use super::speed;
+use crate::bench::history::Run;
 
 /// One line for each column, then the pairs.
 pub(super) fn summary(report: &Report) -> String {
@@ -60,7 +62,38 @@ pub(super) fn document(report: &Report) -> String {
     differing(report, "Features", |column| &column.features, &mut out);
     differing(report, "Tests", |column| &column.tests, &mut out);
     skipped_pairs(report, &mut out);
+    speed(report, &mut out);
     out
+}
+
+/// The benchmark's last run, and how it was before.
+fn speed(report: &Report, out: &mut String) {
+    let Some(table) = speed::table(report) else { return };
+    let Some(newest) = table.runs.first() else { return };
+    let Run { commit, kernel, processors, pairs, theirs, .. } = newest;
+    let _ = write!(
+        out,
+        "\n## Speed\n\nOf `{commit}` on {kernel}, {processors} processors, as a part of what {theirs} takes: median, and the \
+         range of {pairs} pairs; then the medians of runs before.\n\n"
+    );
+    let commits = table.runs.iter().skip(1).map(|run| format!(" {} |", run.commit));
+    let _ = writeln!(out, "| | ratio |{}", commits.collect::<String>());
+    let _ = writeln!(out, "|{}", "---|".repeat(table.runs.len() + 1));
+    for (figure, ratios) in &table.rows {
+        let Some((Some(now), before)) = ratios.split_first() else { continue };
+        let slower = before.iter().flatten().next().is_some_and(|before| speed::is_slower(*now, *before));
+        let mark = if slower { " **slower**" } else { "" };
+        let before =
+            before.iter().map(|ratio| ratio.map_or(" - |".to_owned(), |r| format!(" {:.2} |", r.median)));
+        let _ = writeln!(
+            out,
+            "| {figure} | {:.2} ({:.2} .. {:.2}){mark} |{}",
+            now.median,
+            now.min,
+            now.max,
+            before.collect::<String>()
+        );
+    }
 }
 
 fn failures(report: &Report, out: &mut String) {
@@ -134,6 +167,7 @@ fn plain(line: &str) -> String {
 mod tests {
     use super::super::report::testing::{column, pair, report};
     use super::*;
+    use crate::bench::history::testing::run;
 
     #[test]
     fn pairs_are_a_table_of_their_machine() {
@@ -150,6 +184,19 @@ mod tests {
         assert!(text.contains("| 7.x | - | **1 of 2 failed** |\n| 5.10 | 1/2 | - |\n"), "{text}");
         assert!(text.contains("- a 7.x to 5.10: `task/x`: lost\n"), "{text}");
         assert!(text.contains("- a 5.10 to 7.x: `task/y`: needs sve\n"), "{text}");
+    }
+
+    #[test]
+    fn the_benchmark_is_shown_with_its_past() {
+        let benchmarks = vec![run(1, "tiny disk dump", 0.2), run(2, "tiny disk dump", 1.0)];
+        let text = document(&Report { benchmarks, ..report(vec![]) });
+        assert!(
+            text.contains("Of `c2` on 6.18, 2 processors, as a part of what criu (4.2.1) takes"),
+            "{text}"
+        );
+        let table =
+            "| | ratio | c1 |\n|---|---|---|\n| tiny disk dump | 1.00 (0.50 .. 2.00) **slower** | 0.20 |\n";
+        assert!(text.contains(table), "{text}");
     }
 
     #[test]

@@ -15,6 +15,7 @@ mod markdown;
 mod pairs;
 mod progress;
 mod report;
+mod speed;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -24,6 +25,7 @@ use clap::{Args, Parser};
 
 use self::column::Work;
 use self::report::Report;
+use crate::bench::history;
 use crate::workspace;
 
 #[derive(Args)]
@@ -65,6 +67,9 @@ pub(crate) struct Options {
     /// Say what has changed since this report.json; what has become worse is a failure
     #[arg(long, value_name = "FILE")]
     diff: Option<PathBuf>,
+    /// Show the benchmark, too: the file of `cargo xtask bench --history`
+    #[arg(long, value_name = "FILE")]
+    history: Option<PathBuf>,
     /// Run nothing: print the jobs of the workflow
     #[arg(long)]
     json_legs: bool,
@@ -82,7 +87,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
         println!("{}", legs::json(&matrix, options.small));
         return Ok(ExitCode::SUCCESS);
     }
-    let report = if options.pairs {
+    let mut report = if options.pairs {
         let pairs = pairs::all(&matrix, &work_of_pairs(options, &matrix.moved)?)?;
         Report { pairs, ..column::report(Vec::new()) }
     } else if options.merge.is_empty() {
@@ -91,6 +96,9 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
         let reports: Result<Vec<Report>> = options.merge.iter().map(|file| Report::read(file)).collect();
         Report::merged(reports?)
     };
+    if let Some(file) = &options.history {
+        history::merge(&mut report.benchmarks, history::read(file)?);
+    }
     let folder = options.out.clone().map_or_else(|| workspace::target().map(|t| t.join("matrix")), Ok)?;
     write(&report, &folder)?;
     print!("{}", markdown::summary(&report));

@@ -20,7 +20,8 @@
 //!     "origin": "5.10",               // the kernel of the dump
 //!     "kernel": "6.1",                // that of the restore
 //!     "seconds": 12.5, "tests": {"task/sessions": CELL}
-//!   }]
+//!   }],
+//!   "benchmarks": [RUN]               // lines of the benchmark's history, as `bench::history` describes them
 //! }
 //! ```
 //!
@@ -33,6 +34,8 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 
+use crate::bench::history::{self, Run};
+
 /// The number of this form.
 pub(super) const SCHEMA: u32 = 1;
 
@@ -44,6 +47,16 @@ pub(super) struct Report {
     pub(super) columns: Vec<Column>,
     #[serde(default)]
     pub(super) pairs: Vec<Column>,
+    /// The history of `cargo xtask bench`.
+    #[serde(default)]
+    pub(super) benchmarks: Vec<Run>,
+}
+
+impl Default for Report {
+    fn default() -> Self {
+        let (columns, pairs, benchmarks) = (Vec::new(), Vec::new(), Vec::new());
+        Report { schema: SCHEMA, commit: String::new(), time: 0, columns, pairs, benchmarks }
+    }
 }
 
 /// A machine with a kernel.
@@ -153,8 +166,7 @@ impl Report {
 
     /// One report of several; columns of one name become one.
     pub(super) fn merged(reports: Vec<Report>) -> Self {
-        let mut whole =
-            Report { schema: SCHEMA, commit: String::new(), time: 0, columns: Vec::new(), pairs: Vec::new() };
+        let mut whole = Report::default();
         for report in reports {
             whole.time = whole.time.max(report.time);
             if whole.commit.is_empty() {
@@ -162,6 +174,7 @@ impl Report {
             }
             absorb(&mut whole.columns, report.columns);
             absorb(&mut whole.pairs, report.pairs);
+            history::merge(&mut whole.benchmarks, report.benchmarks);
         }
         whole
     }
@@ -232,7 +245,7 @@ pub(super) mod testing {
     }
 
     pub(crate) fn report(columns: Vec<Column>) -> Report {
-        Report { schema: SCHEMA, commit: "0123abc".to_owned(), time: 1, columns, pairs: Vec::new() }
+        Report { commit: "0123abc".to_owned(), time: 1, columns, ..Report::default() }
     }
 
     /// A pair with tests that ended like this.
