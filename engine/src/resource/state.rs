@@ -172,6 +172,7 @@ const SOCKETS: &[State] = &[
     refused("unread data of a closed TCP connection", "E-SOCKET-QUEUE"),
     refused("an address that this machine does not have, at the restore", "E-SOCKET-ADDRESS"),
     not_kept("errors of inet sockets (SO_ERROR, MSG_ERRQUEUE)", "the next call does not fail with them"),
+    not_kept("a shutdown of writing of UDP sockets (seen with CONFIG_INET_UDP_DIAG)", "they can send again"),
     not_kept("unread packets of raw, ICMP and packet sockets", "they are lost, as on a network"),
     not_kept("PACKET_STATISTICS, PACKET_ROLLOVER_STATS", "they count from the restore"),
     not_kept("numbers of the blocks of a ring (TPACKET_V3)", "they count from the restore"),

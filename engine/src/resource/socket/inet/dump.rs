@@ -36,8 +36,8 @@ const INFO_SACKED: usize = 28;
 pub struct InetDump {
     /// The inode of ours, once it was asked for.
     namespace: Option<u64>,
-    /// By protocol and inode, once they were asked for.
-    shutdowns: HashMap<i32, HashMap<u32, u8>>,
+    /// By protocol and inode, once they were asked for; none if the kernel lists no sockets of the protocol.
+    shutdowns: HashMap<i32, Option<HashMap<u32, u8>>>,
     entries: Vec<InetSkEntry>,
     packets: Vec<(SkPacketEntry, Vec<u8>)>,
     /// What is to be judged when the options are known: task, its name, socket, state, connections that wait.
@@ -83,7 +83,7 @@ impl InetDump {
             }
         }
         let flags = d.info.flags & !(libc::O_CLOEXEC as u32);
-        let shutdown = self.shutdown(fd, kind, protocol, d.stat.st_ino as u32)?;
+        let shutdown = self.shutdown(fd, (kind, protocol), d)?;
         let connected = !matches!(state, CLOSE | LISTEN) || state == CLOSE && shutdown.is_some();
         let levels = levels::of(family, kind, protocol, connected);
         let opts = options::dump(fd, &levels)?;
@@ -127,25 +127,29 @@ impl InetDump {
     fn shutdown(
         &mut self,
         fd: BorrowedFd<'_>,
-        kind: i32,
-        protocol: i32,
-        inode: u32,
+        (kind, protocol): (i32, i32),
+        d: &Description<'_>,
     ) -> Result<Option<SkShutdown>> {
-        if kind == libc::SOCK_DGRAM && matches!(protocol, libc::IPPROTO_UDP | libc::IPPROTO_UDPLITE) {
-            let listed = match self.shutdowns.entry(protocol) {
-                Entry::Occupied(known) => known.into_mut(),
-                // A kernel that cannot list them leaves us what poll(2) tells.
-                Entry::Vacant(slot) => slot.insert(datagram_shutdowns(protocol).unwrap_or_default()),
-            };
-            match listed.get(&inode) {
-                Some(1) => return Ok(Some(SkShutdown::Read)),
-                Some(2) => return Ok(Some(SkShutdown::Write)),
-                Some(3) => return Ok(Some(SkShutdown::Both)),
-                Some(_) => return Ok(None),
-                None => {}
+        if kind != libc::SOCK_DGRAM || !matches!(protocol, libc::IPPROTO_UDP | libc::IPPROTO_UDPLITE) {
+            return shutdown(fd);
+        }
+        let listed = match self.shutdowns.entry(protocol) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(slot) => slot.insert(listed(datagram_shutdowns(protocol))?),
+        };
+        match listed.as_ref().map(|listed| listed.get(&(d.stat.st_ino as u32))) {
+            Some(Some(1)) => Ok(Some(SkShutdown::Read)),
+            Some(Some(2)) => Ok(Some(SkShutdown::Write)),
+            Some(Some(3)) => Ok(Some(SkShutdown::Both)),
+            Some(Some(_)) => Ok(None),
+            // It has no port.
+            Some(None) => shutdown(fd),
+            None => {
+                let what = "a shutdown of writing, which this kernel does not show (CONFIG_INET_UDP_DIAG)";
+                self.lose(d, what, "it can send again");
+                shutdown(fd)
             }
         }
-        shutdown(fd)
     }
 
     /// The inode of our network namespace.
@@ -303,6 +307,14 @@ fn has_error(fd: BorrowedFd<'_>) -> Result<bool> {
     Ok(ready(fd, 0).os(|| "poll")? & libc::POLLERR != 0)
 }
 
+/// None for a kernel, or a system without its modules, that cannot list them.
+fn listed(sockets: Result<HashMap<u32, u8>>) -> Result<Option<HashMap<u32, u8>>> {
+    match sockets {
+        Err(error) if error.errno() == Some(libc::ENOENT) => Ok(None),
+        sockets => sockets.map(Some),
+    }
+}
+
 /// Directions that were shut down, as poll(2) tells them.
 fn shutdown(fd: BorrowedFd<'_>) -> Result<Option<SkShutdown>> {
     let events = ready(fd, libc::POLLRDHUP).os(|| "poll")?;
@@ -353,5 +365,20 @@ fn tcp_options(fd: BorrowedFd<'_>) -> TcpOptsEntry {
         keepcnt: number(libc::TCP_KEEPCNT),
         keepidle: number(libc::TCP_KEEPIDLE),
         keepintvl: number(libc::TCP_KEEPINTVL),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kernel_that_lists_no_sockets_is_no_error_and_any_other_refusal_is() {
+        let refused = |errno| listed(Err(Error::os("netlink", std::io::Error::from_raw_os_error(errno))));
+        assert!(matches!(refused(libc::ENOENT), Ok(None)));
+        assert!(refused(libc::EPERM).is_err());
+        assert!(
+            matches!(listed(Ok(HashMap::from([(7, 2)]))), Ok(Some(sockets)) if sockets.get(&7) == Some(&2))
+        );
     }
 }
