@@ -17,6 +17,8 @@ pub struct Matrix {
     pub smoke: Smoke,
     /// Full names of the tests that are dumped on one kernel and restored on another.
     pub moved: Vec<String>,
+    /// Tests that go from our engine to CRIU and back in guests.
+    pub interop: Vec<String>,
     /// Features that no guest has.
     #[serde(default)]
     pub lacks: Vec<String>,

@@ -145,6 +145,8 @@ fn crowding() -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use zdtm::protocol::Engines;
+
     use super::*;
     use crate::image::Image;
     use crate::qemu::Accelerator;
@@ -163,6 +165,7 @@ mod tests {
             accelerator: Accelerator::Tcg,
         };
         let terms = Terms {
+            engines: Engines::default(),
             faults: Vec::new(),
             iterations: 1,
             undisturbed: false,

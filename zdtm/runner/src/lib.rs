@@ -41,7 +41,7 @@ use libtest_mimic::{Arguments, ColorSetting, Completion, FormatSetting, Trial};
 pub use catalogue::{Entry, Flavor, Test};
 pub use compile::{Compiler, Linking};
 use cycle::Plan;
-use protocol::{NEEDS, Outcome, Terms};
+use protocol::{Engines, NEEDS, Outcome, Terms};
 
 /// What to run and how; the words of the command line, shared by `zdtm` and `cargo xtask zdtm`.
 #[derive(Parser, Debug, Clone)]
@@ -148,6 +148,7 @@ impl Options {
     /// How tests are run, for an agent.
     pub fn terms(&self) -> Terms {
         Terms {
+            engines: Engines::default(),
             iterations: self.iters,
             undisturbed: self.no_cr,
             leave_running: self.leave_running,

@@ -2,6 +2,8 @@
 //!
 //! The host sends an [`Order`] and waits for the report that ends it. [`Report::Alive`] may come at any time.
 
+use std::path::{Path, PathBuf};
+
 use serde::{Deserialize, Serialize};
 
 use crate::catalogue::Test;
@@ -9,6 +11,8 @@ use crate::catalogue::Test;
 /// How tests are run, from now on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Terms {
+    /// Who dumps and who restores: programs of the guest.
+    pub engines: Engines,
     /// Checkpoints and restores of each test, one after the other.
     pub iterations: u32,
     /// Start, end and verify the programs, nothing else.
@@ -23,6 +27,27 @@ pub struct Terms {
     pub verify_images: bool,
     /// Compare what /proc shows before and after.
     pub compare: bool,
+}
+
+/// Programs of a guest with CRIU's command line.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Engines {
+    /// Who dumps, and knows what the kernel can do.
+    pub dump: PathBuf,
+    /// Who restores.
+    pub restore: PathBuf,
+}
+
+impl Engines {
+    /// Where a guest has our own.
+    pub const OURS: &str = "/usr/sbin/crio";
+}
+
+impl Default for Engines {
+    fn default() -> Self {
+        let ours = Path::new(Self::OURS);
+        Engines { dump: ours.to_owned(), restore: ours.to_owned() }
+    }
 }
 
 /// From host to guest.

@@ -3,8 +3,9 @@
 //! Everything is dumped by one engine and restored by the other: the four programs of `engine/tests/programs`
 //! ([`programs`]) and the C tests ([`suite`]). Every image directory has to please `crio image verify`, and every image
 //! of ours CRIU's decoder ([`images`]). What CRIU itself loses or refuses stands in one table ([`known`]); any other
-//! failure is ours.
+//! failure is ours. With `--arch` C tests go from one engine to the other in guests of another machine ([`guests`]).
 
+mod guests;
 mod images;
 mod known;
 mod process;
@@ -34,6 +35,13 @@ pub(crate) struct Options {
     /// Their side [default: Debian sid's criu, fetched once]
     #[arg(long, value_name = "PATH")]
     against: Option<PathBuf>,
+    /// In guests of this machine, or all that Debian has criu for: C tests, those of `interop` in ci/matrix.yaml unless
+    /// some are named
+    #[arg(long, value_name = "MACHINE", conflicts_with_all = ["engine", "against"])]
+    arch: Option<String>,
+    /// The guests' kernel as ci/matrix.yaml names it (default: the newest)
+    #[arg(long, value_name = "NAME", requires = "arch")]
+    kernel: Option<String>,
     /// Only inspect this image directory, as is done with each
     #[arg(long, value_name = "DIR", requires = "engine", conflicts_with_all = ["filter", "against"])]
     inspect: Option<PathBuf>,
@@ -74,11 +82,18 @@ impl Engines {
     }
 }
 
+fn exit_code(good: bool) -> ExitCode {
+    if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     setup::ensure(&[Need::Crit])?;
     if let (Some(folder), Some(engine)) = (&options.inspect, &options.engine) {
         images::inspect(engine, folder)?;
         return Ok(ExitCode::SUCCESS);
+    }
+    if let Some(arch) = &options.arch {
+        return Ok(exit_code(guests::run(options, arch)?));
     }
     if !nix::unistd::geteuid().is_root() {
         bail!("dump and restore need root: sudo -E cargo xtask interop");
@@ -96,5 +111,5 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
         suite::run(&engines, direction, &options.filter, &mut report)?;
     }
     print!("{report}");
-    Ok(report.exit_code())
+    Ok(exit_code(report.is_good()))
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use ::zdtm::protocol::{NEEDS, Outcome};
+use ::zdtm::protocol::{Engines, NEEDS, Outcome, Terms};
 use ::zdtm::{Flavor, Test};
 use anyhow::{Context, Result, bail};
 use libtest_mimic::{Completion, Failed, Trial};
@@ -16,7 +16,7 @@ use vm::qemu::{Accelerator, Disk, Emulated};
 
 use super::programs::{self, Programs};
 use super::table::Table;
-use super::{ENGINE_OF_GUESTS, Options, RUNNER_OF_GUESTS};
+use super::{Options, RUNNER_OF_GUESTS};
 use crate::golden::{self, Golden};
 use crate::setup::{self, Need};
 use crate::{build, workspace};
@@ -110,7 +110,7 @@ impl<'a> Stock<'a> {
         let userland = vm::userland::fetch(&folder()?.join("userland"), machine, &matrix.userland)?;
         let mut contents = vec![content(&userland, "/"), content(&runner, RUNNER_OF_GUESTS)];
         if !options.tests.no_cr {
-            contents.push(content(&build::program(machine, "engine", "crio")?, ENGINE_OF_GUESTS));
+            contents.push(content(&build::program(machine, "engine", "crio")?, Engines::OURS));
         }
         for program in programs.values().flatten() {
             let name = program.file_name().unwrap_or_default();
@@ -119,6 +119,7 @@ impl<'a> Stock<'a> {
         if options.dynamic {
             contents.extend(c_library(machine)?);
         }
+        contents.extend_from_slice(&options.more);
         let name = format!("{}.{}", machine.name, std::process::id());
         let consoles = folder()?.join(&name);
         std::fs::create_dir_all(&consoles)?;
@@ -177,7 +178,8 @@ impl<'a> Stock<'a> {
         if machine.is_native() && !is_emulated && vm::kvm::works(&emulated, &folder) {
             emulated.accelerator = Accelerator::Kvm;
         }
-        Ok(Pool::new(emulated, options.tests.terms(), &consoles).with_panic(options.panic.clone()))
+        let terms = Terms { engines: options.engines.clone(), ..options.tests.terms() };
+        Ok(Pool::new(emulated, terms, &consoles).with_panic(options.panic.clone()))
     }
 }
 

@@ -13,11 +13,12 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use ::zdtm::protocol::Outcome;
+use ::zdtm::protocol::{Engines, Outcome};
 use ::zdtm::{Linking, Test};
 use anyhow::{Result, bail};
 use clap::Args;
 use libtest_mimic::{Completion, Trial};
+use vm::image::Content;
 
 pub(crate) use self::guests::{Hardware, Stock, outcome};
 pub(crate) use self::moved::{Departures, arrive, depart};
@@ -56,6 +57,12 @@ pub(crate) struct Options {
     /// Programs that are kept, or carried about.
     #[arg(skip)]
     pub(crate) compact: bool,
+    /// Who dumps and restores in guests.
+    #[arg(skip)]
+    pub(crate) engines: Engines,
+    /// What guests have besides.
+    #[arg(skip)]
+    pub(crate) more: Vec<Content>,
 }
 
 impl Options {
@@ -71,6 +78,8 @@ impl Options {
             panic: None,
             keep: false,
             compact: false,
+            engines: Engines::default(),
+            more: Vec::new(),
         }
     }
 
@@ -83,8 +92,7 @@ impl Options {
     }
 }
 
-/// Where a guest has the engine, and the runner.
-const ENGINE_OF_GUESTS: &str = "/usr/sbin/crio";
+/// Where a guest has the runner.
 const RUNNER_OF_GUESTS: &str = "/sbin/init";
 
 /// The default of `--engine`.

@@ -7,14 +7,14 @@ use std::path::Path;
 
 use ::zdtm::Test;
 use ::zdtm::moved::{self, FOLDER};
-use ::zdtm::protocol::Outcome;
+use ::zdtm::protocol::{Engines, Outcome};
 use anyhow::{Context, Result, bail};
 use vm::matrix::{Kernel, Matrix};
 use vm::pool::Pool;
 use vm::qemu::Disk;
 
 use super::guests::{Hardware, Stock, expected, outcome};
-use super::{ENGINE_OF_GUESTS, Options, RUNNER_OF_GUESTS};
+use super::{Options, RUNNER_OF_GUESTS};
 
 /// Room for an archive. The file is sparse.
 const ROOM: u64 = 512 << 20;
@@ -55,7 +55,7 @@ pub(crate) fn depart(
 pub(crate) fn arrive(test: &Test, pool: &Pool, disk: u8, lacks: &[String]) -> Result<(Outcome, String)> {
     let device = format!("/dev/vd{}", char::from(b'b' + disk));
     let runner = [OsString::from(RUNNER_OF_GUESTS)];
-    let words = moved::command(&runner, Path::new(&device), &test.program, Path::new(ENGINE_OF_GUESTS));
+    let words = moved::command(&runner, Path::new(&device), &test.program, Path::new(Engines::OURS));
     let words: Vec<_> = words.iter().map(|word| word.to_string_lossy()).collect();
     let words: Vec<&str> = words.iter().map(AsRef::as_ref).collect();
     let (_, output, _) = pool.execute(&words)?;

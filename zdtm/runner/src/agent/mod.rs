@@ -18,15 +18,14 @@ use anyhow::{Context, Result};
 
 use crate::cycle::{self, Plan};
 use crate::engine::Engine;
-use crate::protocol::{About, NEEDS, Order, Outcome, Report, Terms};
+use crate::protocol::{About, Engines, NEEDS, Order, Outcome, Report, Terms};
 use crate::{Test, speed, task};
 
 use self::channel::Channel;
 pub use self::channel::PORT;
 
-/// Where the programs of the tests are, and the engine.
+/// Where the programs of the tests are.
 const PROGRAMS: &str = "/zdtm";
-const ENGINE: &str = "/usr/sbin/crio";
 
 /// Whether this process is the first one of a system.
 pub fn is_init() -> bool {
@@ -82,14 +81,11 @@ fn about() -> About {
 }
 
 fn agreed(terms: &Terms) -> Result<Plan> {
-    let engine = if terms.undisturbed {
-        Engine::find(Path::new(ENGINE)).ok()
-    } else {
-        Some(Engine::find(Path::new(ENGINE))?)
-    };
+    let Engines { dump, restore } = &terms.engines;
+    let engine = if terms.undisturbed { Engine::find(dump).ok() } else { Some(Engine::find(dump)?) };
     Ok(Plan {
         engine,
-        restore_engine: None,
+        restore_engine: (dump != restore).then(|| Engine::find(restore)).transpose()?,
         undisturbed: terms.undisturbed,
         iterations: terms.iterations,
         leave_running: terms.leave_running,
