@@ -2,8 +2,10 @@
 //!
 //! Nothing is touched before the survey has found that all of it can be kept. From the freeze on, the tree is an owned
 //! value: whatever fails, dropping it lets every task go on as it was. The inventory is written last; a directory
-//! without it is not an image. Programs under seccomp are dumped by a `worker`, which a SIGKILL of crio does not end in
-//! the moment when that would harm them.
+//! without it is not an image. All that is done by a `worker`, which a SIGKILL of crio does not end in the moments when
+//! that would harm: while programs under seccomp work for us, and at the [`end`].
+
+mod end;
 
 use std::time::Instant;
 
@@ -39,24 +41,21 @@ pub fn dump(options: &DumpOptions) -> Result<DumpReport> {
     if options.dry_run || !survey.blockers.is_empty() {
         return Ok(report_of(survey, options));
     }
-    match survey.seccomp_modes.is_empty() {
-        true => carry_out(survey, options, &descriptors, None),
-        false => worker::run("dumps", |worker| carry_out(survey, options, &descriptors, Some(&worker))),
-    }
+    worker::run("dumps", |worker| carry_out(survey, options, &descriptors, &worker))
 }
 
 fn carry_out(
     survey: Survey,
     options: &DumpOptions,
     descriptors: &DescriptorLimit,
-    worker: Option<&Worker>,
+    worker: &Worker,
 ) -> Result<DumpReport> {
     let images = ImageDir::open(&options.places.images_dir)?;
     images.check_writable()?;
     let hooks = Hooks::new(&options.action_scripts, &options.places.images_dir, descriptors)?;
     hooks.run(Point::PreDump, Some(options.tree))?;
     fault::point("surveyed")?;
-    let held = worker.map(Worker::hold).transpose()?;
+    let held = (!survey.seccomp_modes.is_empty()).then(|| worker.hold()).transpose()?;
     let started = Instant::now();
     let frozen = Frozen::seize(options.tree, options.timeout)?;
     let mut report = report_of(survey, options);
@@ -75,23 +74,10 @@ fn carry_out(
     fault::point("pages-copied")?;
     report.counts = collected.counts;
     report.not_kept.extend_from_slice(&collected.not_kept);
-    report.not_kept.extend(collected.files.one_ended.iter().map(one_ended));
-    report.not_kept.extend_from_slice(&collected.files.not_kept);
-    finish_images(&images, collected.files.connections.run())?;
-    hooks.run(Point::PostDump, Some(options.tree)).inspect_err(|_| withdraw(&images))?;
-    let mut connections = std::mem::take(&mut collected.files.connections);
-    let ends = fate(options) == Fate::Kill;
-    if ends {
-        connections.prepare_end().inspect_err(|_| withdraw(&images))?;
-    }
-    collected.files.links.keep();
-    let released = frozen.release(fate(options));
-    if ends {
-        connections.ended();
-    } else {
-        drop(connections);
-    }
-    released?;
+    let files = std::mem::take(&mut collected.files);
+    report.not_kept.extend(files.one_ended.iter().map(one_ended));
+    report.not_kept.extend_from_slice(&files.not_kept);
+    end::end(frozen, &images, files, options, (&hooks, worker))?;
     report.stats.frozen_time = micros(frozen_since);
     // The work is done, and cannot be undone, by now.
     report.image_bytes = image_bytes(&images).unwrap_or_else(|error| {
@@ -102,13 +88,6 @@ fn carry_out(
         log_warn!("the statistics were not written: {error}");
     }
     Ok(report)
-}
-
-/// Without its inventory a directory is no image: what it holds must not be restored beside a tree that runs on.
-fn withdraw(images: &ImageDir) {
-    if let Err(error) = images.remove(&Kind::Inventory.file_name()) {
-        log_warn!("{error}");
-    }
 }
 
 fn fate(options: &DumpOptions) -> Fate {
@@ -342,16 +321,6 @@ fn pstree_entry(task: &FrozenTask, root: i32) -> Result<PstreeEntry> {
         pgid: stat.pgid as u32,
         sid: stat.sid as u32,
         threads: threads.into_iter().map(|tid| tid as u32).collect(),
-    })
-}
-
-/// Makes the directory an image. If we fail after that, the tree goes on, and its image is none.
-fn finish_images(images: &ImageDir, run: Option<&str>) -> Result<()> {
-    fault::point("before-inventory")?;
-    write_inventory(images, run)?;
-    fault::point("inventory-written").inspect_err(|_| {
-        // The failure before is the one to report.
-        let _ = images.remove(&Kind::Inventory.file_name());
     })
 }
 

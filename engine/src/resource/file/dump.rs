@@ -67,7 +67,7 @@ struct Kinds<'a> {
 }
 
 /// What a finished dump of files leaves to be told.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct DumpedFiles {
     /// Must be [kept](LinkRemaps::keep) once the whole dump has succeeded.
     pub links: LinkRemaps,
