@@ -9,9 +9,11 @@ mod end;
 
 use std::time::Instant;
 
+use crate::clean;
 use crate::error::Result;
 use crate::fault;
 use crate::hooks::{Hooks, Point};
+use crate::image::journal::{Identity, Journal, Note};
 use crate::image::message::{InventoryEntry, LsmType, PstreeEntry, TaskKobjIdsEntry};
 use crate::image::{ImageDir, Kind};
 use crate::kernel::kcmp::{KcmpSet, Kind as Shared, Place};
@@ -50,8 +52,7 @@ fn carry_out(
     descriptors: &DescriptorLimit,
     worker: &Worker,
 ) -> Result<DumpReport> {
-    let images = ImageDir::open(&options.places.images_dir)?;
-    images.check_writable()?;
+    let images = open_images(options)?;
     let hooks = Hooks::new(&options.action_scripts, &options.places.images_dir, descriptors)?;
     hooks.run(Point::PreDump, Some(options.tree))?;
     fault::point("surveyed")?;
@@ -63,6 +64,7 @@ fn carry_out(
     let frozen_since = Instant::now();
     seccomp::suspend(&frozen, held.is_some())?;
     fault::point("frozen")?;
+    images.note(&Note::Writing)?;
     // That of an earlier dump: with our images beside it, it would be a lie.
     images.remove(&Kind::Inventory.file_name())?;
     let mut collected = Collection::of(&frozen, &images, options).map_err(|e| frozen.explain(e))?;
@@ -78,6 +80,7 @@ fn carry_out(
     report.not_kept.extend(files.one_ended.iter().map(one_ended));
     report.not_kept.extend_from_slice(&files.not_kept);
     end::end(frozen, &images, files, options, (&hooks, worker))?;
+    images.finish_journal();
     report.stats.frozen_time = micros(frozen_since);
     // The work is done, and cannot be undone, by now.
     report.image_bytes = image_bytes(&images).unwrap_or_else(|error| {
@@ -88,6 +91,20 @@ fn carry_out(
         log_warn!("the statistics were not written: {error}");
     }
     Ok(report)
+}
+
+/// The directory, with a journal, and without what a killed dump has left there.
+fn open_images(options: &DumpOptions) -> Result<ImageDir> {
+    let images = ImageDir::open(&options.places.images_dir)?;
+    images.check_writable()?;
+    let Some((journal, notes)) = Journal::open(&images)? else { return Ok(images) };
+    if let Err(error) = clean::recover(&images, &notes) {
+        journal.leave();
+        return Err(error);
+    }
+    journal.restart()?;
+    journal.note(&Note::Dump { root: Identity::of(options.tree)?, ends: fate(options) == Fate::Kill })?;
+    Ok(images.with_journal(journal))
 }
 
 fn fate(options: &DumpOptions) -> Fate {

@@ -11,6 +11,7 @@ use super::{fate, write_inventory};
 use crate::error::Result;
 use crate::fault;
 use crate::hooks::{Hooks, Point};
+use crate::image::journal::Note;
 use crate::image::{ImageDir, Kind};
 use crate::log_warn;
 use crate::options::DumpOptions;
@@ -30,11 +31,13 @@ pub(super) fn end(
     // What is declared later is undone first.
     let mut hold = worker.hold()?;
     let DumpedFiles { links, mut connections, .. } = files;
+    images.note(&Note::Inventory)?;
     let image = Image::complete(images, connections.run())?;
     fault::point("inventory-written")?;
     hooks.run(Point::PostDump, Some(options.tree))?;
     fault::point("before-end")?;
     hold.decide()?;
+    images.note(&Note::Decided)?;
     fault::point("end-decided")?;
     let ends = fate(options) == Fate::Kill;
     if ends {

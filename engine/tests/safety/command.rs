@@ -119,8 +119,20 @@ impl Running {
         }
     }
 
-    pub(crate) fn go_on(&self) {
-        crate::victim::send(self.stopped, nix::sys::signal::SIGCONT);
+    pub(crate) fn go_on(&mut self) {
+        crate::victim::send(std::mem::take(&mut self.stopped), nix::sys::signal::SIGCONT);
+    }
+}
+
+/// A test that fails must not leave a victim frozen.
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if self.stopped != 0 {
+            let stopped = nix::unistd::Pid::from_raw(self.stopped);
+            let _ = nix::sys::signal::kill(stopped, nix::sys::signal::SIGKILL);
+        }
     }
 }
 

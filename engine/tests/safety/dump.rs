@@ -325,7 +325,7 @@ fn unread_input_is_put_back_although_crio_is_killed() {
     let fault = format!("{}:wait", engine::fault::TERMINAL_TAKEN);
     let mut crio = start(with_fault(dump(victim.pid(), "", images.path()), &fault));
     crio.await_point();
-    let survivor = crio.stopped;
+    let survivor = std::mem::take(&mut crio.stopped);
     crio.child.kill().unwrap();
     assert_eq!(crio.finish().status.signal(), Some(SIGKILL as i32));
     send(survivor, SIGCONT);

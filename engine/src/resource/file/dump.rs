@@ -394,7 +394,7 @@ impl<'a> FileDump<'a> {
         loop {
             let id = self.allocate();
             // Taken by what an earlier dump has left.
-            let Some(link) = self.links.make(d.fd.as_fd(), path, id)? else { continue };
+            let Some(link) = self.links.make(self.images, d, path, id)? else { continue };
             let name = link.into_os_string().into_encoded_bytes();
             let reg = RegFileEntry { id, name, ..RegFileEntry::default() };
             self.push(FileEntry { r#type: FdType::Reg.into(), id, reg: Some(reg), ..FileEntry::default() });
