@@ -27,6 +27,7 @@ use crate::resource::file::{DumpedFiles, FileDump, fs};
 use crate::resource::ipc::IpcDump;
 use crate::resource::memory::{MemoryDump, pages};
 use crate::resource::socket::network_lock::LOCKED_BY_NFTABLES;
+use crate::resource::task::death::{self, Death};
 use crate::resource::task::seccomp::{self, SeccompDump};
 use crate::resource::task::{self, lineage};
 use crate::survey::judge::{self, Namespaces};
@@ -79,7 +80,7 @@ fn carry_out(
     let files = std::mem::take(&mut collected.files);
     report.not_kept.extend(files.one_ended.iter().map(one_ended));
     report.not_kept.extend_from_slice(&files.not_kept);
-    end::end(frozen, &images, files, options, (&hooks, worker))?;
+    end::end((frozen, &collected.deaths), &images, files, options, (&hooks, worker))?;
     images.finish_journal();
     report.stats.frozen_time = micros(frozen_since);
     // The work is done, and cannot be undone, by now.
@@ -122,6 +123,7 @@ struct Collection {
     pages: (u64, u64, u64),
     files: DumpedFiles,
     not_kept: Vec<NotKept>,
+    deaths: Vec<Death>,
 }
 
 impl Collection {
@@ -165,6 +167,7 @@ struct Collector<'a> {
     ipc: IpcDump,
     seccomp: SeccompDump,
     not_kept: Vec<NotKept>,
+    deaths: Vec<Death>,
 }
 
 impl<'a> Collector<'a> {
@@ -179,6 +182,7 @@ impl<'a> Collector<'a> {
             ipc: IpcDump::new()?,
             seccomp: SeccompDump::default(),
             not_kept: Vec::new(),
+            deaths: Vec::new(),
         })
     }
 
@@ -207,7 +211,9 @@ impl<'a> Collector<'a> {
         let umask = status::read(&task.proc)?.umask;
         let fs = fs::dump(&mut self.files, &task.proc, &task.comm, umask)?;
         self.images.write_one(Kind::Fs(task.pid as u32), &fs)?;
-        self.memory.add(task, collected.memory, &mut self.files)
+        self.memory.add(task, collected.memory, &mut self.files)?;
+        self.deaths.extend(death::foresee(task, &collected.cores, &self.memory.outlasting));
+        Ok(())
     }
 
     fn finish(mut self, frozen: &Frozen, tree: &[Pid]) -> Result<Collection> {
@@ -228,7 +234,14 @@ impl<'a> Collector<'a> {
         self.not_kept.append(&mut self.memory.not_kept);
         log_debug!("{} page transfers planned", self.memory.transfers.len());
         let pages = (self.memory.scanned, self.memory.written, shared + files.pages);
-        Ok(Collection { transfers: self.memory.transfers, counts, pages, files, not_kept: self.not_kept })
+        Ok(Collection {
+            transfers: self.memory.transfers,
+            counts,
+            pages,
+            files,
+            not_kept: self.not_kept,
+            deaths: self.deaths,
+        })
     }
 }
 

@@ -3,7 +3,8 @@
 //! At no moment there are both, an image and a tree that runs on (but where that is what was asked for), nor a part of
 //! the tree. From the inventory on the worker survives the process that was called, and takes the inventory back if that
 //! one has died before the decision. After the decision it goes through with the end: the network lock becomes one that
-//! stays, which can fail and is undone then, and all tasks are killed before any is waited for.
+//! stays, which can fail and is undone then; threads forget what their death would write; and all tasks are killed before
+//! any is waited for.
 //!
 //! Not covered: a SIGKILL for the worker itself between these steps. `crio clean` tells what that has left.
 
@@ -16,12 +17,13 @@ use crate::image::{ImageDir, Kind};
 use crate::log_warn;
 use crate::options::DumpOptions;
 use crate::resource::file::DumpedFiles;
+use crate::resource::task::death::{self, Death};
 use crate::tracee::{Fate, Frozen};
 use crate::worker::Worker;
 
 /// Completes the image and ends the dump, or undoes both.
 pub(super) fn end(
-    frozen: Frozen,
+    (frozen, deaths): (Frozen, &[Death]),
     images: &ImageDir,
     files: DumpedFiles,
     options: &DumpOptions,
@@ -46,6 +48,9 @@ pub(super) fn end(
     fault::point("network-locked")?;
     image.keep();
     links.keep();
+    if ends {
+        death::forestall(&frozen, deaths);
+    }
     let released = frozen.release(fate(options));
     fault::late_point("tree-released");
     match ends {

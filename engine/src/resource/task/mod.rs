@@ -2,6 +2,7 @@
 
 pub mod attributes;
 pub mod credentials;
+pub mod death;
 pub mod lineage;
 mod lost;
 pub mod registers;
