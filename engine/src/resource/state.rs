@@ -302,6 +302,7 @@ const SIGNALS: &[State] = &[
     kept("masks", "task/signals.rs", "thread_signal_masks"),
     kept("pending signals of processes", "task/signals.rs", "sigpending_shared"),
     kept("pending signals of threads", "task/signals.rs", "sigpending_private"),
+    kept("pending signals of stopped processes", "task/signals.rs", "stopped_pending"),
     kept("alternate stacks", "task/signals.rs", "sigaltstack"),
     kept("handlers that are running", "task/signals.rs", "signal_handler_frames"),
     kept("interval timers", "task/timers.rs", "itimers_armed"),
@@ -332,7 +333,6 @@ const SIGNALS: &[State] = &[
         "calls that any stop interrupts (epoll_wait, sigtimedwait, semtimedop, io_getevents, accept and recv with a timeout: signal(7))",
         "they return EINTR, and transfers that have begun return how much they have moved",
     ),
-    not_kept("signals that are pending while a task is stopped", "they come before it stops again"),
     not_kept(
         "reports of stops and continues for waitpid(2)",
         "a stop is reported once more, a continue not at all",
