@@ -2,14 +2,18 @@
 //!
 //! Nothing is touched before the survey has found that all of it can be kept. From the freeze on, the tree is an owned
 //! value: whatever fails, dropping it lets every task go on as it was. The inventory is written last; a directory
-//! without it is not an image. Programs under seccomp are dumped by a `worker`, which a SIGKILL of crio does not end in
-//! the moment when that would harm them.
+//! without it is not an image. All that is done by a `worker`, which a SIGKILL of crio does not end in the moments when
+//! that would harm: while programs under seccomp work for us, and at the [`end`].
+
+mod end;
 
 use std::time::Instant;
 
+use crate::clean;
 use crate::error::Result;
 use crate::fault;
 use crate::hooks::{Hooks, Point};
+use crate::image::journal::{Identity, Journal, Note};
 use crate::image::message::{InventoryEntry, LsmType, PstreeEntry, TaskKobjIdsEntry};
 use crate::image::{ImageDir, Kind};
 use crate::kernel::kcmp::{KcmpSet, Kind as Shared, Place};
@@ -23,6 +27,7 @@ use crate::resource::file::{DumpedFiles, FileDump, fs};
 use crate::resource::ipc::IpcDump;
 use crate::resource::memory::{MemoryDump, pages};
 use crate::resource::socket::network_lock::LOCKED_BY_NFTABLES;
+use crate::resource::task::death::{self, Death};
 use crate::resource::task::seccomp::{self, SeccompDump};
 use crate::resource::task::{self, lineage};
 use crate::survey::judge::{self, Namespaces};
@@ -39,24 +44,20 @@ pub fn dump(options: &DumpOptions) -> Result<DumpReport> {
     if options.dry_run || !survey.blockers.is_empty() {
         return Ok(report_of(survey, options));
     }
-    match survey.seccomp_modes.is_empty() {
-        true => carry_out(survey, options, &descriptors, None),
-        false => worker::run("dumps", |worker| carry_out(survey, options, &descriptors, Some(&worker))),
-    }
+    worker::run("dumps", |worker| carry_out(survey, options, &descriptors, &worker))
 }
 
 fn carry_out(
     survey: Survey,
     options: &DumpOptions,
     descriptors: &DescriptorLimit,
-    worker: Option<&Worker>,
+    worker: &Worker,
 ) -> Result<DumpReport> {
-    let images = ImageDir::open(&options.places.images_dir)?;
-    images.check_writable()?;
+    let images = open_images(options)?;
     let hooks = Hooks::new(&options.action_scripts, &options.places.images_dir, descriptors)?;
     hooks.run(Point::PreDump, Some(options.tree))?;
     fault::point("surveyed")?;
-    let held = worker.map(Worker::hold).transpose()?;
+    let held = (!survey.seccomp_modes.is_empty()).then(|| worker.hold()).transpose()?;
     let started = Instant::now();
     let frozen = Frozen::seize(options.tree, options.timeout)?;
     let mut report = report_of(survey, options);
@@ -64,6 +65,7 @@ fn carry_out(
     let frozen_since = Instant::now();
     seccomp::suspend(&frozen, held.is_some())?;
     fault::point("frozen")?;
+    images.note(&Note::Writing)?;
     // That of an earlier dump: with our images beside it, it would be a lie.
     images.remove(&Kind::Inventory.file_name())?;
     let mut collected = Collection::of(&frozen, &images, options).map_err(|e| frozen.explain(e))?;
@@ -75,23 +77,11 @@ fn carry_out(
     fault::point("pages-copied")?;
     report.counts = collected.counts;
     report.not_kept.extend_from_slice(&collected.not_kept);
-    report.not_kept.extend(collected.files.one_ended.iter().map(one_ended));
-    report.not_kept.extend_from_slice(&collected.files.not_kept);
-    finish_images(&images, collected.files.connections.run())?;
-    hooks.run(Point::PostDump, Some(options.tree)).inspect_err(|_| withdraw(&images))?;
-    let mut connections = std::mem::take(&mut collected.files.connections);
-    let ends = fate(options) == Fate::Kill;
-    if ends {
-        connections.prepare_end().inspect_err(|_| withdraw(&images))?;
-    }
-    collected.files.links.keep();
-    let released = frozen.release(fate(options));
-    if ends {
-        connections.ended();
-    } else {
-        drop(connections);
-    }
-    released?;
+    let files = std::mem::take(&mut collected.files);
+    report.not_kept.extend(files.one_ended.iter().map(one_ended));
+    report.not_kept.extend_from_slice(&files.not_kept);
+    end::end((frozen, &collected.deaths), &images, files, options, (&hooks, worker))?;
+    images.finish_journal();
     report.stats.frozen_time = micros(frozen_since);
     // The work is done, and cannot be undone, by now.
     report.image_bytes = image_bytes(&images).unwrap_or_else(|error| {
@@ -104,11 +94,18 @@ fn carry_out(
     Ok(report)
 }
 
-/// Without its inventory a directory is no image: what it holds must not be restored beside a tree that runs on.
-fn withdraw(images: &ImageDir) {
-    if let Err(error) = images.remove(&Kind::Inventory.file_name()) {
-        log_warn!("{error}");
+/// The directory, with a journal, and without what a killed dump has left there.
+fn open_images(options: &DumpOptions) -> Result<ImageDir> {
+    let images = ImageDir::open(&options.places.images_dir)?;
+    images.check_writable()?;
+    let Some((journal, notes)) = Journal::open(&images)? else { return Ok(images) };
+    if let Err(error) = clean::recover(&images, &notes) {
+        journal.leave();
+        return Err(error);
     }
+    journal.restart()?;
+    journal.note(&Note::Dump { root: Identity::of(options.tree)?, ends: fate(options) == Fate::Kill })?;
+    Ok(images.with_journal(journal))
 }
 
 fn fate(options: &DumpOptions) -> Fate {
@@ -126,6 +123,7 @@ struct Collection {
     pages: (u64, u64, u64),
     files: DumpedFiles,
     not_kept: Vec<NotKept>,
+    deaths: Vec<Death>,
 }
 
 impl Collection {
@@ -169,6 +167,7 @@ struct Collector<'a> {
     ipc: IpcDump,
     seccomp: SeccompDump,
     not_kept: Vec<NotKept>,
+    deaths: Vec<Death>,
 }
 
 impl<'a> Collector<'a> {
@@ -183,6 +182,7 @@ impl<'a> Collector<'a> {
             ipc: IpcDump::new()?,
             seccomp: SeccompDump::default(),
             not_kept: Vec::new(),
+            deaths: Vec::new(),
         })
     }
 
@@ -211,7 +211,9 @@ impl<'a> Collector<'a> {
         let umask = status::read(&task.proc)?.umask;
         let fs = fs::dump(&mut self.files, &task.proc, &task.comm, umask)?;
         self.images.write_one(Kind::Fs(task.pid as u32), &fs)?;
-        self.memory.add(task, collected.memory, &mut self.files)
+        self.memory.add(task, collected.memory, &mut self.files)?;
+        self.deaths.extend(death::foresee(task, &collected.cores, &self.memory.outlasting));
+        Ok(())
     }
 
     fn finish(mut self, frozen: &Frozen, tree: &[Pid]) -> Result<Collection> {
@@ -232,7 +234,14 @@ impl<'a> Collector<'a> {
         self.not_kept.append(&mut self.memory.not_kept);
         log_debug!("{} page transfers planned", self.memory.transfers.len());
         let pages = (self.memory.scanned, self.memory.written, shared + files.pages);
-        Ok(Collection { transfers: self.memory.transfers, counts, pages, files, not_kept: self.not_kept })
+        Ok(Collection {
+            transfers: self.memory.transfers,
+            counts,
+            pages,
+            files,
+            not_kept: self.not_kept,
+            deaths: self.deaths,
+        })
     }
 }
 
@@ -342,16 +351,6 @@ fn pstree_entry(task: &FrozenTask, root: i32) -> Result<PstreeEntry> {
         pgid: stat.pgid as u32,
         sid: stat.sid as u32,
         threads: threads.into_iter().map(|tid| tid as u32).collect(),
-    })
-}
-
-/// Makes the directory an image. If we fail after that, the tree goes on, and its image is none.
-fn finish_images(images: &ImageDir, run: Option<&str>) -> Result<()> {
-    fault::point("before-inventory")?;
-    write_inventory(images, run)?;
-    fault::point("inventory-written").inspect_err(|_| {
-        // The failure before is the one to report.
-        let _ = images.remove(&Kind::Inventory.file_name());
     })
 }
 

@@ -1,11 +1,11 @@
 //! Fault points: named places where a test makes `crio` fail, die or stand still, to prove that nobody is harmed.
 //!
 //! The environment variable `CRIO_FAULT` arms one point, once: `NAME` fails there with `E-FAULT`, `NAME:kill` is our own
-//! SIGKILL, `NAME:wait` our own SIGSTOP, after which the test does something to the victim and sends SIGCONT. "We" are
-//! the process that was started, also in the one that works for it ([`strike_at`]). Without
-//! the variable a point is one load of a pointer. Who can set our environment can kill us anyway.
+//! SIGKILL, `NAME:wait` our own SIGSTOP, after which the test does something to the victim and sends SIGCONT. Who is
+//! killed is the process that was started, also by the one that works for it ([`strike_at`]); who stops is the one that
+//! passes the point. Without the variable a point is one load of a pointer. Who can set our environment can kill us anyway.
 //!
-//! [`DUMP`] and [`RESTORE`] list the points of either direction in the order in which they are passed; the tests in
+//! [`DUMP`], [`DECIDED`] and [`RESTORE`] list the points in the order in which they are passed; the tests in
 //! `tests/safety` visit every one. A name that is in no list is an error at the first point that is passed: a test that
 //! misspells its fault must not pass.
 
@@ -25,8 +25,8 @@ use crate::kernel::stat::{self, State};
 /// The variable.
 pub const VARIABLE: &str = "CRIO_FAULT";
 
-/// Points of a dump. Those of a loan are passed for every task.
-pub const DUMP: [&str; 18] = [
+/// Points of a dump at which it can be given up. Those of a loan are passed for every task.
+pub const DUMP: [&str; 19] = [
     "surveyed",
     "threads-seized",
     "frozen",
@@ -45,7 +45,11 @@ pub const DUMP: [&str; 18] = [
     "pages-copied",
     "before-inventory",
     "inventory-written",
+    "before-end",
 ];
+
+/// Points of a dump that a SIGKILL does not end any more. A failure is undone, but for the last one, which is too late.
+pub const DECIDED: [&str; 3] = ["end-decided", "network-locked", "tree-released"];
 
 /// Points of a restore.
 pub const RESTORE: [&str; 14] = [
@@ -104,6 +108,7 @@ impl Fault {
         };
         let known = DUMP
             .iter()
+            .chain(&DECIDED)
             .chain(&RESTORE)
             .chain([&TERMINAL_TAKEN, &HALF_LET_GO, &HALF_RELEASED, &SET_TID])
             .any(|point| *point == name);
@@ -117,33 +122,30 @@ impl Fault {
                     .on(&self.name)
                     .help(format!("unset {VARIABLE}")))
             }
-            Effect::Kill => send(Signal::SIGKILL, State::Zombie),
-            Effect::Wait => send(Signal::SIGSTOP, State::Stopped),
+            Effect::Kill => kill_target(),
+            Effect::Wait => raise(Signal::SIGSTOP).os(|| "raise SIGSTOP"),
         }
     }
 }
 
-/// Whom signals go to, 0 for ourselves.
+/// Who is killed, 0 for ourselves.
 static TARGET: AtomicI32 = AtomicI32::new(0);
 
-/// Signals of this process go to `pid`, which waits for its work.
+/// Faults of this process kill `pid`, which waits for its work.
 pub fn strike_at(pid: i32) {
     TARGET.store(pid, Ordering::Relaxed);
 }
 
-/// Sends a signal that leads to `state`, and waits until the receiver has come to that, and out of it if it can.
-fn send(signal: Signal, state: State) -> Result<()> {
+/// Kills the process that was started, and waits for its end.
+fn kill_target() -> Result<()> {
     let target = TARGET.load(Ordering::Relaxed);
     if target == 0 {
-        return raise(signal).os(|| format!("raise {signal}"));
+        return raise(Signal::SIGKILL).os(|| "raise SIGKILL");
     }
-    kill(Pid::from_raw(target), signal).os(|| format!("kill {target}"))?;
-    let is = || ProcDir::open(target).and_then(|proc| stat::read(&proc)).map(|stat| stat.state);
+    kill(Pid::from_raw(target), Signal::SIGKILL).os(|| format!("kill {target}"))?;
+    let state = || ProcDir::open(target).and_then(|proc| stat::read(&proc)).map(|stat| stat.state);
     // A process that dies with it has got its own signal when it is a zombie (exit_notify in kernel/exit.c).
-    while is().is_ok_and(|now| now != state) {
-        sleep(LOOK_AGAIN);
-    }
-    while state == State::Stopped && is().is_ok_and(|now| now == state) {
+    while state().is_ok_and(|now| now != State::Zombie) {
         sleep(LOOK_AGAIN);
     }
     Ok(())
@@ -171,8 +173,9 @@ fn unknown(text: &str) -> Error {
     Error::new("E-FAULT-UNKNOWN", Blame::Usage, format!("{VARIABLE} names no fault point and effect"))
         .on(format!("{text:?}"))
         .help(format!(
-            "the points of a dump are {}; those of a restore {}",
+            "the points of a dump are {} {}; those of a restore {}",
             DUMP.join(" "),
+            DECIDED.join(" "),
             RESTORE.join(" ")
         ))
 }

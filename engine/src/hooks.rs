@@ -12,10 +12,13 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use nix::sys::signal::SigSet;
+
 use crate::error::{Blame, Error, OsContext, Result};
 use crate::kernel::Pid;
 use crate::log_info;
 use crate::sys::attr::DescriptorLimit;
+use crate::sys::process;
 
 /// A point at which scripts run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,16 +58,20 @@ pub struct Hooks<'a> {
     /// The images; `None` if nobody would look at them.
     images: Option<File>,
     descriptors: &'a DescriptorLimit,
+    /// The signals that we were started with blocked.
+    mask: SigSet,
 }
 
 impl<'a> Hooks<'a> {
-    /// Opens the directory if there are scripts. They run with the limit that `descriptors` has raised for us.
+    /// Opens the directory if there are scripts. They run with the limit that `descriptors` has raised for us, and with the
+    /// signals blocked that are blocked now.
     pub fn new(scripts: &'a [PathBuf], images: &Path, descriptors: &'a DescriptorLimit) -> Result<Self> {
         let images = match scripts {
             [] => None,
             _ => Some(File::open(images).os(|| format!("open {}", images.display()))?),
         };
-        Ok(Hooks { scripts, images, descriptors })
+        let mask = SigSet::thread_get_mask().os(|| "sigprocmask")?;
+        Ok(Hooks { scripts, images, descriptors, mask })
     }
 
     /// Runs all scripts, in their order, up to the first that fails.
@@ -90,6 +97,7 @@ impl<'a> Hooks<'a> {
             None => command.env_remove("CRTOOLS_INIT_PID"),
         };
         self.descriptors.spare(&mut command);
+        process::run_with_mask(&mut command, self.mask);
         let status = command.status().os(|| format!("execute {}", script.display()))?;
         if status.success() {
             return Ok(());

@@ -6,6 +6,7 @@
 //! | module | what it is |
 //! |---|---|
 //! | [`cli`] | the command line: arguments to calls |
+//! | [`clean`] | what a killed dump has left, and its removal |
 //! | [`check`] | what this kernel can do: one `Feature` enum, one probe each, one report |
 //! | [`error`] | the one error type: code, blame, object, reason, remedy |
 //! | [`fault`] | points where tests make a command fail, die or wait |
@@ -19,6 +20,7 @@
 //! | `worker` | the process that does what must not end halfway, should the one that was called be killed |
 
 pub mod check;
+pub mod clean;
 pub mod cli;
 pub mod dump;
 pub mod error;

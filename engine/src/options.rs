@@ -198,6 +198,19 @@ pub struct RestoreOptions {
     pub action_scripts: Vec<PathBuf>,
 }
 
+/// `crio clean`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct CleanOptions {
+    /// Directories and log.
+    pub places: Places,
+    /// `--dry-run`: nothing is removed.
+    pub dry_run: bool,
+    /// `--give-up`: a complete image and what it needs are removed, too.
+    pub give_up: bool,
+    /// `--json`: the report is JSON on stdout.
+    pub json: bool,
+}
+
 /// `crio check`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct CheckOptions {

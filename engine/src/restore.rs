@@ -14,6 +14,7 @@ mod helper;
 mod lock;
 mod plan;
 mod socket;
+mod stop;
 mod transport;
 
 use std::path::PathBuf;

@@ -11,6 +11,9 @@
 //! - A dump makes threads do system calls. Their seccomp filters are suspended by their tracer, and so only as long as
 //!   there is one: what the stub calls to give a thread back by itself, a filter may answer with SIGKILL. The worker
 //!   survives its parent until such threads are home ([`Worker::hold`]), and gives up then.
+//! - A complete image must not stay beside a tree that runs on, nor may half of a tree be killed. From the inventory on the
+//!   worker survives its parent; it gives the dump up if it learns of that before the decision ([`Hold::decide`]), and
+//!   finishes it otherwise.
 //!
 //! Not covered: a SIGKILL that is meant for the worker itself, in such a moment.
 
@@ -38,7 +41,7 @@ impl Worker {
     /// Until the answer is released or dropped, neither the parent's death nor a signal ends this process.
     pub(crate) fn hold(&self) -> Result<Hold> {
         let mask = SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK).os(|| "sigprocmask")?;
-        let hold = Hold { parent: self.parent, mask };
+        let hold = Hold { parent: self.parent, mask, for_good: false };
         process::die_with_parent(false).os(|| "prctl PR_SET_PDEATHSIG").map(|()| hold)
     }
 }
@@ -48,6 +51,7 @@ impl Worker {
 pub(crate) struct Hold {
     parent: i32,
     mask: SigSet,
+    for_good: bool,
 }
 
 impl Hold {
@@ -58,10 +62,25 @@ impl Hold {
         ended
     }
 
+    /// Has the moment last until this process ends; an error if the parent has died in it by now.
+    pub(crate) fn decide(&mut self) -> Result<()> {
+        self.check_parent()?;
+        process::outlive_parent().os(|| "setsid")?;
+        self.for_good = true;
+        Ok(())
+    }
+
     fn end(&self) -> Result<()> {
+        if self.for_good {
+            return Ok(());
+        }
         process::die_with_parent(true).os(|| "prctl PR_SET_PDEATHSIG")?;
         self.mask.thread_set_mask().os(|| "sigprocmask")?;
         // It may have died before it was watched again.
+        self.check_parent()
+    }
+
+    fn check_parent(&self) -> Result<()> {
         if nix::unistd::getppid().as_raw() == self.parent {
             return Ok(());
         }
@@ -87,11 +106,17 @@ where
         fault::strike_at(parent);
         Answer::of(work(Worker { parent })).to_bytes()
     });
-    let bytes =
-        answer.os(|| "fork")?.ok_or_else(|| Error::bug(format!("the process that {doing} has died")))?;
+    let bytes = answer.os(|| "fork")?.ok_or_else(|| died(doing))?;
     Answer::from_bytes(&bytes)
         .ok_or_else(|| Error::bug(format!("the process that {doing} gave no answer")))
         .and_then(Answer::result)
+}
+
+fn died(doing: &str) -> Error {
+    let reason = format!("the process that {doing} has died before it was done");
+    Error::new("E-WORKER-DIED", Blame::Environment, reason).help(
+        "see in the kernel's log who has killed it (no memory left?); crio clean -D DIR tells what is left over",
+    )
 }
 
 /// What the worker tells its parent.
@@ -147,6 +172,12 @@ mod tests {
         let report = DumpReport { root: 7, counts, image_bytes: 8, ..DumpReport::default() };
         let arrived = Answer::<DumpReport>::from_bytes(&Answer::of(Ok(report)).to_bytes()).unwrap();
         assert_eq!(arrived.result().map(|r| (r.root, r.counts, r.image_bytes)).unwrap(), (7, counts, 8));
+    }
+
+    #[test]
+    fn a_worker_that_dies_is_an_error() {
+        let dies = |_| nix::sys::signal::raise(nix::sys::signal::SIGKILL).os(|| "raise");
+        assert_eq!(run("dumps", dies).map_err(|e| e.code()), Err("E-WORKER-DIED"));
     }
 
     #[test]

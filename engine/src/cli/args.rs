@@ -16,7 +16,7 @@ use super::{foreign, usage_error};
 use crate::error::Result;
 use crate::log;
 use crate::options::{
-    CheckOptions, DumpOptions, FileValidation, FinalState, InheritFd, Places, RestoreOptions,
+    CheckOptions, CleanOptions, DumpOptions, FileValidation, FinalState, InheritFd, Places, RestoreOptions,
 };
 
 /// Checkpoint and restore of process trees.
@@ -27,7 +27,7 @@ use crate::options::{
     disable_version_flag = true,
     args_override_self = true,
     override_usage = "crio dump -t PID [OPTIONS]\n       crio restore [OPTIONS] [--exec-cmd -- PROGRAM ARG...]\n       \
-        crio check [--feature NAME]\n       crio image show|decode|encode|diff|verify ...",
+        crio check [--feature NAME]\n       crio clean [--dry-run] [--give-up]\n       crio image show|decode|encode|diff|verify ...",
     after_help = "A switch without a value has the form --no-NAME to turn it off again.\n\
         Configuration files, later ones winning: /etc/criu/default.conf, $HOME/.criu/default.conf,\n\
         $CRIU_CONFIG_FILE, --config FILE, then the command line."
@@ -43,6 +43,8 @@ pub(super) struct Arguments {
     restore: Restore,
     #[command(flatten)]
     check: Check,
+    #[command(flatten)]
+    clean: Clean,
 }
 
 #[derive(Debug, Args)]
@@ -96,7 +98,7 @@ struct Tree {
     /// The root task's pid
     #[arg(short = 't', long, value_name = "PID", value_parser = clap::value_parser!(i32).range(1..))]
     tree: Option<i32>,
-    /// Only survey: list all that cannot be dumped and all that would not be kept (ours)
+    /// Only survey: list all that cannot be dumped and all that would not be kept; of clean, only tell (ours)
     #[arg(long)]
     dry_run: Option<bool>,
     /// Leave the tree stopped afterwards
@@ -202,6 +204,14 @@ struct Check {
     /// Only this feature; list prints the names
     #[arg(long, value_name = "NAME", action = ArgAction::Append)]
     feature: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Clean")]
+struct Clean {
+    /// Remove a complete image, too, with its network lock and its links (ours)
+    #[arg(long)]
+    give_up: Option<bool>,
 }
 
 /// The whole command line for clap, foreign options included.
@@ -373,6 +383,16 @@ impl Arguments {
     /// Whether `-t` was given, which restore does not need.
     pub(super) fn names_a_tree(&self) -> bool {
         self.tree.tree.is_some()
+    }
+
+    /// The options of `crio clean`.
+    pub(super) fn clean_options(&self) -> Result<CleanOptions> {
+        Ok(CleanOptions {
+            places: self.places()?,
+            dry_run: self.tree.dry_run == Some(true),
+            give_up: self.clean.give_up == Some(true),
+            json: self.json(),
+        })
     }
 
     /// The options of `crio check`.

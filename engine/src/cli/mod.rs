@@ -2,7 +2,7 @@
 //!
 //! The order of things is CRIU's: a line is read as getopt does (`getopt`), after the configuration files (`config`);
 //! its values are typed and checked (`args`); options that the engine does not act on are accepted or refused by name
-//! (`foreign`); then one command runs (`dump`, `restore`, `check`).
+//! (`foreign`); then one command runs (`dump`, `restore`, `check`, `clean`).
 //!
 //! Exit status: 0 is success, 1 any failure, of usage too; but for `image diff`, which has those of diff(1). What tools look for is kept: `Dumping finished
 //! successfully`, `Dumping FAILED.`, `Restore finished successfully. Tasks resumed.`, `Restoring FAILED.`,
@@ -12,6 +12,7 @@
 
 mod args;
 mod check;
+mod clean;
 mod config;
 mod dump;
 mod foreign;
@@ -87,7 +88,9 @@ fn run(arguments: &[OsString]) -> Result<ExitCode> {
         let _ = nix::unistd::close(*fd);
     }
     let Some((command, rest)) = operands.split_first() else {
-        return Err(usage_error("command is required").help("dump, restore, check or image; crio --help"));
+        return Err(
+            usage_error("command is required").help("dump, restore, check, clean or image; crio --help")
+        );
     };
     Line { arguments, matches }.dispatch(command, rest)
 }
@@ -136,13 +139,19 @@ impl Line {
                 start_log(&places)?;
                 check::run(&self.arguments.check_options()?)
             }
+            Some("clean") => {
+                alone("clean")?;
+                let options = self.arguments.clean_options()?;
+                start_log(&options.places)?;
+                clean::run(&options)
+            }
             Some(
                 name @ ("pre-dump" | "lazy-pages" | "page-server" | "service" | "swrk" | "dedup" | "cpuinfo"),
             ) => Err(not_there(name)),
             Some("exec") => Err(usage_error("exec was removed from CRIU").help("use compel")),
             Some("show") => Err(usage_error("show was removed from CRIU").help("use crio image show")),
             _ => Err(usage_error(format!("unknown command: {}", command.to_string_lossy()))
-                .help("dump, restore, check or image; crio --help")),
+                .help("dump, restore, check, clean or image; crio --help")),
         }
     }
 

@@ -15,6 +15,7 @@ use nix::sys::stat::Mode;
 use nix::unistd::{AccessFlags, UnlinkatFlags, faccessat, unlinkat};
 
 use super::format::Kind;
+use super::journal::{Journal, Note};
 use super::message::InventoryEntry;
 use super::payload::Entry;
 use super::reader::EntryReader;
@@ -25,13 +26,14 @@ use crate::sys::stat::{FileStat, fstatat};
 /// Name of the symbolic link to the directory of the previous dump, relative to this one.
 pub const PARENT: &str = "parent";
 /// Mode of a new image.
-const MODE: Mode = Mode::from_bits_truncate(0o600);
+pub(super) const MODE: Mode = Mode::from_bits_truncate(0o600);
 
-/// An open directory of images. Clones share the descriptor.
+/// An open directory of images. Clones share the descriptor, and the journal of the dump that writes there.
 #[derive(Debug, Clone)]
 pub struct ImageDir {
     fd: Arc<OwnedFd>,
     path: PathBuf,
+    journal: Option<Arc<Journal>>,
 }
 
 impl ImageDir {
@@ -41,12 +43,31 @@ impl ImageDir {
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         let fd = nix::fcntl::open(path, flags, Mode::empty())
             .os(|| format!("open images directory {}", path.display()))?;
-        Ok(ImageDir { fd: Arc::new(fd), path: path.to_owned() })
+        Ok(ImageDir::from_fd(fd, path))
     }
 
     /// Takes an open directory, as a service gets it from its client; `path` is for messages only.
     pub fn from_fd(fd: OwnedFd, path: impl Into<PathBuf>) -> ImageDir {
-        ImageDir { fd: Arc::new(fd), path: path.into() }
+        ImageDir { fd: Arc::new(fd), path: path.into(), journal: None }
+    }
+
+    /// The same directory, with a journal.
+    pub fn with_journal(self, journal: Journal) -> ImageDir {
+        ImageDir { journal: Some(Arc::new(journal)), ..self }
+    }
+
+    /// Adds a line to the journal, if there is one.
+    pub fn note(&self, note: &Note) -> Result<()> {
+        self.journal.as_ref().map_or(Ok(()), |journal| journal.note(note))
+    }
+
+    /// The images are whole: nothing is left to be told, and the journal goes.
+    pub fn finish_journal(&self) {
+        self.journal.iter().for_each(|journal| journal.finish());
+    }
+
+    pub(super) fn descriptor(&self) -> Arc<OwnedFd> {
+        self.fd.clone()
     }
 
     /// Fails if no image can be written here, while it harms nobody to find out.
@@ -157,7 +178,7 @@ impl ImageDir {
     /// true of a power failure, too.
     pub fn write_atomically<M: Entry>(&self, kind: Kind, message: &M, sync: bool) -> Result<()> {
         let name = kind.file_name();
-        let temporary = format!(".{name}.new");
+        let temporary = temporary(&name);
         let mut bytes = header_to_bytes(kind);
         bytes.extend(entry_to_bytes(message, &name)?);
         let written = self.create_file(&temporary).and_then(|mut file| {
@@ -231,6 +252,11 @@ impl ImageDir {
             Err(errno) => Err(Error::os(format!("stat {}", self.path.join(name).display()), errno)),
         }
     }
+}
+
+/// What an image is called while [`ImageDir::write_atomically`] writes it.
+pub fn temporary(name: &str) -> String {
+    format!(".{name}.new")
 }
 
 impl AsFd for ImageDir {

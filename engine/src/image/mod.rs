@@ -6,6 +6,7 @@
 //! | [`message`] | the messages, by family |
 //! | [`payload`] | what follows a message in its image |
 //! | [`directory`] | a directory of images: open, create, write atomically |
+//! | [`journal`] | what a dump has made so far, for whoever cleans up if it is killed |
 //! | [`reader`], [`writer`] | one image, entry by entry |
 //! | [`pages`] | pagemaps and pages images |
 //! | [`show`], [`mod@diff`], [`verify`] | images for people, in what they differ, and whether they are whole |
@@ -15,6 +16,7 @@ pub mod codec;
 pub mod diff;
 pub mod directory;
 pub mod format;
+pub mod journal;
 pub mod json;
 pub mod message;
 pub mod pages;

@@ -202,7 +202,7 @@ fn messages(mut bytes: &[u8]) -> impl Iterator<Item = (usize, u16, &[u8])> {
 }
 
 /// The attributes behind the structure of a message: type and content.
-pub fn attributes(mut bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
+pub fn attributes(mut bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> + Clone {
     std::iter::from_fn(move || {
         let len = usize::from(u16::from_ne_bytes(*bytes.first_chunk()?));
         let kind = u16::from_ne_bytes(bytes.get(2..4)?.try_into().ok()?) & TYPE_MASK;

@@ -5,8 +5,6 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::ops::Range;
 
-use nix::sys::signal::{self, Signal};
-
 use super::birth::{self, fork};
 use super::build::{self, Finish, Identity, Workshop};
 use super::epoll;
@@ -15,7 +13,6 @@ use super::plan::{Body, Plan, TaskPlan};
 use super::transport::Transport;
 use crate::error::{Blame, Error, OsContext, Result};
 use crate::fault;
-use crate::image::message::state;
 use crate::kernel::smaps::{self, Vma};
 use crate::kernel::{Pid, ProcDir};
 use crate::options::RestoreOptions;
@@ -539,19 +536,7 @@ impl Construction {
             files: self.plan.files.entries().count(),
             vmas: self.plan.taken().len(),
         };
-        for (index, task) in &self.built {
-            let was = self.plan.tasks.get(*index).map(|t| t.process()).unwrap_or_default();
-            let stop = if was.task_state == state::STOPPED {
-                was.stop_signo.or(Some(libc::SIGSTOP as u32))
-            } else {
-                None
-            };
-            if let Some(signal) = stop.or(stopped.then_some(libc::SIGSTOP as u32)) {
-                let signal = Signal::try_from(signal as i32).unwrap_or(Signal::SIGSTOP);
-                signal::kill(nix::unistd::Pid::from_raw(task.proc.pid()), signal)
-                    .os(|| "kill with a stop signal")?;
-            }
-        }
+        self.stop(stopped)?;
         fault::point("before-letting-go")?;
         self.confirm()?;
         worker.map_or(Ok(()), Worker::outlive)?;

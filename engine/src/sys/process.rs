@@ -4,8 +4,12 @@
 
 use std::io::{self, Read, Write};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::unix::process::CommandExt as _;
+use std::process::Command;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
+
+use nix::sys::signal::SigSet;
 
 /// Turns the return of `libc::syscall` into a result.
 pub(super) fn check(ret: libc::c_long) -> io::Result<libc::c_long> {
@@ -211,6 +215,12 @@ fn in_child_born(
             read.map(|_| (status == 0).then_some(answer))
         }
     }
+}
+
+/// A program starts with these signals blocked, whatever we block.
+pub fn run_with_mask(command: &mut Command, mask: SigSet) {
+    // SAFETY: between fork and execve the closure makes one system call, and touches no memory but its stack's.
+    unsafe { command.pre_exec(move || mask.thread_set_mask().map_err(io::Error::from)) };
 }
 
 /// Has children that end wait for us, whatever our parent has set: where SIGCHLD is ignored, wait(2) loses their status

@@ -192,9 +192,13 @@ impl Frozen {
     }
 
     fn let_go(&mut self, fate: Fate) -> Result<()> {
+        let tasks = std::mem::take(&mut self.tasks);
+        // All of them before any is waited for: the tree ends as a whole.
+        let told: Vec<Result<()>> = tasks.iter().rev().map(|task| task.tell(fate)).collect();
         let mut result = Ok(());
-        for task in std::mem::take(&mut self.tasks).into_iter().rev() {
-            result = result.and(task.let_go(fate));
+        for (task, told) in tasks.into_iter().rev().zip(told) {
+            let killed = fate == Fate::Kill && told.is_ok();
+            result = result.and(told).and(task.let_go(killed));
         }
         result
     }
@@ -364,20 +368,24 @@ impl FrozenTask {
             .help("wait until its I/O or its vfork child has finished, or give --timeout more seconds")
     }
 
-    /// Every thread is let go, whatever fails before.
-    fn let_go(self, fate: Fate) -> Result<()> {
-        if self.zombie {
-            return Ok(());
-        }
-        let signalled = match fate {
+    /// Sends the signal that leads to its fate.
+    fn tell(&self, fate: Fate) -> Result<()> {
+        match fate {
+            _ if self.zombie => Ok(()),
             Fate::Resume => Ok(()),
             Fate::Stop if self.stopped_by.is_some() => Ok(()),
             Fate::Stop => self.signal(Signal::SIGSTOP),
             Fate::Kill => self.signal(Signal::SIGKILL),
-        };
-        let killed = fate == Fate::Kill && signalled.is_ok();
+        }
+    }
+
+    /// Every thread is let go, or waited for if it was killed, whatever fails before.
+    fn let_go(self, killed: bool) -> Result<()> {
+        if self.zombie {
+            return Ok(());
+        }
         let deadline = Instant::now() + LEAVING;
-        let mut result = signalled;
+        let mut result = Ok(());
         // The leader last: it can be reaped only after the others.
         for tid in self.threads.iter().rev() {
             if !killed {

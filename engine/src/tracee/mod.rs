@@ -14,6 +14,7 @@ mod filter;
 mod freeze;
 mod loan;
 mod site;
+mod stop;
 #[cfg(test)]
 mod tests;
 mod wait;
@@ -25,4 +26,5 @@ pub use filter::{Filter, filters};
 pub use freeze::{Fate, Frozen, FrozenTask};
 pub use loan::Loan;
 pub use site::{Site, hole};
+pub use stop::stop;
 pub use wait::{await_end, await_newborn, reap};

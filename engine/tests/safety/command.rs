@@ -1,6 +1,6 @@
 //! Running `crio`, with a limit to its time and, if asked, to its memory.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
@@ -48,16 +48,38 @@ pub(crate) fn with_fault(mut command: Command, fault: &str) -> Command {
 pub(crate) fn start(mut command: Command) -> Running {
     let log = tempfile::NamedTempFile::new().unwrap();
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log.reopen().unwrap());
-    Running { child: command.spawn().unwrap(), log }
+    Running { child: command.spawn().unwrap(), log, stopped: 0 }
 }
 
 pub(crate) fn run(command: Command) -> Outcome {
     start(command).finish()
 }
 
+/// Runs `command` again while a stranger has one of the pids, as happens on a busy machine.
+pub(crate) fn run_when_free(command: impl Fn() -> Command) -> Outcome {
+    let started = Instant::now();
+    loop {
+        let outcome = run(command());
+        if !outcome.stderr.contains("E-PID-IN-USE") || started.elapsed() > LIMIT {
+            return outcome;
+        }
+    }
+}
+
+/// A shell script for `--action-script`, in `dir`.
+pub(crate) fn script(dir: &Path, text: &str) -> PathBuf {
+    let [source, script] = ["source", "script"].map(|name| dir.join(name));
+    std::fs::write(&source, format!("#!/bin/sh\n{text}\n")).unwrap();
+    // Another test that starts a program meanwhile may have what we write, and that cannot be executed.
+    assert!(Command::new("install").args([&source, &script]).status().unwrap().success());
+    script
+}
+
 pub(crate) struct Running {
     pub(crate) child: Child,
     log: tempfile::NamedTempFile,
+    /// Who waits at a fault point.
+    pub(crate) stopped: i32,
 }
 
 impl Running {
@@ -82,17 +104,41 @@ impl Running {
         }
     }
 
-    /// Waits until it has stopped itself at a fault point `NAME:wait`.
+    /// Waits until it, or a process that works for it, has stopped itself at a fault point `NAME:wait`.
     pub(crate) fn await_point(&mut self) {
         let deadline = Instant::now() + LIMIT;
-        while crate::victim::state(self.pid()) != Some('T') {
+        loop {
+            let family = with_descendants(self.pid());
+            if let Some(pid) = family.into_iter().find(|pid| crate::victim::state(*pid) == Some('T')) {
+                self.stopped = pid;
+                return;
+            }
             assert!(self.child.try_wait().unwrap().is_none(), "crio ended before its fault point");
             assert!(Instant::now() < deadline, "crio did not come to its fault point");
             std::thread::sleep(Duration::from_millis(1));
         }
     }
 
-    pub(crate) fn go_on(&self) {
-        crate::victim::send(self.pid(), nix::sys::signal::SIGCONT);
+    pub(crate) fn go_on(&mut self) {
+        crate::victim::send(std::mem::take(&mut self.stopped), nix::sys::signal::SIGCONT);
     }
+}
+
+/// A test that fails must not leave a victim frozen.
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if self.stopped != 0 {
+            let stopped = nix::unistd::Pid::from_raw(self.stopped);
+            let _ = nix::sys::signal::kill(stopped, nix::sys::signal::SIGKILL);
+        }
+    }
+}
+
+/// A process, its children, and theirs.
+fn with_descendants(pid: i32) -> Vec<i32> {
+    let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    let children = children.split_whitespace().flat_map(|pid| with_descendants(pid.parse().unwrap()));
+    std::iter::once(pid).chain(children).collect()
 }

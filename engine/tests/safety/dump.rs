@@ -2,10 +2,11 @@
 
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::{SIGCONT, SIGKILL, SIGSTOP, SIGURG, SIGUSR2};
 
-use crate::command::{Outcome, dump, run, start, with_fault};
+use crate::command::{Outcome, dump, run, run_when_free, script, start, with_fault};
 use crate::victim::{Victim, await_gone, await_state, names, send, state};
 
 fn at(point: &str, effect: &str, pid: i32, dir: &Path) -> Outcome {
@@ -15,6 +16,15 @@ fn at(point: &str, effect: &str, pid: i32, dir: &Path) -> Outcome {
 fn killed_at(point: &str, victim: &Victim, dir: &Path) {
     let outcome = at(point, ":kill", victim.pid(), dir);
     assert_eq!(outcome.status.signal(), Some(SIGKILL as i32), "{point}: {outcome:?}");
+}
+
+/// It takes a moment until nobody is left to take the inventory back.
+fn await_no_image(dir: &Path, context: &str) {
+    let deadline = Instant::now() + crate::command::LIMIT;
+    while dir.join("inventory.img").exists() {
+        assert!(Instant::now() < deadline, "{context} leaves an inventory");
+        std::thread::sleep(Duration::from_millis(1));
+    }
 }
 
 #[test]
@@ -50,7 +60,76 @@ fn a_dump_killed_at_any_point_changes_nothing() {
         killed_at(point, &victim, images.path());
         victim.looks_like(&before, point);
         victim.check(point);
+        await_no_image(images.path(), point);
     }
+}
+
+/// What was decided is undone, but for a failure that comes when the tree has ended.
+#[test]
+fn a_dump_that_fails_after_its_decision_changes_nothing() {
+    let mut victim = Victim::start("");
+    let images = tempfile::tempdir().unwrap();
+    let before = victim.look();
+    let [undone @ .., too_late] = engine::fault::DECIDED;
+    for point in undone {
+        at(point, "", victim.pid(), images.path()).refused("E-FAULT", point);
+        assert!(!images.path().join("inventory.img").exists(), "{point} leaves an inventory");
+        assert_eq!(victim.look(), before, "{point}");
+        victim.check(point);
+    }
+    at(too_late, "", victim.pid(), images.path()).succeeded(too_late);
+}
+
+/// The tree ends as a whole, and what there is then can be restored.
+#[test]
+fn a_dump_killed_after_its_decision_is_complete() {
+    for point in engine::fault::DECIDED {
+        let mut victim = Victim::start("no-terminal");
+        let images = tempfile::tempdir().unwrap();
+        let pids = victim.pids();
+        killed_at(point, &victim, images.path());
+        await_gone(&pids, point);
+        victim.reap();
+        run_when_free(|| crate::command::crio("restore -d", images.path())).succeeded(point);
+        victim.check(point);
+    }
+}
+
+/// Somebody else's SIGKILL for the process that works: whoever has called is told, and nothing but an image is missing.
+#[test]
+fn a_dump_whose_worker_is_killed_is_an_error() {
+    let mut victim = Victim::start("");
+    let images = tempfile::tempdir().unwrap();
+    let before = victim.look();
+    for point in ["frozen", "collected", "before-inventory"] {
+        let mut crio = start(with_fault(dump(victim.pid(), "", images.path()), &format!("{point}:wait")));
+        crio.await_point();
+        assert_ne!(crio.stopped, crio.pid(), "{point}");
+        send(crio.stopped, SIGKILL);
+        crio.finish().refused("E-WORKER-DIED", point);
+        victim.looks_like(&before, point);
+        victim.check(point);
+    }
+}
+
+/// A script that holds up the end, and kills who has called for it.
+#[test]
+fn a_dump_whose_caller_dies_under_its_last_script_is_given_up() {
+    let mut victim = Victim::start("");
+    let images = tempfile::tempdir().unwrap();
+    let before = victim.look();
+    // The script's parent is the worker, and that one's parent crio.
+    let text = "[ $CRTOOLS_SCRIPT_ACTION = post-dump ] || exit 0
+        read -r _ _ _ crio _ </proc/$PPID/stat
+        kill -9 $crio
+        while kill -0 $crio 2>/dev/null; do sleep 0.01; done";
+    let script = script(images.path(), text);
+    let command = dump(victim.pid(), &format!("--action-script {}", script.display()), images.path());
+    let outcome = run(command);
+    assert_eq!(outcome.status.signal(), Some(SIGKILL as i32), "{outcome:?}");
+    victim.looks_like(&before, "after the script");
+    await_no_image(images.path(), "the script");
+    victim.check("after the script");
 }
 
 /// A victim that handles every signal leaves none to report the end of a batch.
@@ -245,17 +324,8 @@ fn unread_input_is_put_back_although_crio_is_killed() {
     let before = victim.look();
     let fault = format!("{}:wait", engine::fault::TERMINAL_TAKEN);
     let mut crio = start(with_fault(dump(victim.pid(), "", images.path()), &fault));
-    let children = format!("/proc/{0}/task/{0}/children", crio.pid());
-    let deadline = std::time::Instant::now() + crate::command::LIMIT;
-    let survivor = loop {
-        assert!(std::time::Instant::now() < deadline, "nobody takes the input");
-        let pids = std::fs::read_to_string(&children).unwrap();
-        let pid = pids.split_whitespace().next().map(|pid| pid.parse().unwrap());
-        if let Some(pid) = pid.filter(|pid| state(*pid) == Some('T')) {
-            break pid;
-        }
-        std::thread::sleep(std::time::Duration::from_millis(1));
-    };
+    crio.await_point();
+    let survivor = std::mem::take(&mut crio.stopped);
     crio.child.kill().unwrap();
     assert_eq!(crio.finish().status.signal(), Some(SIGKILL as i32));
     send(survivor, SIGCONT);

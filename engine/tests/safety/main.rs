@@ -5,6 +5,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod clean;
 mod command;
 mod dump;
 mod hostile;
@@ -12,6 +13,5 @@ mod ipc;
 mod judged;
 mod random;
 mod restore;
-
 mod storage;
 mod victim;

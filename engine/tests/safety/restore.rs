@@ -11,22 +11,11 @@ use engine::image::{ImageDir, Kind};
 use engine::resource::task::registers::machine;
 use nix::sys::signal::SIGKILL;
 
-use crate::command::{LIMIT, Outcome, crio, dump, run, with_fault};
+use crate::command::{LIMIT, crio, dump, run, run_when_free, script, with_fault};
 use crate::victim::{Victim, await_gone, names, state};
 
 fn restore(dir: &Path) -> Command {
     crio("restore -d --pidfile pid", dir)
-}
-
-/// Runs `command` again while a stranger has one of the pids, as happens on a busy machine.
-fn run_when_free(command: impl Fn() -> Command) -> Outcome {
-    let started = Instant::now();
-    loop {
-        let outcome = run(command());
-        if !outcome.stderr.contains("E-PID-IN-USE") || started.elapsed() > LIMIT {
-            return outcome;
-        }
-    }
 }
 
 /// A victim that was dumped and is gone, with its pids.
@@ -88,12 +77,9 @@ fn a_restore_killed_while_it_lets_go_is_complete() {
 fn a_restore_of_which_a_task_is_killed_at_the_last_moment_fails_whole() {
     let images = tempfile::tempdir().unwrap();
     let (mut victim, pids) = dumped(images.path());
-    let [source, script] = ["source", "script"].map(|name| images.path().join(name));
     let last = pids.last().unwrap();
-    let kill = format!("#!/bin/sh\nif [ $CRTOOLS_SCRIPT_ACTION = pre-resume ]; then kill -9 {last}; fi\n");
-    fs::write(&source, kill).unwrap();
-    // Another test that starts a program meanwhile may have what we write, and that cannot be executed.
-    assert!(Command::new("install").args([&source, &script]).status().unwrap().success());
+    let text = format!("if [ $CRTOOLS_SCRIPT_ACTION = pre-resume ]; then kill -9 {last}; fi");
+    let script = script(images.path(), &text);
     let words = format!("restore -d --action-script {}", script.display());
     run_when_free(|| crio(&words, images.path())).refused("E-TASK-GONE", "killed by the last script");
     await_gone(&pids, "killed by the last script");

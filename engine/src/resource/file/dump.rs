@@ -67,7 +67,7 @@ struct Kinds<'a> {
 }
 
 /// What a finished dump of files leaves to be told.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct DumpedFiles {
     /// Must be [kept](LinkRemaps::keep) once the whole dump has succeeded.
     pub links: LinkRemaps,
@@ -394,7 +394,7 @@ impl<'a> FileDump<'a> {
         loop {
             let id = self.allocate();
             // Taken by what an earlier dump has left.
-            let Some(link) = self.links.make(d.fd.as_fd(), path, id)? else { continue };
+            let Some(link) = self.links.make(self.images, d, path, id)? else { continue };
             let name = link.into_os_string().into_encoded_bytes();
             let reg = RegFileEntry { id, name, ..RegFileEntry::default() };
             self.push(FileEntry { r#type: FdType::Reg.into(), id, reg: Some(reg), ..FileEntry::default() });

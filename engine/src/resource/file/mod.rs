@@ -40,7 +40,7 @@ pub mod mqueue;
 pub mod owner;
 pub mod pipe;
 mod regular;
-mod remap;
+pub mod remap;
 pub(in crate::resource) mod reopen;
 pub mod restore;
 #[cfg(test)]

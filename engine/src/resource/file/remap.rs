@@ -8,7 +8,8 @@
 //!   `--link-remap` allows that. NFS keeps deleted files as `.nfsXXXX` until they are closed: these get one, too;
 //! - a file in `/proc/PID` of a process that is gone needs a process with that pid while it is opened.
 
-use std::os::fd::BorrowedFd;
+use std::collections::HashSet;
+use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -21,6 +22,9 @@ use super::kind::DELETED;
 use super::made::{link_of, remove_all};
 use super::{Description, validate};
 use crate::error::{Blame, Error, OsContext, Result};
+use crate::image::journal::Note;
+use crate::image::message::{FileEntry, RemapFilePathEntry, RemapType};
+use crate::image::{ImageDir, Kind};
 use crate::kernel::Pid;
 use crate::log;
 use crate::sys::stat::{FileStat, fstatat};
@@ -178,6 +182,9 @@ pub(super) fn path_of(bytes: &[u8]) -> &Path {
     Path::new(std::ffi::OsStr::from_bytes(bytes))
 }
 
+/// How the names of such links begin.
+const LINK: &str = "link_remap.";
+
 /// Hard links made by a dump. They go when this is dropped, unless the dump succeeds ([`LinkRemaps::keep`]).
 #[derive(Debug, Default)]
 #[must_use = "dropping it removes the links"]
@@ -196,10 +203,22 @@ impl LinkRemaps {
 
     /// Gives an inode the name `link_remap.ID` beside its old path, or, if directories are gone, in the nearest that
     /// is there. `None` if the name is taken.
-    pub(super) fn make(&mut self, fd: BorrowedFd<'_>, path: &[u8], id: u32) -> Result<Option<PathBuf>> {
-        let mut first = Errno::ENOENT;
+    pub(super) fn make(
+        &mut self,
+        images: &ImageDir,
+        d: &Description<'_>,
+        path: &[u8],
+        id: u32,
+    ) -> Result<Option<PathBuf>> {
+        let (fd, mut first) = (d.fd.as_fd(), Errno::ENOENT);
         for dir in path_of(path).ancestors().skip(1) {
-            let link = dir.join(format!("link_remap.{id}"));
+            let link = dir.join(format!("{LINK}{id}"));
+            // Only a name that is free may be noted as ours.
+            if link.symlink_metadata().is_ok() {
+                return Ok(None);
+            }
+            let (device, inode) = (d.stat.st_dev, d.stat.st_ino);
+            images.note(&Note::Link { path: link.clone().into(), device, inode })?;
             match linkat(AT_FDCWD, &link_of(fd), AT_FDCWD, &link, AtFlags::AT_SYMLINK_FOLLOW) {
                 Ok(()) => {
                     log::debug!("Linked {} to {}", path_of(path).display(), link.display());
@@ -221,6 +240,23 @@ impl Drop for LinkRemaps {
     }
 }
 
+/// The links that a complete image needs.
+pub fn links_of(images: &ImageDir) -> Result<Vec<PathBuf>> {
+    let remaps: Vec<RemapFilePathEntry> = images.read_all(Kind::RemapFpath)?;
+    let linked = |remap: &&RemapFilePathEntry| remap.remap_type == Some(RemapType::Linked.into());
+    let ids: HashSet<u32> = remaps.iter().filter(linked).map(|remap| remap.remap_id).collect();
+    let files: Vec<FileEntry> = if ids.is_empty() { Vec::new() } else { images.read_all(Kind::Files)? };
+    let paths = files.into_iter().filter(|file| ids.contains(&file.id)).filter_map(|file| file.reg);
+    Ok(paths.map(|file| path_of(&file.name).to_owned()).filter(|path| is_link(path)).collect())
+}
+
+/// Whether a dump may have given a file this name.
+pub fn is_link(path: &Path) -> bool {
+    let name = path.file_name().map(|name| name.as_bytes()).unwrap_or_default();
+    let id = name.strip_prefix(LINK.as_bytes()).unwrap_or_default();
+    !id.is_empty() && id.iter().all(u8::is_ascii_digit)
+}
+
 /// The refusal of a file that would need a link.
 pub(super) fn refuse_link(stat: &FileStat) -> Error {
     let reason = format!("its path is gone, and none of the {} other links to it is known", stat.st_nlink);
@@ -237,8 +273,6 @@ mod tests {
     use super::super::round_trip::{RoundTrip, deleted, shown};
     use super::super::testing::Mine;
     use super::*;
-    use crate::image::Kind;
-    use crate::image::message::{RemapFilePathEntry, RemapType};
     use crate::sys::stat::fstat;
     use nix::fcntl::OFlag;
 

@@ -56,6 +56,8 @@ pub struct MemoryDump<'a> {
     pub vmas: usize,
     /// What mappings have and the image has not.
     pub not_kept: Vec<NotKept>,
+    /// Memory of the task that was added last that outlives it: of files and segments, and writable.
+    pub outlasting: Vec<Range<u64>>,
 }
 
 impl<'a> MemoryDump<'a> {
@@ -72,6 +74,7 @@ impl<'a> MemoryDump<'a> {
             written: 0,
             vmas: 0,
             not_kept: Vec::new(),
+            outlasting: Vec::new(),
         }
     }
 
@@ -98,8 +101,12 @@ impl<'a> MemoryDump<'a> {
         let mut mm = mm_entry(task, attributes)?;
         mm.exe_file_id = files.add_link(&task.proc, &task.comm, "exe", false)?;
         let mut mappings = Vec::new();
+        self.outlasting.clear();
         for vma in &vmas {
             let mut mapping = Mapping::of(vma)?;
+            if matches!(mapping.content, Content::SharedFile | Content::Segment) && may_write(vma) {
+                self.outlasting.push(vma.range());
+            }
             match mapping.content {
                 Content::PrivateFile | Content::SharedFile => {
                     let writable = mapping.content == Content::SharedFile && may_write(vma);

@@ -4,7 +4,8 @@
 //! It is a table of nftables (netlink, NETLINK_NETFILTER) with one rule for each connection and direction, and a first one
 //! that lets packets with CRIU's mark through. Its name is CRIU's, and the image says which run has made it: either
 //! engine's restore removes it. While the dump runs, the table belongs to our socket (NFT_TABLE_F_OWNER, Linux 5.12), so
-//! that it goes with us if we are killed; when the tree is about to end it is made anew, and stays.
+//! that it goes with us if we are killed; when the tree is about to end it is made anew, and stays. A comment, as nft(8)
+//! shows it, says what it is for.
 //!
 //! include/uapi/linux/netfilter/{nfnetlink,nf_tables}.h
 
@@ -12,7 +13,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::inet::octets;
 use crate::error::{Error, Result};
-use crate::kernel::netlink::{Netlink, Request, attribute, nested};
+use crate::kernel::netlink::{Netlink, Request, attribute, attributes, nested};
 
 /// CRIU's number of this method, in the inventory.
 pub const LOCKED_BY_NFTABLES: u32 = 2;
@@ -24,10 +25,15 @@ const NFNL_MSG_BATCH_END: u16 = 17;
 const NFNL_SUBSYS_NFTABLES: u16 = 10;
 const NFPROTO_INET: u8 = 1;
 const NEW_TABLE: u16 = 0;
+const GET_TABLE: u16 = 1;
 const DEL_TABLE: u16 = 2;
 const NEW_CHAIN: u16 = 3;
 const NEW_RULE: u16 = 6;
 const TABLE_OWNER: u32 = 2;
+const PREFIX: &str = "CRIU-";
+const COMMENT: u8 = 0;
+/// What nft(8) shows: NFTNL_UDATA_COMMENT_MAXLEN of libnftnl.
+const LONGEST_COMMENT: usize = 127;
 /// Verdicts of include/uapi/linux/netfilter.h.
 const DROP: u32 = 0;
 const ACCEPT: u32 = 1;
@@ -49,24 +55,27 @@ pub type Connection = (SocketAddr, SocketAddr);
 pub struct NetworkLock {
     netlink: Netlink,
     name: String,
+    about: String,
     connections: Vec<Connection>,
     /// The table goes with our socket.
     owned: bool,
 }
 
 impl NetworkLock {
-    /// Locks connections for as long as this lives, or until we are killed. `run` makes the name unique.
+    /// Locks connections for as long as this lives, or until we are killed. `run` makes the name unique, `about` is the
+    /// comment.
     ///
     /// # Errors
     /// `E-NETWORK-LOCK`: without nftables, or without CAP_NET_ADMIN.
-    pub fn take(run: &str, connections: Vec<Connection>) -> Result<Self> {
-        Self::try_take(run, connections).map_err(|error| refused("make", &error))
+    pub fn take(run: &str, about: &str, connections: Vec<Connection>) -> Result<Self> {
+        Self::try_take(run, about, connections).map_err(|error| refused("make", &error))
     }
 
     /// The same, with the kernel's own error.
-    fn try_take(run: &str, connections: Vec<Connection>) -> Result<Self> {
+    fn try_take(run: &str, about: &str, connections: Vec<Connection>) -> Result<Self> {
         let netlink = Netlink::open(libc::NETLINK_NETFILTER)?;
-        let mut lock = NetworkLock { netlink, name: name(run), connections, owned: true };
+        let about = about.to_owned();
+        let mut lock = NetworkLock { netlink, name: name(run), about, connections, owned: true };
         let mut made = lock.make(TABLE_OWNER);
         if matches!(made.as_ref().map_err(Error::errno), Err(Some(libc::EINVAL | libc::EOPNOTSUPP))) {
             lock.owned = false;
@@ -80,14 +89,36 @@ impl NetworkLock {
     }
 
     fn make(&self, flags: u32) -> Result<()> {
-        transact(&self.netlink, &table(&self.name, flags, &self.connections))
+        transact(&self.netlink, &self.table(flags))
+    }
+
+    /// Everything that makes the table.
+    fn table(&self, flags: u32) -> Vec<Request> {
+        let new = libc::NLM_F_CREATE | libc::NLM_F_EXCL;
+        let named = || text(1, &self.name);
+        let mut requests =
+            vec![request(NEW_TABLE, new, &[named(), number(2, flags), attribute(6, &comment(&self.about))])];
+        for (chain, hook, priority) in CHAINS {
+            let hook = nested(4, &[number(1, hook), number(2, priority as u32)]);
+            requests.push(request(NEW_CHAIN, new, &[named(), text(3, chain), hook, text(7, "filter")]));
+            let append = libc::NLM_F_CREATE | libc::NLM_F_APPEND;
+            let mut rule = |expressions: Vec<Vec<u8>>| {
+                requests.push(request(NEW_RULE, append, &[named(), text(2, chain), nested(4, &expressions)]));
+            };
+            rule([meta(META_MARK, &MARK.to_ne_bytes()), vec![verdict(ACCEPT)]].concat());
+            for (ours, other) in &self.connections {
+                let (from, to) = if chain == "output" { (ours, other) } else { (other, ours) };
+                rule(dropped(from, to));
+            }
+        }
+        requests
     }
 
     /// Leaves the connections locked when we are gone: until somebody calls [`unlock`].
     pub fn leave(mut self) -> Result<()> {
         if self.owned {
             let mut requests = vec![request(DEL_TABLE, 0, &[text(1, &self.name)])];
-            requests.extend(table(&self.name, 0, &self.connections));
+            requests.extend(self.table(0));
             // One transaction: no packet passes in between.
             transact(&self.netlink, &requests).map_err(|e| refused("keep", &e))?;
         }
@@ -109,7 +140,55 @@ impl Drop for NetworkLock {
 /// Whether there can be a lock: makes one of a connection that there cannot be.
 pub fn probe() -> Result<()> {
     let nobody = SocketAddr::from(([0, 0, 0, 0], 0));
-    NetworkLock::try_take(&format!("probe-{}", std::process::id()), vec![(nobody, nobody)]).map(drop)
+    let run = format!("probe-{}", std::process::id());
+    NetworkLock::try_take(&run, "crio check", vec![(nobody, nobody)]).map(drop)
+}
+
+/// A lock that is there.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Found {
+    /// The run that it is called after.
+    pub run: String,
+    /// It goes with the process that has made it.
+    pub owned: bool,
+    /// What it says of itself; CRIU's say nothing.
+    pub about: Option<String>,
+}
+
+/// The locks of this network namespace; none where there is no nftables.
+pub fn list() -> Result<Vec<Found>> {
+    let netlink = match Netlink::open(libc::NETLINK_NETFILTER) {
+        Err(error) if error.errno() == Some(libc::EPROTONOSUPPORT) => return Ok(Vec::new()),
+        netlink => netlink?,
+    };
+    let all = request(GET_TABLE, 0, &[]);
+    let mut found = Vec::new();
+    let listed = netlink.dump(all.kind, &all.body, |table| found.extend(found_lock(table)));
+    match listed {
+        // No table was ever made: the module is not there.
+        Err(error) if matches!(error.errno(), Some(libc::EINVAL | libc::EOPNOTSUPP)) => Ok(Vec::new()),
+        listed => listed.map(|()| found),
+    }
+}
+
+fn found_lock(table: &[u8]) -> Option<Found> {
+    let all = attributes(table.get(4..)?);
+    let find = |kind| all.clone().find(|(k, _)| *k == kind).map(|(_, content)| content);
+    let run = string(find(1)?).strip_prefix(PREFIX)?.to_owned();
+    let flags = find(2).and_then(|flags| flags.first_chunk()).map_or(0, |flags| u32::from_be_bytes(*flags));
+    let about = find(6).and_then(|data| data.strip_prefix(&[COMMENT])).and_then(|data| data.get(1..));
+    Some(Found { run, owned: flags & TABLE_OWNER != 0, about: about.map(string) })
+}
+
+fn string(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes.strip_suffix(&[0]).unwrap_or(bytes)).into_owned()
+}
+
+/// A comment as libnftnl writes it: type, length, text (NFTNL_UDATA_TABLE_COMMENT). Before Linux 5.10 it is not kept.
+fn comment(about: &str) -> Vec<u8> {
+    let end = (0..=LONGEST_COMMENT.min(about.len())).rev().find(|end| about.is_char_boundary(*end));
+    let about = about.get(..end.unwrap_or(0)).unwrap_or_default();
+    [&[COMMENT, about.len() as u8 + 1], about.as_bytes(), &[0]].concat()
 }
 
 /// Removes the lock of a run; none is fine.
@@ -121,8 +200,9 @@ pub fn unlock(run: &str) -> Result<()> {
     }
 }
 
-fn name(run: &str) -> String {
-    format!("CRIU-{run}")
+/// What a run's lock is called: its table.
+pub fn name(run: &str) -> String {
+    format!("{PREFIX}{run}")
 }
 
 fn refused(verb: &str, error: &Error) -> Error {
@@ -144,27 +224,6 @@ fn request(kind: u16, flags: i32, attributes: &[Vec<u8>]) -> Request {
     // struct nfgenmsg: family, version, resource.
     let body = [&[NFPROTO_INET, 0, 0, 0][..], &attributes.concat()].concat();
     Request { kind: NFNL_SUBSYS_NFTABLES << 8 | kind, flags, body }
-}
-
-/// Everything that makes the table.
-fn table(name: &str, flags: u32, connections: &[Connection]) -> Vec<Request> {
-    let new = libc::NLM_F_CREATE | libc::NLM_F_EXCL;
-    let mut requests = vec![request(NEW_TABLE, new, &[text(1, name), number(2, flags)])];
-    for (chain, hook, priority) in CHAINS {
-        let hook = nested(4, &[number(1, hook), number(2, priority as u32)]);
-        requests.push(request(NEW_CHAIN, new, &[text(1, name), text(3, chain), hook, text(7, "filter")]));
-        let append = libc::NLM_F_CREATE | libc::NLM_F_APPEND;
-        let mut rule = |expressions: Vec<Vec<u8>>| {
-            let attributes = [text(1, name), text(2, chain), nested(4, &expressions)];
-            requests.push(request(NEW_RULE, append, &attributes));
-        };
-        rule([meta(META_MARK, &MARK.to_ne_bytes()), vec![verdict(ACCEPT)]].concat());
-        for (ours, other) in connections {
-            let (from, to) = if chain == "output" { (ours, other) } else { (other, ours) };
-            rule(dropped(from, to));
-        }
-    }
-    requests
 }
 
 fn dropped(from: &SocketAddr, to: &SocketAddr) -> Vec<Vec<u8>> {
@@ -241,7 +300,7 @@ mod tests {
         let other: SocketAddr = SocketAddr::from(([192, 0, 2, 1], 9));
         let many = (1..600).map(|port| (SocketAddr::from(([192, 0, 2, 2], port)), other)).collect();
         let run = format!("many-{}", std::process::id());
-        NetworkLock::take(&run, many)?.leave()?;
+        NetworkLock::take(&run, "a test", many)?.leave()?;
         unlock(&run)
     }
 
@@ -250,7 +309,7 @@ mod tests {
         let run = format!("test-{}", std::process::id());
         for address in ["127.0.0.1:0", "[::1]:0"] {
             let ([mut client, mut server], [mut free, mut other]) = (pair(address)?, pair(address)?);
-            let lock = match NetworkLock::take(&run, vec![connection(&client)?]) {
+            let lock = match NetworkLock::take(&run, "a test", vec![connection(&client)?]) {
                 // A kernel without nftables has no lock to test.
                 Err(e) if e.to_string().contains("os error 93") => return Ok(()),
                 lock => lock?,
@@ -261,10 +320,14 @@ mod tests {
             other.read_exact(&mut buffer).os(|| "the free connection")?;
             let locked = server.read(&mut buffer).map_err(|e| e.kind());
             assert_eq!(locked, Err(ErrorKind::WouldBlock));
+            let listed = |owned| Found { run: run.clone(), owned, about: Some("a test".to_owned()) };
+            assert!(list()?.contains(&listed(true)), "{:?}", list()?);
             lock.leave()?;
+            assert!(list()?.contains(&listed(false)), "{:?}", list()?);
             assert_eq!(server.read(&mut buffer).map_err(|e| e.kind()), Err(ErrorKind::WouldBlock));
             unlock(&run)?;
             unlock(&run)?;
+            assert!(!list()?.iter().any(|found| found.run == run));
             server.set_read_timeout(Some(Duration::from_secs(10))).os(|| "timeout")?;
             server.read_exact(&mut buffer).os(|| "after the lock")?;
         }

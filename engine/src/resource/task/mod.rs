@@ -2,6 +2,7 @@
 
 pub mod attributes;
 pub mod credentials;
+pub mod death;
 pub mod lineage;
 mod lost;
 pub mod registers;
@@ -80,7 +81,7 @@ fn dump_process(
         comm: stat.comm,
         sigactions,
         more_sigactions,
-        timers: Some(timers.answer(&batch)?),
+        timers: Some(timers.answer(&batch, loan)?),
         signals_s: Some(signals::dump_queue(task.pid, true)?),
         ..TaskCoreEntry::default()
     };

@@ -196,7 +196,7 @@ mod tests {
         let (ours, _) = listener.accept().os(|| "accept")?;
         let (name, other) = (ours.local_addr().os(|| "name")?, peer.local_addr().os(|| "name")?);
         let run = format!("closing-{}-{}", std::process::id(), name.port());
-        let lock = NetworkLock::take(&run, vec![(name, other)])?;
+        let lock = NetworkLock::take(&run, "a test", vec![(name, other)])?;
         let mut stream = tcp::read(ours.as_fd())?;
         Repair::begin(ours.as_fd())?.leave();
         drop(ours);

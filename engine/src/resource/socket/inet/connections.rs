@@ -1,11 +1,15 @@
 //! The TCP connections of a tree that is dumped: none of their packets passes from the moment when they are read.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use super::super::network_lock::{Connection, NetworkLock, unlock};
 use super::tcp::Repair;
 use crate::error::{OsContext, Result};
+use crate::image::ImageDir;
+use crate::image::journal::Note;
+use crate::kernel::Pid;
 use crate::log_warn;
+use crate::options::DumpOptions;
 
 /// Connections that are in an image. Dropped, they go on as if nothing had been.
 #[derive(Debug, Default)]
@@ -19,14 +23,15 @@ pub struct Connections {
 }
 
 impl Connections {
-    /// Holds back their packets, unless somebody else does (`skip`).
-    pub fn lock(ends: Vec<Connection>, skip: bool) -> Result<Self> {
-        if skip {
+    /// Holds back their packets, unless somebody else does.
+    pub fn lock(ends: Vec<Connection>, images: &ImageDir, options: &DumpOptions) -> Result<Self> {
+        if options.skip_network_lock {
             return Ok(Connections::default());
         }
         let path = "/proc/sys/kernel/random/uuid";
         let run = std::fs::read_to_string(path).os(|| format!("read {path}"))?.trim().to_owned();
-        let lock = Some(NetworkLock::take(&run, ends)?);
+        images.note(&Note::Lock { run: run.clone() })?;
+        let lock = Some(NetworkLock::take(&run, &about(images, options.tree), ends)?);
         Ok(Connections { run: Some(run), lock, fds: Vec::new(), left: false })
     }
 
@@ -60,6 +65,13 @@ impl Connections {
         }
         self.left = false;
     }
+}
+
+/// What a lock says of itself to whoever lists it.
+fn about(images: &ImageDir, root: Pid) -> String {
+    let link = format!("/proc/self/fd/{}", images.as_fd().as_raw_fd());
+    let dir = std::fs::read_link(link).unwrap_or_else(|_| images.path().to_owned());
+    format!("crio dump of {root} into {}", dir.display())
 }
 
 impl Drop for Connections {

@@ -227,7 +227,7 @@ impl InetDump {
             return Ok(Connections::default());
         }
         let ends = connections.iter().map(|connection| connection.ends).collect();
-        let held = Connections::lock(ends, options.skip_network_lock)?;
+        let held = Connections::lock(ends, images, options)?;
         let mut fds = Vec::new();
         for Connected { fd, inode, ends } in connections {
             let what = || format!("TCP socket {} to {}", ends.0, ends.1);

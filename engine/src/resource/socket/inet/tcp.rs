@@ -302,7 +302,7 @@ mod tests {
             std::thread::sleep(Duration::from_millis(1));
         }
         let run = format!("stream-{}-{}", std::process::id(), name.port());
-        let lock = NetworkLock::take(&run, vec![(name, other)])?;
+        let lock = NetworkLock::take(&run, "a test", vec![(name, other)])?;
         // These stay in the queue.
         ours.set_nonblocking(true).os(|| "nonblocking")?;
         let written = (0..sent).step_by(CHUNK).try_fold(0, |done, _| {
