@@ -411,7 +411,8 @@ const FILES: &[State] = &[
     kept("pidfds of dead processes", "file/event/pidfd.rs", "pidfd_dead"),
     refused("pidfds of other processes", "E-PIDFD-OUTSIDE"),
     refused("epoll over files that only others have open", "E-EPOLL-TARGET"),
-    refused("namespaces", "E-FILE-UNSUPPORTED"),
+    kept("open namespaces that the tree lives in", "file/namespace.rs", "namespace_files"),
+    refused("open namespaces that it does not live in", "E-NAMESPACE"),
     refused(
         "io_uring (what is registered and in flight, no interface shows), userfaultfd (nor its ranges and faults)",
         "E-FILE-UNSUPPORTED",

@@ -47,7 +47,7 @@ const REFUSED: [(&str, &str, By); 55] = [
     ("uprobe", "E-VMA-UPROBES", Survey),
     ("copy of shared memory", "E-VMA-SHARED-COPY", Survey),
     ("vdso without code", "E-VDSO", Survey),
-    ("namespace file", "E-FILE-UNSUPPORTED", Survey),
+    ("namespace file", "E-NAMESPACE", Survey),
     ("other device", "E-FILE-UNSUPPORTED", Survey),
     ("block device", "E-FILE-UNSUPPORTED", Survey),
     ("userfaultfd", "E-FILE-UNSUPPORTED", Survey),

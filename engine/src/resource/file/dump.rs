@@ -16,7 +16,7 @@ use super::pipe::{OneEnded, PipeDump};
 use super::remap::{self, Judged, LinkRemaps, Standing};
 use super::table::Tables;
 use super::tty::{TaskTerminal, TtyDump};
-use super::{Description, ghost, lock, mqueue, regular};
+use super::{Description, ghost, lock, mqueue, namespace, regular};
 use crate::error::{Blame, Error, OsContext, Result};
 use crate::image::message::{FdType, FileEntry, RegFileEntry, RemapFilePathEntry, RemapType};
 use crate::image::{self, ImageDir};
@@ -145,6 +145,7 @@ impl<'a> FileDump<'a> {
                 Ok(FdType::Memfd)
             }
             Kind::Socket => self.kinds.sockets.add(id, d),
+            Kind::Namespace => self.add_entry(FdType::Ns, |_| namespace::dump(id, d)),
             Kind::Event(kind) => {
                 let (fd_type, entry) = self.kinds.events.add(id, kind, d, self.options.tree)?;
                 self.push(entry);

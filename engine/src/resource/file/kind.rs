@@ -7,7 +7,7 @@
 use nix::sys::stat::{major, minor};
 
 use super::event::EventKind;
-use super::memfd;
+use super::{memfd, namespace};
 use crate::error::{Blame, Error, Result};
 use crate::sys::stat::FileStat;
 
@@ -34,6 +34,8 @@ pub enum Kind {
     Socket,
     /// A file that exists for its events: eventfd, timerfd and their like.
     Event(EventKind),
+    /// A namespace.
+    Namespace,
 }
 
 /// What can be seen of a descriptor without opening anything: the survey has it from `/proc/PID/fd/N`.
@@ -167,6 +169,9 @@ fn of_anonymous(seen: &Seen<'_>) -> Result<Kind> {
     if let Some(kind) = EventKind::of(name) {
         return Ok(Kind::Event(kind));
     }
+    if namespace::kind_of(name).is_some() && name.ends_with(b"]") {
+        return Ok(Kind::Namespace);
+    }
     let later = "is not supported yet";
     let (what, why) = match name {
         b"bpf-map" => ("a BPF map", later),
@@ -177,14 +182,7 @@ fn of_anonymous(seen: &Seen<'_>) -> Result<Kind> {
         b"landlock-ruleset" => ("a landlock ruleset", "cannot be read"),
         _ if name.starts_with(b"kvm") => ("a virtual machine (KVM)", "has state that only its driver knows"),
         _ if name.starts_with(b"bpf-") || name == b"btf" => ("a BPF object", "cannot be made again"),
-        _ if is_namespace(name) => ("a namespace", later),
         _ => return Err(seen.refuse("is a file of the kernel that has no path", "close it before the dump")),
     };
     Err(seen.refuse(format!("is {what}, which {why}"), "close it before the dump"))
-}
-
-/// `net:[4026531840]` and its like, shown by fs/nsfs.c.
-fn is_namespace(name: &[u8]) -> bool {
-    let kinds: [&[u8]; 8] = [b"cgroup", b"ipc", b"mnt", b"net", b"pid", b"time", b"user", b"uts"];
-    name.split(|&b| b == b':').next().is_some_and(|kind| kinds.contains(&kind)) && name.ends_with(b"]")
 }

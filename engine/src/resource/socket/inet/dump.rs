@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use super::super::network_lock::Connection;
-use super::super::{HOST_NETWORK, elsewhere, options, unsupported};
+use super::super::{elsewhere, options, unsupported};
 use super::closing::Fins;
 use super::connections::Connections;
 use super::{CLOSE, ESTABLISHED, LISTEN, address, datagram, judge, levels, multicast, tcp};
@@ -21,6 +21,7 @@ use crate::kernel::sock_diag::datagram_shutdowns;
 use crate::options::DumpOptions;
 use crate::report::NotKept;
 use crate::resource::file::{Description, owner};
+use crate::resource::namespace::HOST_NETWORK;
 use crate::sys::fd::{readable, ready, unsent};
 use crate::sys::socket::{self, int_option, option};
 use crate::sys::stat::fstat;
