@@ -280,7 +280,12 @@ const THREADS: &[State] = &[
     kept("timer slack", "task/scheduling.rs", "timerslack"),
     kept("strict mode of seccomp", "task/seccomp.rs", "seccomp_strict"),
     kept("seccomp filters and their order", "task/seccomp.rs", "seccomp_filter_chain"),
+    kept("seccomp filters that all threads share", "task/seccomp.rs", "seccomp_filter_shared"),
     refused("seccomp filters with a listener", "E-SECCOMP-LISTENER"),
+    not_kept(
+        "that some threads share a seccomp filter which others lack (cannot be seen)",
+        "setting one for all of them (SECCOMP_FILTER_FLAG_TSYNC) fails",
+    ),
     refused("syscall user dispatch", "E-SYSCALL-DISPATCH"),
     refused("shadow stacks", "E-VMA-SHADOW-STACK"),
     refused("matrix registers: AMX", "E-CPU-AMX"),
