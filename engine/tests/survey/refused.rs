@@ -22,7 +22,7 @@ enum By {
 use By::{Dump, Survey};
 
 /// What the programs in `refused` prepare, the code of the refusal, and who finds it.
-const REFUSED: [(&str, &str, By); 55] = [
+const REFUSED: [(&str, &str, By); 54] = [
     ("shared memory", "E-SHARED-MEMORY", Survey),
     ("pending vfork", "E-SHARED-MEMORY", Survey),
     ("siblings' table", "E-SHARED-TABLE", Survey),
@@ -72,7 +72,6 @@ const REFUSED: [(&str, &str, By); 55] = [
     ("unread netlink messages", "E-SOCKET-QUEUE", Dump),
     ("TCP connection", "E-SOCKET-CONNECTED", Survey),
     ("TCP connection that waits", "E-SOCKET-PENDING", Survey),
-    ("unread data of a connection", "E-SOCKET-QUEUE", Dump),
     ("half a datagram", "E-SOCKET-QUEUE", Dump),
     ("peer outside", "E-SOCKET-PEER", Survey),
     ("pending from outside", "E-SOCKET-PENDING", Survey),
