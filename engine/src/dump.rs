@@ -216,7 +216,7 @@ impl<'a> Collector<'a> {
     }
 
     fn finish(mut self, frozen: &Frozen, tree: &[Pid]) -> Result<Collection> {
-        let shared = self.memory.finish(namespace::HOST_IPC)?;
+        let segments = self.memory.finish(namespace::HOST_IPC)?;
         self.collect_in_flight()?;
         self.ipc.write(self.images, namespace::HOST_IPC, tree)?;
         self.seccomp.write(self.images)?;
@@ -232,7 +232,7 @@ impl<'a> Collector<'a> {
         };
         self.not_kept.append(&mut self.memory.not_kept);
         log_debug!("{} page transfers planned", self.memory.transfers.len());
-        let pages = (self.memory.scanned, self.memory.written, shared + files.pages);
+        let pages = (self.memory.scanned, self.memory.written, segments + files.pages);
         Ok(Collection { transfers: self.memory.transfers, counts, pages, files, not_kept: self.not_kept })
     }
 }

@@ -22,7 +22,7 @@ enum By {
 use By::{Dump, Survey};
 
 /// What the programs in `refused` prepare, the code of the refusal, and who finds it.
-const REFUSED: [(&str, &str, By); 54] = [
+const REFUSED: [(&str, &str, By); 55] = [
     ("shared memory", "E-SHARED-MEMORY", Survey),
     ("pending vfork", "E-SHARED-MEMORY", Survey),
     ("siblings' table", "E-SHARED-TABLE", Survey),
@@ -45,7 +45,8 @@ const REFUSED: [(&str, &str, By); 54] = [
     ("io_uring", "E-VMA-ANON-INODE", Survey),
     ("perf", "E-VMA-ANON-INODE", Survey),
     ("uprobe", "E-VMA-UPROBES", Survey),
-    ("copy of shared memory", "E-VMA-SHARED-COPY", Survey),
+    ("copy of a segment", "E-VMA-SHARED-COPY", Survey),
+    ("opened segment", "E-FILE-UNSUPPORTED", Survey),
     ("vdso without code", "E-VDSO", Survey),
     ("namespace file", "E-NAMESPACE", Survey),
     ("other device", "E-FILE-UNSUPPORTED", Survey),

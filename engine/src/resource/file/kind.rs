@@ -9,6 +9,7 @@ use nix::sys::stat::{major, minor};
 use super::event::EventKind;
 use super::{memfd, namespace};
 use crate::error::{Blame, Error, Result};
+use crate::kernel::smaps;
 use crate::sys::stat::FileStat;
 
 /// The kinds of files that are kept; each is one module beside this one.
@@ -101,6 +102,8 @@ impl Kind {
 fn of_regular(seen: &Seen<'_>) -> Result<Kind> {
     if is_memfd(seen) {
         Ok(Kind::Memfd)
+    } else if smaps::Mapped::of(seen.target) == smaps::Mapped::SysvSegment && memfd::is_shmem(seen.stat) {
+        Err(seen.refuse("is a System V segment, which shmat(2) cannot open", "close it before the dump"))
     } else if seen.target.starts_with(b"/dmabuf:") {
         Err(seen.refuse("is a buffer of a device (dma-buf)", "stop what uses the device before the dump"))
     } else if seen.target.starts_with(b"/") {
@@ -115,13 +118,17 @@ fn of_regular(seen: &Seen<'_>) -> Result<Kind> {
     }
 }
 
-/// The kernel shows a memfd as `/memfd:NAME (deleted)`, and shared memory of huge pages, which is kept in the same way,
-/// as `/anon_hugepage (deleted)`. A deleted file of that name in the root directory looks the same, but it is on the
-/// root's device, where the hidden mounts of shmem and hugetlbfs are never.
+/// The kernel shows a memfd as `/memfd:NAME (deleted)`, and what is kept in the same way as `/dev/zero (deleted)`, shared
+/// memory, and `/anon_hugepage (deleted)`, the same of huge pages. A deleted file of such a name looks alike, but is not on
+/// one of the hidden mounts of shmem and hugetlbfs; the latter is never the root's.
 pub(super) fn is_memfd(seen: &Seen<'_>) -> bool {
     memfd::MemfdDump::is_memfd(seen.target)
+        && seen.stat.st_mode & libc::S_IFMT == libc::S_IFREG
         && seen.stat.st_nlink == 0
-        && crate::sys::stat::stat("/").is_ok_and(|root| root.st_dev != seen.stat.st_dev)
+        && match smaps::Mapped::of(seen.target) {
+            smaps::Mapped::SharedMemory => memfd::is_shmem(seen.stat),
+            _ => crate::sys::stat::stat("/").is_ok_and(|root| root.st_dev != seen.stat.st_dev),
+        }
 }
 
 fn of_char_device(seen: &Seen<'_>) -> Result<Kind> {

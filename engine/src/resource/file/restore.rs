@@ -309,6 +309,12 @@ impl FileRestore {
         self.memfds.seal()
     }
 
+    /// Memory without a name, by the number that mappings have for it, if it is open as well.
+    pub fn shared_memory(&mut self, shmid: u64) -> Result<Option<OwnedFd>> {
+        let object = self.memfds.shared_memory(shmid)?;
+        object.map(|fd| fd.try_clone_to_owned().os(|| "duplicate shared memory")).transpose()
+    }
+
     /// A directory of a task, for fchdir(2).
     pub fn open_directory(&mut self, id: u32) -> Result<Rc<OwnedFd>> {
         self.open_with(id, OFlag::O_PATH | OFlag::O_DIRECTORY).map(Rc::new)

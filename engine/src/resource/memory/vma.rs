@@ -9,7 +9,7 @@
 use crate::error::{Blame, Error, Result};
 use crate::image::message::{VmaEntry, status};
 use crate::kernel::huge_pool;
-use crate::kernel::smaps::{Backing, Mapped, Usage, VmFlags, Vma};
+use crate::kernel::smaps::{self, Backing, Mapped, Usage, VmFlags, Vma};
 
 const MAP_DROPPABLE: i32 = 8;
 /// aarch64: indirect branches may lead to marked instructions only.
@@ -194,7 +194,7 @@ fn classify(vma: &Vma, usage: &Usage) -> Result<(u32, Content)> {
         Backing::Anonymous | Backing::AnonymousNamed(_) => Ok((anonymous, Content::Private)),
         Backing::Heap => Ok((anonymous | status::HEAP, Content::Private)),
         Backing::Stack => Ok((anonymous | status::STACK, Content::Private)),
-        Backing::SharedNamed(_) => Ok((status::REGULAR | status::ANON_SHARED, Content::SharedMemory)),
+        Backing::SharedNamed(_) => classify_file(vma, smaps::SHARED_MEMORY),
         Backing::File(path) => classify_file(vma, path),
         _ => Err(refuse("E-VMA-UNKNOWN", "is of a kind that this version does not know")),
     }
@@ -216,7 +216,10 @@ fn refuse_object(path: &[u8]) -> Result<()> {
 
 fn classify_file(vma: &Vma, path: &[u8]) -> Result<(u32, Content)> {
     let mapped = Mapped::of(path);
-    let memfd = if matches!(mapped, Mapped::Memfd | Mapped::HugeMemory) { status::MEMFD } else { 0 };
+    let memfd = match mapped {
+        Mapped::Memfd | Mapped::HugeMemory | Mapped::SharedMemory => status::MEMFD,
+        _ => 0,
+    };
     Ok(match (vma.shared, mapped) {
         (_, Mapped::AioRing) => (status::AIORING, Content::AioRing),
         (true, Mapped::PacketRing) => (status::REGULAR | status::SOCKET, Content::SocketRings),
@@ -228,11 +231,11 @@ fn classify_file(vma: &Vma, path: &[u8]) -> Result<(u32, Content)> {
         (true, Mapped::SysvSegment) => {
             (status::REGULAR | status::ANON_SHARED | status::SYSVIPC, Content::Segment)
         }
-        // Only /proc/PID/map_files leads to such a mapping. Restored as a file it would not follow the memory any more.
-        (false, Mapped::SharedMemory | Mapped::SysvSegment) => {
+        // Only /proc/PID/map_files leads to such a mapping. Restored as a file it would not follow the segment any more.
+        (false, Mapped::SysvSegment) => {
             return Err(refuse(
                 "E-VMA-SHARED-COPY",
-                "is a private mapping of shared memory without a name, which is not kept yet",
+                "is a private mapping of a System V segment, which shmat(2) cannot make",
             ));
         }
         (true, _) => (status::REGULAR | status::FILE_SHARED | memfd, Content::SharedFile),
@@ -283,6 +286,12 @@ mod tests {
         let shared =
             judge("1000-2000 rw-s 00003000 00:01 5    /dev/zero (deleted)\nVmFlags: rd wr sh mr mw me ms\n")?;
         assert_eq!((shared.content, shared.entry.pgoff), (Content::SharedMemory, 0x3000));
+        for name in ["/dev/zero (deleted)", "[anon_shmem:name]"] {
+            let private =
+                judge(&format!("1000-2000 rw-p 00003000 00:01 5    {name}\nVmFlags: rd wr mr mw me\n"))?;
+            assert_eq!(private.entry.status, status::REGULAR | status::FILE_PRIVATE | status::MEMFD);
+            assert_eq!((private.content, private.entry.pgoff), (Content::PrivateFile, 0x3000));
+        }
         let segment =
             judge("1000-2000 r--s 00002000 00:01 7    /SYSV00000000 (deleted)\nVmFlags: rd mr me ms\n")?;
         assert_eq!((segment.content, segment.entry.pgoff), (Content::Segment, 0x2000));
@@ -328,7 +337,8 @@ mod tests {
                 judge(&format!("1000-2000 rw-p 00000000 00:00 0 \nVmFlags: rd wr mr mw me {flag}\n"));
             assert_eq!(refused.err().map(|e| e.code()), Some(code), "{flag}");
         }
-        let copy = judge("1000-2000 rw-p 00001000 00:01 5    /dev/zero (deleted)\nVmFlags: rd wr mr mw me\n");
+        let copy =
+            judge("1000-2000 rw-p 00001000 00:01 5    /SYSV00000000 (deleted)\nVmFlags: rd wr mr mw me\n");
         assert_eq!(copy.err().map(|e| e.code()), Some("E-VMA-SHARED-COPY"));
     }
 }
