@@ -192,6 +192,7 @@ const SOCKETS: &[State] = &[
     refused("urgent data of unix sockets", "E-SOCKET-URGENT"),
     refused("eBPF filters of sockets, fanout groups by program", "E-SOCKET-FILTER"),
     refused("packet sockets of an interface that is gone", "E-SOCKET-ADDRESS"),
+    kept("rings of packet sockets that are mapped privately", "memory/vma.rs", "packet_ring_private"),
     refused("rings of packet sockets that are mapped in part, or whose socket is closed", "E-VMA-SOCKET"),
     refused(
         "rings for sending that have gone round and are idle: nothing shows their place",

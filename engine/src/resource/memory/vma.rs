@@ -42,7 +42,7 @@ pub enum Content {
     SharedFile,
     /// In the ring of an AIO context, to be stored with the task.
     AioRing,
-    /// In the rings of a packet socket, to be stored with the socket.
+    /// In the rings of a packet socket, to be stored with the socket, or in private pages where those were written to.
     SocketRings,
     /// Nowhere: the kernel provides it.
     Kernel,
@@ -117,8 +117,12 @@ impl Mapping {
 
     /// Whether private pages of this mapping are to be stored.
     pub fn has_private_pages(&self) -> bool {
-        matches!(self.content, Content::Private | Content::PrivateFile | Content::AioRing)
-            && self.entry.flags as i32 & MAP_DROPPABLE == 0
+        let flags = self.entry.flags as i32;
+        match self.content {
+            Content::Private | Content::PrivateFile | Content::AioRing => flags & MAP_DROPPABLE == 0,
+            Content::SocketRings => flags & libc::MAP_SHARED == 0,
+            _ => false,
+        }
     }
 
     /// Whether the page map tells which those are; the vdso and its kin, and the rings of AIO contexts are stored as a whole.
@@ -222,10 +226,7 @@ fn classify_file(vma: &Vma, path: &[u8]) -> Result<(u32, Content)> {
     };
     Ok(match (vma.shared, mapped) {
         (_, Mapped::AioRing) => (status::AIORING, Content::AioRing),
-        (true, Mapped::PacketRing) => (status::REGULAR | status::SOCKET, Content::SocketRings),
-        (false, Mapped::PacketRing) => {
-            return Err(refuse("E-VMA-SOCKET", "is a private mapping of the rings of a packet socket"));
-        }
+        (_, Mapped::PacketRing) => (status::REGULAR | status::SOCKET, Content::SocketRings),
         (false, Mapped::HugeMemory) => (status::REGULAR | status::ANON_PRIVATE, Content::Private),
         (true, Mapped::SharedMemory) => (status::REGULAR | status::ANON_SHARED, Content::SharedMemory),
         (true, Mapped::SysvSegment) => {
@@ -274,6 +275,12 @@ mod tests {
 
     #[test]
     fn kinds_flags_and_advice() -> Result<()> {
+        for (shared, private) in [("s", false), ("p", true)] {
+            let rings = judge(&format!(
+                "1000-2000 rw-{shared} 00000000 00:08 9    socket:[9]\nVmFlags: rd wr mr mw me\n"
+            ))?;
+            assert_eq!((rings.content, rings.has_private_pages()), (Content::SocketRings, private));
+        }
         let stack =
             judge("7ffe0000-7fff0000 rw-p 00000000 00:00 0    [stack]\nVmFlags: rd wr mr mw me gd ac\n")?;
         assert_eq!(stack.entry.status, status::REGULAR | status::STACK | status::ANON_PRIVATE);
