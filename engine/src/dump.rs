@@ -26,6 +26,7 @@ use crate::resource::file::tty::TaskTerminal;
 use crate::resource::file::{DumpedFiles, FileDump, fs};
 use crate::resource::ipc::IpcDump;
 use crate::resource::memory::{MemoryDump, pages};
+use crate::resource::namespace;
 use crate::resource::socket::network_lock::LOCKED_BY_NFTABLES;
 use crate::resource::task::death::{self, Death};
 use crate::resource::task::seccomp::{self, SeccompDump};
@@ -217,9 +218,9 @@ impl<'a> Collector<'a> {
     }
 
     fn finish(mut self, frozen: &Frozen, tree: &[Pid]) -> Result<Collection> {
-        let shared = self.memory.finish(IPC_NAMESPACE)?;
+        let segments = self.memory.finish(namespace::HOST_IPC)?;
         self.collect_in_flight()?;
-        self.ipc.write(self.images, IPC_NAMESPACE, tree)?;
+        self.ipc.write(self.images, namespace::HOST_IPC, tree)?;
         self.seccomp.write(self.images)?;
         self.not_kept.append(&mut self.ipc.not_kept);
         self.not_kept.extend(self.files.not_kept(tree));
@@ -233,7 +234,7 @@ impl<'a> Collector<'a> {
         };
         self.not_kept.append(&mut self.memory.not_kept);
         log_debug!("{} page transfers planned", self.memory.transfers.len());
-        let pages = (self.memory.scanned, self.memory.written, shared + files.pages);
+        let pages = (self.memory.scanned, self.memory.written, segments + files.pages);
         Ok(Collection {
             transfers: self.memory.transfers,
             counts,
@@ -299,7 +300,7 @@ impl Objects {
             return Err(sharing::refuse_memory(stat.ppid));
         }
         let (sighand_id, _) = self.sighand.insert((), place)?;
-        let entry = TaskKobjIdsEntry { vm_id, files_id, fs_id, sighand_id, ..host_namespaces() };
+        let entry = TaskKobjIdsEntry { vm_id, files_id, fs_id, sighand_id, ..namespace::host() };
         Ok(Ids { entry, new_files })
     }
 
@@ -324,24 +325,6 @@ impl Objects {
     }
 }
 
-/// That of the IPC namespace in [`host_namespaces`].
-const IPC_NAMESPACE: u32 = 3;
-
-/// The numbers that CRIU gives to the namespaces that it runs in itself, in the order in which it meets them.
-fn host_namespaces() -> TaskKobjIdsEntry {
-    TaskKobjIdsEntry {
-        pid_ns_id: Some(1),
-        net_ns_id: Some(2),
-        ipc_ns_id: Some(IPC_NAMESPACE),
-        uts_ns_id: Some(4),
-        time_ns_id: Some(5),
-        mnt_ns_id: Some(6),
-        user_ns_id: Some(7),
-        cgroup_ns_id: Some(8),
-        ..TaskKobjIdsEntry::default()
-    }
-}
-
 fn pstree_entry(task: &FrozenTask, root: i32) -> Result<PstreeEntry> {
     let stat = stat::read(&task.proc)?;
     let threads = if task.zombie { vec![task.pid] } else { task.threads.clone() };
@@ -356,7 +339,7 @@ fn pstree_entry(task: &FrozenTask, root: i32) -> Result<PstreeEntry> {
 
 /// `run` is the name of the network lock.
 fn write_inventory(images: &ImageDir, run: Option<&str>) -> Result<()> {
-    let root_ids = TaskKobjIdsEntry { vm_id: 1, files_id: 1, fs_id: 1, sighand_id: 1, ..host_namespaces() };
+    let root_ids = TaskKobjIdsEntry { vm_id: 1, files_id: 1, fs_id: 1, sighand_id: 1, ..namespace::host() };
     let inventory = InventoryEntry {
         img_version: 2,
         fdinfo_per_id: Some(true),

@@ -6,6 +6,9 @@
 use super::{ProcDir, text};
 use crate::error::Result;
 
+/// include/uapi/linux/sched.h
+const CLONE_NEWTIME: i32 = 0x80;
+
 /// The kinds of namespaces and their links in `ns/`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Kind {
@@ -53,6 +56,27 @@ impl Kind {
     pub const OF_THREADS: [Kind; 6] =
         [Kind::Cgroup, Kind::Ipc, Kind::Net, Kind::PidForChildren, Kind::TimeForChildren, Kind::Uts];
 
+    /// By the name that nsfs shows (fs/nsfs.c, `ns_dname`), which is the link's but for the namespaces of children.
+    pub fn of_name(name: &[u8]) -> Option<Self> {
+        let for_children = |kind: &Kind| matches!(kind, Kind::PidForChildren | Kind::TimeForChildren);
+        Self::ALL.into_iter().find(|kind| !for_children(kind) && kind.link().as_bytes() == name)
+    }
+
+    /// `CLONE_NEW*`, as clone(2) and setns(2) take it.
+    pub fn clone_flag(self) -> u32 {
+        let flag = match self {
+            Kind::Cgroup => libc::CLONE_NEWCGROUP,
+            Kind::Ipc => libc::CLONE_NEWIPC,
+            Kind::Mount => libc::CLONE_NEWNS,
+            Kind::Net => libc::CLONE_NEWNET,
+            Kind::Pid | Kind::PidForChildren => libc::CLONE_NEWPID,
+            Kind::Time | Kind::TimeForChildren => CLONE_NEWTIME,
+            Kind::User => libc::CLONE_NEWUSER,
+            Kind::Uts => libc::CLONE_NEWUTS,
+        };
+        flag as u32
+    }
+
     /// The link's name in `ns/`.
     pub fn link(self) -> &'static str {
         match self {
@@ -96,6 +120,13 @@ mod tests {
             assert!(parse(bad).is_err());
         }
         Ok(())
+    }
+
+    #[test]
+    fn kinds_are_known_by_what_nsfs_calls_them() {
+        assert_eq!(Kind::of_name(b"net").map(Kind::clone_flag), Some(0x4000_0000));
+        assert_eq!(Kind::of_name(b"time"), Some(Kind::Time));
+        assert_eq!((Kind::of_name(b"pid_for_children"), Kind::of_name(b"pidfd")), (None, None));
     }
 
     #[test]

@@ -152,6 +152,9 @@ pub enum Mapped {
     AnonInode,
 }
 
+/// The name of shared anonymous memory.
+pub const SHARED_MEMORY: &[u8] = b"/dev/zero (deleted)";
+
 impl Mapped {
     /// By the path as `maps` prints it.
     pub fn of(path: &[u8]) -> Self {
@@ -165,7 +168,7 @@ impl Mapped {
             (b"/dev/", Mapped::Device),
         ];
         match path {
-            b"/dev/zero (deleted)" => Mapped::SharedMemory,
+            SHARED_MEMORY => Mapped::SharedMemory,
             // Private memory.
             b"/dev/zero" => Mapped::File,
             b"/anon_hugepage (deleted)" => Mapped::HugeMemory,

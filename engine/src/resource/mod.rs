@@ -10,6 +10,7 @@
 //! | `file` | open files, and what they lead to |
 //! | `socket` | sockets, which have no meaning alone |
 //! | `ipc` | System V objects, which belong to no process |
+//! | [`namespace`] | the namespaces that the tree lives in |
 //!
 //! [`state`] is the table of all state: kept, refused, or not kept and said so. [`maker`] tells who is making an object
 //! that outlives processes, of which `ipc` and `file` have some.
@@ -18,6 +19,7 @@ pub mod file;
 pub mod ipc;
 pub mod maker;
 pub mod memory;
+pub mod namespace;
 pub mod socket;
 pub mod state;
 pub mod task;

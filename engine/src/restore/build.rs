@@ -22,7 +22,7 @@ use crate::resource::memory::aio;
 use crate::resource::memory::restore::{self as memory_restore, Blueprint, Supplies};
 use crate::resource::memory::shared::SharedRestore;
 use crate::resource::memory::vdso::{Fit, Runtime};
-use crate::resource::task::seccomp::{self, SeccompRestore};
+use crate::resource::task::seccomp::{self, Seccomp, SeccompRestore};
 use crate::resource::task::{attributes, credentials, registers, scheduling, signals, timers};
 use crate::sys::process;
 use crate::sys::ptrace;
@@ -340,11 +340,13 @@ pub(super) fn complete(
     complete_process(&process, task.pid, &mut built.loan, leave)?;
     let loan = &mut built.loan;
     // The leader comes last: what it changes for all, no other thread may still need.
-    for (tid, core) in task.threads.iter().skip(1).chain(task.threads.first()) {
+    let in_order = || task.threads.iter().skip(1).chain(task.threads.first());
+    let filters = with.seccomp.of_threads(in_order().map(|(_, core)| core), &process)?;
+    for ((tid, core), filters) in in_order().zip(&filters) {
         if loan.tid() != *tid {
             loan.switch(*tid)?;
         }
-        complete_thread((task.pid, *tid), core, &process, with, loan)?;
+        complete_thread((task.pid, *tid), core, (&process, filters), with.identity, loan)?;
         complete_outside(task, *tid, core, home, told)?;
         let (regs, others) = registers::load(core, "core")?;
         loan.set_departure(regs, others, signals::blocked(&TaskPlan::thread(core), &process));
@@ -399,11 +401,11 @@ fn complete_process(
 fn complete_thread(
     (pid, tid): (i32, i32),
     core: &CoreEntry,
-    process: &TaskCoreEntry,
-    with: &Finish<'_>,
+    (process, filters): (&TaskCoreEntry, &Seccomp<'_>),
+    identity: &Identity,
     loan: &mut Loan,
 ) -> Result<()> {
-    let (thread, identity) = (TaskPlan::thread(core), with.identity);
+    let thread = TaskPlan::thread(core);
     thread.signals_p.iter().try_for_each(|queue| signals::restore_queue(loan, pid, false, queue))?;
     let mut batch = loan.batch();
     attributes::restore_thread(&mut batch, &thread, registers::clear_tid_addr(core));
@@ -418,7 +420,7 @@ fn complete_thread(
     }
     // While it may: a thread with fewer capabilities would have to promise no_new_privs, which it may not have. What it
     // calls from here on, its tracer has exempted.
-    seccomp::restore(&mut batch, &with.seccomp.of(core, process)?);
+    seccomp::restore(&mut batch, filters);
     if let Some(creds) = thread.creds.as_ref().filter(|creds| **creds != identity.own) {
         credentials::check_powers(creds, &identity.own, identity.last_cap)?;
         credentials::restore(&mut batch, creds, identity.last_cap);

@@ -112,6 +112,12 @@ pub fn peer(fd: BorrowedFd<'_>) -> io::Result<Vec<u8>> {
     Ok(address)
 }
 
+/// SO_PEERNAME: the same, also of a connection of TCP that is not there yet or no more (inet_getname in net/ipv4/af_inet.c).
+pub fn any_peer(fd: BorrowedFd<'_>) -> io::Result<Vec<u8>> {
+    // It may not ask for more than there is, which is as long as its own name.
+    option(fd, libc::SOL_SOCKET, libc::SO_PEERNAME, name(fd)?.len())
+}
+
 /// getsockname(2): family and address, as long as the kernel says.
 pub fn name(fd: BorrowedFd<'_>) -> io::Result<Vec<u8>> {
     let mut address = vec![0u8; ADDRESS_ROOM];

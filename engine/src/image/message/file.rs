@@ -173,6 +173,7 @@ impl FileEntry {
             FileEntry { usk: Some(e), .. } => Some((e.flags, &e.fown)),
             FileEntry { isk: Some(e), .. } => Some((e.flags, &e.fown)),
             FileEntry { nlsk: Some(e), .. } => Some((e.flags, &e.fown)),
+            FileEntry { nsf: Some(e), .. } => Some((e.flags, e.fown.as_ref()?)),
             _ => None,
         }
     }
@@ -297,7 +298,11 @@ pub struct NsFileEntry {
     #[prost(uint32, required, tag = "3")]
     pub ns_cflag: u32,
     #[prost(uint32, required, tag = "4")]
+    #[serde(with = "As::<OpenFlags>")]
     pub flags: u32,
+    /// Ours: who gets its signals.
+    #[prost(message, optional, tag = "10000")]
+    pub fown: Option<FownEntry>,
 }
 
 /// A file that a plugin brings back.

@@ -202,6 +202,9 @@ pub struct MemfdInodeEntry {
     pub hugetlb_flag: Option<u32>,
     #[prost(uint32, optional, tag = "9")]
     pub mode: Option<u32>,
+    /// Ours: no memfd, but shared memory without a name.
+    #[prost(bool, optional, tag = "10000")]
+    pub anonymous: Option<bool>,
 }
 
 /// Bits of [`VmaEntry::status`]: what kind of mapping it is and who recreates it.

@@ -204,6 +204,9 @@ pub struct InetSkEntry {
     /// Ours: the machine of the dump did not have its address (IP_FREEBIND).
     #[prost(bool, optional, tag = "10003")]
     pub foreign: Option<bool>,
+    /// Ours: an error waits (SO_ERROR) in a connection that is over.
+    #[prost(bool, optional, tag = "10004")]
+    pub error: Option<bool>,
 }
 
 /// Membership of a multicast group on one interface. Addresses are 4 or 16 bytes in network order.

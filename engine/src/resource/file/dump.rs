@@ -1,7 +1,7 @@
 //! All files of a tree while it is dumped: `files.img`, `remap-fpath.img`, and what they refer to.
 
 use std::collections::{HashMap, HashSet};
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use nix::fcntl::OFlag;
 
@@ -16,7 +16,7 @@ use super::pipe::{OneEnded, PipeDump};
 use super::remap::{self, Judged, LinkRemaps, Standing};
 use super::table::Tables;
 use super::tty::{TaskTerminal, TtyDump};
-use super::{Description, ghost, lock, mqueue, regular};
+use super::{Description, ghost, lock, mqueue, namespace, regular};
 use crate::error::{Blame, Error, OsContext, Result};
 use crate::image::message::{FdType, FileEntry, RegFileEntry, RemapFilePathEntry, RemapType};
 use crate::image::{self, ImageDir};
@@ -24,6 +24,7 @@ use crate::kernel::fdinfo::{FdInfo, Lock};
 use crate::kernel::{Pid, ProcDir, fdinfo};
 use crate::options::DumpOptions;
 use crate::report::NotKept;
+use crate::resource::memory::shared::SharedDump;
 use crate::resource::socket::inet::connections::Connections;
 use crate::resource::socket::{InFlight, SocketDump};
 use crate::sys::stat::fstat;
@@ -51,6 +52,7 @@ pub struct FileDump<'a> {
     dead_processes: HashSet<Pid>,
     embedded: EmbedDump,
     last_pages_id: u32,
+    shared: SharedDump,
     kinds: Kinds<'a>,
 }
 
@@ -75,7 +77,7 @@ pub struct DumpedFiles {
     pub one_ended: Vec<OneEnded>,
     /// Other state that is lost.
     pub not_kept: Vec<NotKept>,
-    /// Pages of memory files that were written.
+    /// Pages of memory files and shared memory that were written.
     pub pages: u64,
     /// Of TCP: locked as long as this lives, or for good if the tree [ends](Connections::prepare_end).
     pub connections: Connections,
@@ -97,6 +99,7 @@ impl<'a> FileDump<'a> {
             dead_processes: HashSet::new(),
             embedded: EmbedDump::default(),
             last_pages_id: FIRST_PAGES_ID,
+            shared: SharedDump::default(),
             kinds: Kinds {
                 pipes: PipeDump::new(images),
                 fifos: FifoDump::new(images),
@@ -145,6 +148,7 @@ impl<'a> FileDump<'a> {
                 Ok(FdType::Memfd)
             }
             Kind::Socket => self.kinds.sockets.add(id, d),
+            Kind::Namespace => self.add_entry(FdType::Ns, |_| namespace::dump(id, d)),
             Kind::Event(kind) => {
                 let (fd_type, entry) = self.kinds.events.add(id, kind, d, self.options.tree)?;
                 self.push(entry);
@@ -160,7 +164,7 @@ impl<'a> FileDump<'a> {
 
     fn add_memfd(&mut self, id: u32, d: &Description<'_>) -> Result<()> {
         let pages_id = &mut self.last_pages_id;
-        let entry = self.kinds.memfds.add(id, d, || {
+        let entry = self.kinds.memfds.add(id, d, &mut self.shared, || {
             *pages_id += 1;
             *pages_id
         })?;
@@ -230,11 +234,16 @@ impl<'a> FileDump<'a> {
             *pages_id += 1;
             *pages_id
         };
-        let mut entry = self.kinds.memfds.add(id, d, next)?;
+        let mut entry = self.kinds.memfds.add(id, d, &mut self.shared, next)?;
         entry.memfd.iter_mut().for_each(|memfd| memfd.flags = flags);
         self.by_link.insert(key, self.entries.len());
         self.push(entry);
         Ok(id)
+    }
+
+    /// The number of shared memory without a name, by its inode; `open` gives a description of ours, the first time.
+    pub fn shared_memory(&mut self, inode: u64, open: impl FnOnce() -> Result<OwnedFd>) -> Result<u32> {
+        self.shared.add(inode, open)
     }
 
     /// Appends the entry of a file of another kind.
@@ -323,7 +332,12 @@ impl<'a> FileDump<'a> {
         let not_kept = events.finish(|inode| self.ghosts.contains_key(&inode))?;
         let mut one_ended = pipes.finish()?;
         one_ended.extend(fifos.finish()?);
-        let pages = memfds.finish()?;
+        let last_pages_id = &mut self.last_pages_id;
+        let shared = self.shared.write(self.images, || {
+            *last_pages_id += 1;
+            *last_pages_id
+        })?;
+        let pages = shared + memfds.finish()?;
         ttys.finish(self.images)?;
         Ok(DumpedFiles { links: self.links, one_ended, not_kept, pages, connections })
     }

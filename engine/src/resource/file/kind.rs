@@ -7,8 +7,9 @@
 use nix::sys::stat::{major, minor};
 
 use super::event::EventKind;
-use super::memfd;
+use super::{memfd, namespace};
 use crate::error::{Blame, Error, Result};
+use crate::kernel::smaps;
 use crate::sys::stat::FileStat;
 
 /// The kinds of files that are kept; each is one module beside this one.
@@ -34,6 +35,8 @@ pub enum Kind {
     Socket,
     /// A file that exists for its events: eventfd, timerfd and their like.
     Event(EventKind),
+    /// A namespace.
+    Namespace,
 }
 
 /// What can be seen of a descriptor without opening anything: the survey has it from `/proc/PID/fd/N`.
@@ -99,6 +102,8 @@ impl Kind {
 fn of_regular(seen: &Seen<'_>) -> Result<Kind> {
     if is_memfd(seen) {
         Ok(Kind::Memfd)
+    } else if smaps::Mapped::of(seen.target) == smaps::Mapped::SysvSegment && memfd::is_shmem(seen.stat) {
+        Err(seen.refuse("is a System V segment, which shmat(2) cannot open", "close it before the dump"))
     } else if seen.target.starts_with(b"/dmabuf:") {
         Err(seen.refuse("is a buffer of a device (dma-buf)", "stop what uses the device before the dump"))
     } else if seen.target.starts_with(b"/") {
@@ -113,13 +118,17 @@ fn of_regular(seen: &Seen<'_>) -> Result<Kind> {
     }
 }
 
-/// The kernel shows a memfd as `/memfd:NAME (deleted)`, and shared memory of huge pages, which is kept in the same way,
-/// as `/anon_hugepage (deleted)`. A deleted file of that name in the root directory looks the same, but it is on the
-/// root's device, where the hidden mounts of shmem and hugetlbfs are never.
+/// The kernel shows a memfd as `/memfd:NAME (deleted)`, and what is kept in the same way as `/dev/zero (deleted)`, shared
+/// memory, and `/anon_hugepage (deleted)`, the same of huge pages. A deleted file of such a name looks alike, but is not on
+/// one of the hidden mounts of shmem and hugetlbfs; the latter is never the root's.
 pub(super) fn is_memfd(seen: &Seen<'_>) -> bool {
     memfd::MemfdDump::is_memfd(seen.target)
+        && seen.stat.st_mode & libc::S_IFMT == libc::S_IFREG
         && seen.stat.st_nlink == 0
-        && crate::sys::stat::stat("/").is_ok_and(|root| root.st_dev != seen.stat.st_dev)
+        && match smaps::Mapped::of(seen.target) {
+            smaps::Mapped::SharedMemory => memfd::is_shmem(seen.stat),
+            _ => crate::sys::stat::stat("/").is_ok_and(|root| root.st_dev != seen.stat.st_dev),
+        }
 }
 
 fn of_char_device(seen: &Seen<'_>) -> Result<Kind> {
@@ -167,6 +176,9 @@ fn of_anonymous(seen: &Seen<'_>) -> Result<Kind> {
     if let Some(kind) = EventKind::of(name) {
         return Ok(Kind::Event(kind));
     }
+    if namespace::kind_of(name).is_some() && name.ends_with(b"]") {
+        return Ok(Kind::Namespace);
+    }
     let later = "is not supported yet";
     let (what, why) = match name {
         b"bpf-map" => ("a BPF map", later),
@@ -177,14 +189,7 @@ fn of_anonymous(seen: &Seen<'_>) -> Result<Kind> {
         b"landlock-ruleset" => ("a landlock ruleset", "cannot be read"),
         _ if name.starts_with(b"kvm") => ("a virtual machine (KVM)", "has state that only its driver knows"),
         _ if name.starts_with(b"bpf-") || name == b"btf" => ("a BPF object", "cannot be made again"),
-        _ if is_namespace(name) => ("a namespace", later),
         _ => return Err(seen.refuse("is a file of the kernel that has no path", "close it before the dump")),
     };
     Err(seen.refuse(format!("is {what}, which {why}"), "close it before the dump"))
-}
-
-/// `net:[4026531840]` and its like, shown by fs/nsfs.c.
-fn is_namespace(name: &[u8]) -> bool {
-    let kinds: [&[u8]; 8] = [b"cgroup", b"ipc", b"mnt", b"net", b"pid", b"time", b"user", b"uts"];
-    name.split(|&b| b == b':').next().is_some_and(|kind| kinds.contains(&kind)) && name.ends_with(b"]")
 }

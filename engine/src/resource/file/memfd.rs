@@ -9,7 +9,8 @@
 //!
 //! Memory of huge pages (MFD_HUGETLB) is the same with pages of another file system, hugetlbfs. So is shared memory without a
 //! name, MAP_SHARED | MAP_ANONYMOUS | MAP_HUGETLB, which has the name that the kernel shows for it: CRIU's images have it
-//! here, too.
+//! here, too. Shared memory without a name of ordinary pages (`memory/shared.rs`) is here if the program has it open, or
+//! mapped for itself alone, which only /proc/PID/map_files makes possible; its content is where all such memory has it.
 //!
 //! Not kept: times; memory that was reserved by fallocate(2) but never written; huge pages of nothing but zeros.
 
@@ -17,6 +18,7 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
+use std::sync::OnceLock;
 
 use nix::errno::Errno;
 use nix::sys::memfd::{MFdFlags, memfd_create};
@@ -30,9 +32,10 @@ use crate::image::message::{FdType, FileEntry, FownEntry, MemfdFileEntry, MemfdI
 use crate::image::pages::{PageReader, PageWriter, Source};
 use crate::image::{EntryWriter, ImageDir, Kind};
 use crate::kernel::huge_pool;
-use crate::resource::memory::shared::FIRST_SHMID;
+use crate::resource::memory::shared::{FIRST_SHMID, SharedDump};
 use crate::sys::fd::fcntl;
 use crate::sys::memory::shared_memory;
+use crate::sys::stat::{FileStat, fstat};
 
 /// linux/memfd.h, since 6.3: whether the file may ever be executable.
 const MFD_NOEXEC_SEAL: u32 = 8;
@@ -46,6 +49,9 @@ const PREFIX: &[u8] = b"/memfd:";
 const DELETED: &[u8] = b" (deleted)";
 /// The name that the kernel gives to huge pages without one (mm/hugetlb.c: hugetlb_file_setup).
 const HUGE_MEMORY: &[u8] = b"/anon_hugepage";
+
+/// That of shared memory of ordinary pages (mm/shmem.c: shmem_zero_setup).
+const SHARED_MEMORY: &[u8] = b"/dev/zero";
 
 /// Bytes that are copied at once.
 const CHUNK: u64 = 1 << 20;
@@ -72,27 +78,35 @@ impl MemfdDump {
 
     /// Whether the target of a link in /proc is a memory file's.
     pub fn is_memfd(target: &[u8]) -> bool {
-        target.strip_suffix(DELETED).is_some_and(|name| name.starts_with(PREFIX) || name == HUGE_MEMORY)
+        let is = |name: &[u8]| name.starts_with(PREFIX) || name == HUGE_MEMORY || name == SHARED_MEMORY;
+        target.strip_suffix(DELETED).is_some_and(is)
     }
 
     /// Dumps one description, and the object with its content the first time. `pages_id` gives the number of an
-    /// unused `pages-N.img`.
+    /// unused `pages-N.img`; `shared` writes the content of memory without a name.
     pub fn add(
         &mut self,
         id: u32,
         file: &Description<'_>,
+        shared: &mut SharedDump,
         pages_id: impl FnOnce() -> u32,
     ) -> Result<FileEntry> {
-        self.dump(id, file, pages_id).map_err(|e| file.blame(e))
+        self.dump(id, file, shared, pages_id).map_err(|e| file.blame(e))
     }
 
-    fn dump(&mut self, id: u32, file: &Description<'_>, pages_id: impl FnOnce() -> u32) -> Result<FileEntry> {
+    fn dump(
+        &mut self,
+        id: u32,
+        file: &Description<'_>,
+        shared: &mut SharedDump,
+        pages_id: impl FnOnce() -> u32,
+    ) -> Result<FileEntry> {
         let key = (file.stat.st_dev, file.stat.st_ino);
         let inode_id = match self.ids.get(&key) {
             Some(inode_id) => *inode_id,
             None => {
                 let inode_id = self.ids.len() as u32 + 1;
-                self.dump_inode(inode_id, file, pages_id())?;
+                self.dump_inode(inode_id, file, shared, pages_id)?;
                 self.ids.insert(key, inode_id);
                 inode_id
             }
@@ -104,17 +118,31 @@ impl MemfdDump {
         Ok(FileEntry { r#type: FdType::Memfd.into(), id, memfd, ..FileEntry::default() })
     }
 
-    fn dump_inode(&mut self, inode_id: u32, file: &Description<'_>, pages_id: u32) -> Result<()> {
+    fn dump_inode(
+        &mut self,
+        inode_id: u32,
+        file: &Description<'_>,
+        shared: &mut SharedDump,
+        pages_id: impl FnOnce() -> u32,
+    ) -> Result<()> {
         // A description of our own: looking for holes moves the position.
-        let own = File::from(reopen(&file.fd, libc::O_RDONLY as u32)?);
+        let open = || reopen(&file.fd, libc::O_RDONLY as u32);
+        let own = File::from(open()?);
         let huge_page = content::huge_page(&own).os(|| "fstatfs")?;
         let seals = match fcntl(own.as_fd(), libc::F_GET_SEALS, 0) {
             // Before 4.16 huge pages had no seals.
             Err(e) if e.raw_os_error() == Some(libc::EINVAL) && huge_page.is_some() => libc::F_SEAL_SEAL,
             seals => seals.os(|| "fcntl F_GET_SEALS")?,
         } as u32;
-        let (shmid, size) = (FIRST_SHMID + 2 * inode_id + 1, file.stat.st_size as u64);
-        self.pages += store(&self.images, own, size, shmid, pages_id)?;
+        let size = file.stat.st_size as u64;
+        let anonymous = file.target.strip_suffix(DELETED) == Some(SHARED_MEMORY);
+        let shmid = match anonymous {
+            true => shared.add(file.stat.st_ino, open)?,
+            false => FIRST_SHMID + 2 * inode_id + 1,
+        };
+        if !anonymous {
+            self.pages += store(&self.images, own, size, shmid, pages_id())?;
+        }
         let name = file.target.strip_prefix(PREFIX).unwrap_or(&file.target);
         let name = name.strip_suffix(DELETED).unwrap_or(name).to_vec();
         self.inodes.push(&MemfdInodeEntry {
@@ -127,6 +155,7 @@ impl MemfdDump {
             inode_id: inode_id.into(),
             hugetlb_flag: huge_page.map(|size| libc::MFD_HUGETLB | huge_pool::size_to_flags(size)),
             mode: Some(file.stat.st_mode),
+            anonymous: anonymous.then_some(true),
         })
     }
 
@@ -135,6 +164,13 @@ impl MemfdDump {
         self.inodes.finish()?;
         Ok(self.pages)
     }
+}
+
+/// Whether a file is on the hidden mount of mm/shmem.c, which memory files, shared memory and System V segments are on.
+pub(super) fn is_shmem(stat: &FileStat) -> bool {
+    static DEVICE: OnceLock<Option<u64>> = OnceLock::new();
+    let probe = || Some(fstat(&memfd_create("probe", MFdFlags::MFD_CLOEXEC).ok()?).ok()?.st_dev);
+    Some(stat.st_dev) == *DEVICE.get_or_init(probe)
 }
 
 fn page_size() -> Result<u64> {
@@ -224,6 +260,16 @@ impl MemfdRestore {
         self.make(inode_id).map(|made| made.fd.as_fd())
     }
 
+    /// Memory without a name that has this number in mappings; `None` if it is not open, and nothing but mappings have it.
+    pub fn shared_memory(&mut self, shmid: u64) -> Result<Option<BorrowedFd<'_>>> {
+        let is_it =
+            |inode: &&MemfdInodeEntry| inode.anonymous == Some(true) && u64::from(inode.shmid) == shmid;
+        match self.inodes.values().find(is_it).map(|inode| inode.inode_id) {
+            Some(inode_id) => self.object(inode_id as u32).map(Some),
+            None => Ok(None),
+        }
+    }
+
     /// Applies the seals, when all descriptions are open and all mappings exist.
     pub fn seal(&self) -> Result<()> {
         for (inode_id, made) in &self.made {
@@ -276,6 +322,9 @@ fn create(images: &ImageDir, inode: &MemfdInodeEntry) -> Result<OwnedFd> {
 /// The flags decide about seals that cannot be added or taken away later.
 fn create_empty(inode: &MemfdInodeEntry) -> Result<OwnedFd> {
     let huge = inode.hugetlb_flag.unwrap_or(0);
+    if inode.anonymous == Some(true) {
+        return shared_memory(inode.size, page_size()?, 0).os(|| "mmap MAP_SHARED");
+    }
     if let Some(page) = huge_pool::size_of_flags(huge).filter(|_| inode.name == HUGE_MEMORY) {
         let flags = libc::MAP_HUGETLB as u32 | huge_pool::size_to_flags(page);
         return shared_memory(inode.size, page, flags as i32).os(|| "mmap MAP_HUGETLB");
@@ -335,7 +384,7 @@ mod tests {
                 pages += 1;
                 pages
             };
-            entries.extend(dump.add(1, &file, pages_id)?.memfd);
+            entries.extend(dump.add(1, &file, &mut SharedDump::default(), pages_id)?.memfd);
         }
         let written = dump.finish()?;
         let stored = (1..=pages)

@@ -21,6 +21,7 @@
 //! | `embed` | `--embed-files`: content of named files in the image |
 //! | [`pipe`], [`fifo`], [`tty`], [`memfd`], [`mqueue`] | the kinds that have more state than a path and a position |
 //! | [`event`] | the kinds that exist for their events: eventfd, epoll and their like |
+//! | [`namespace`] | open namespaces |
 //! | [`lock`] | locks and leases |
 //! | [`owner`], `reopen` | who gets the signals of a description; its flags |
 //! | [`fs`] | working directory, root and umask of a task |
@@ -37,6 +38,7 @@ pub mod lock;
 mod made;
 pub mod memfd;
 pub mod mqueue;
+pub mod namespace;
 pub mod owner;
 pub mod pipe;
 mod regular;

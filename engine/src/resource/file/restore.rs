@@ -15,11 +15,12 @@ use super::mqueue::MqueueRestore;
 use super::pipe::PipeRestore;
 use super::remap::{is_about_descriptor, path_of, pid_in_proc};
 use super::reopen::SETTABLE;
-use super::tty::{Opened, TtyClaim, TtyRestore};
-use super::{embed, ghost, owner, regular, reopen, validate};
+use super::tty::{Opened, TtyRestore};
+use super::{embed, ghost, namespace, owner, regular, validate};
 use crate::error::{Blame, Error, OsContext, Result};
 use crate::image::message::{
-    FdType, FifoEntry, FileEntry, FownEntry, RegFileEntry, RemapFilePathEntry, RemapType, TtyFileEntry,
+    FdType, FifoEntry, FileEntry, FownEntry, InventoryEntry, RegFileEntry, RemapFilePathEntry, RemapType,
+    TaskKobjIdsEntry,
 };
 use crate::image::{ImageDir, Kind};
 use crate::kernel::Pid;
@@ -74,6 +75,8 @@ pub struct FileRestore {
     queues: MqueueRestore,
     sockets: SocketRestore,
     events: EventRestore,
+    /// The numbers of the namespaces that the tree is in.
+    namespaces: TaskKobjIdsEntry,
 }
 
 impl FileRestore {
@@ -81,6 +84,7 @@ impl FileRestore {
     pub fn load(images: &ImageDir, options: &RestoreOptions) -> Result<Self> {
         let listed = images.read_all::<FileEntry>(Kind::Files)?;
         let ttys = TtyRestore::load(images, &listed, options.shell_job)?;
+        let inventory: Option<InventoryEntry> = images.read_one(Kind::Inventory)?;
         let mut entries = BTreeMap::new();
         for entry in listed {
             let id = entry.id;
@@ -107,6 +111,7 @@ impl FileRestore {
             ttys,
             memfds: MemfdRestore::load(images)?,
             queues: MqueueRestore::default(),
+            namespaces: inventory.and_then(|inventory| inventory.root_ids).unwrap_or_default(),
         };
         files.take_inherited()?;
         for remap in images.read_all::<RemapFilePathEntry>(Kind::RemapFpath)? {
@@ -151,7 +156,9 @@ impl FileRestore {
         });
         let queues = self.entries.values().filter_map(|entry| MqueueRestore::check(entry.mq.as_ref()?).err());
         let files = fresh.filter_map(|reg| self.check_one(reg).err());
-        files.chain(queues).chain(self.check_watches()).collect()
+        let namespaces = self.entries.values().filter_map(|entry| entry.nsf.as_ref());
+        let namespaces = namespaces.filter_map(|nsf| namespace::check(nsf, &self.namespaces).err());
+        files.chain(queues).chain(namespaces).chain(self.check_watches()).collect()
     }
 
     fn check_one(&self, reg: &RegFileEntry) -> Result<()> {
@@ -245,6 +252,10 @@ impl FileRestore {
                 }
             },
             (Some(FdType::Memfd), _, _, _, Some(memfd)) => self.memfds.open(memfd),
+            (Some(FdType::Ns), ..) => match &entry.nsf {
+                Some(nsf) => namespace::reopen(nsf, &self.namespaces),
+                None => Err(bad(format!("namespace {id:#x} has no entry"))),
+            },
             (Some(FdType::Mqueue), ..) => match &entry.mq {
                 Some(queue) => self.queues.open(queue),
                 None => Err(bad(format!("message queue {id:#x} has no entry"))),
@@ -262,54 +273,6 @@ impl FileRestore {
         let opened = fifos.open(fifo, flags, |flags| self.open_with(path, regular::open_flags(flags)));
         self.pipes = Some((pipes, fifos));
         opened
-    }
-
-    /// Opens every terminal, but those that are /dev/tty, which only a member of the session can open.
-    pub fn open_terminals(&mut self) -> Result<()> {
-        for (id, tty) in self.terminals() {
-            if let Opened::Here(fd) = self.ttys.open(&tty)? {
-                self.opened.insert(id, Rc::new(fd));
-            }
-        }
-        Ok(())
-    }
-
-    /// The terminals that were left out of [`open_terminals`](FileRestore::open_terminals): id, session, and flags for
-    /// open(2). Each has to be [provided](FileRestore::provide).
-    pub fn opened_in_sessions(&mut self) -> Result<Vec<(u32, Pid, u32)>> {
-        let mut found = Vec::new();
-        for (id, tty) in self.terminals() {
-            if let Opened::InSession { sid, flags } = self.ttys.open(&tty)? {
-                found.push((id, sid, flags));
-            }
-        }
-        Ok(found)
-    }
-
-    /// Takes `fd` for the terminal `id`.
-    pub fn provide(&mut self, id: u32, fd: OwnedFd) -> Result<()> {
-        if let Some(tty) = self.entries.get(&id).and_then(|entry| entry.tty.as_ref()) {
-            reopen::set_flags(&fd, tty.flags)?;
-        }
-        self.opened.insert(id, Rc::new(fd));
-        Ok(())
-    }
-
-    /// The terminals that are not open yet.
-    fn terminals(&self) -> Vec<(u32, TtyFileEntry)> {
-        let closed = self.entries.values().filter(|entry| !self.opened.contains_key(&entry.id));
-        closed.filter_map(|entry| Some((entry.id, entry.tty.clone()?))).collect()
-    }
-
-    /// Gives terminals their settings and input; when all descriptions are open.
-    pub fn finish_terminals(&mut self) -> Result<()> {
-        self.ttys.finish()
-    }
-
-    /// The terminals that are to control sessions, after [`finish_terminals`](FileRestore::finish_terminals).
-    /// `leaders` are the session leaders of the tree.
-    pub fn claims(&self, leaders: &[Pid]) -> Result<Vec<TtyClaim>> {
-        self.ttys.claims(leaders)
     }
 
     /// The processes that sockets name as peers or senders; they may be dead.
@@ -344,6 +307,12 @@ impl FileRestore {
     pub fn seal(&mut self) -> Result<()> {
         self.queues.finish()?;
         self.memfds.seal()
+    }
+
+    /// Memory without a name, by the number that mappings have for it, if it is open as well.
+    pub fn shared_memory(&mut self, shmid: u64) -> Result<Option<OwnedFd>> {
+        let object = self.memfds.shared_memory(shmid)?;
+        object.map(|fd| fd.try_clone_to_owned().os(|| "duplicate shared memory")).transpose()
     }
 
     /// A directory of a task, for fchdir(2).
@@ -594,5 +563,6 @@ fn written_embedded<'e>(entries: impl Iterator<Item = &'e FileEntry>) -> HashSet
 
 mod inherit;
 mod start;
+mod terminal;
 #[cfg(test)]
 mod tests;

@@ -9,7 +9,7 @@ use nix::fcntl::AT_FDCWD;
 
 use super::remap::{self, Standing};
 use super::tty::{TaskTerminal, TtyDump};
-use super::{Description, Kind, Seen, dump, mqueue, table};
+use super::{Description, Kind, Seen, dump, mqueue, namespace, table};
 use crate::error::{OsContext, Result};
 use crate::kernel::ProcDir;
 use crate::kernel::smaps::{Mapped, Vma};
@@ -44,6 +44,9 @@ impl<'a> FileSurvey<'a> {
         if !self.judged.insert(key) && !is_master || kind == Kind::Pipe {
             return Ok(());
         }
+        if kind == Kind::Namespace {
+            return namespace::refuse(seen);
+        }
         let pid = proc.pid();
         let pidfd = pidfd_open(pid).os(|| format!("pidfd_open {pid}"))?;
         let d = table::describe(proc, comm, &pidfd, seen.number)?;
@@ -52,7 +55,7 @@ impl<'a> FileSurvey<'a> {
             Kind::Regular if mqueue::is(&d).is_ok_and(|is| is) => mqueue::refuse(&d, self.options.tree),
             Kind::Regular | Kind::Directory | Kind::Path | Kind::MemoryDevice | Kind::Fifo => self.judge(&d),
             // Sockets are judged together, by `resource::socket::Sockets`.
-            Kind::Pipe | Kind::Event(_) | Kind::Socket | Kind::Memfd => Ok(()),
+            Kind::Pipe | Kind::Event(_) | Kind::Socket | Kind::Memfd | Kind::Namespace => Ok(()),
         };
         judged.map_err(|e| d.blame(e))
     }

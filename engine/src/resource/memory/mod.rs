@@ -20,7 +20,6 @@ use nix::fcntl::{FallocateFlags, OFlag, fallocate};
 use nix::sys::statfs::{TMPFS_MAGIC, fstatfs};
 
 use self::pages::{Planner, Transfer};
-use self::shared::SharedDump;
 use self::vma::{Content, Mapping};
 use super::file::FileDump;
 use super::ipc::shm::ShmDump;
@@ -42,7 +41,6 @@ type MappedKey = ((u32, u32), u64, Backing, bool);
 pub struct MemoryDump<'a> {
     images: &'a ImageDir,
     next_pages_id: u32,
-    shared: SharedDump,
     segments: ShmDump,
     /// Ids of mapped files by what `smaps` shows of them, so that most mappings need no look at the file.
     mapped: HashMap<MappedKey, u32>,
@@ -66,7 +64,6 @@ impl<'a> MemoryDump<'a> {
         MemoryDump {
             images,
             next_pages_id: 1,
-            shared: SharedDump::default(),
             segments: ShmDump::default(),
             mapped: HashMap::new(),
             transfers: Vec::new(),
@@ -121,7 +118,10 @@ impl<'a> MemoryDump<'a> {
                     let rings = files.rings(vma.ino, vma.offset, vma.end - vma.start);
                     mapping.entry.shmid = rings.map_err(|e| e.on(vma::name(vma)))?.into();
                 }
-                Content::SharedMemory => mapping.entry.shmid = self.shared.add(&task.proc, vma)?,
+                Content::SharedMemory => {
+                    let open = || task.proc.open_file(&vma.map_file(), OFlag::O_RDONLY);
+                    mapping.entry.shmid = files.shared_memory(vma.ino, open)?.into();
+                }
                 Content::AioRing => mm.aios.push(aio::entry(&mapping.entry)),
                 Content::Private | Content::Kernel => {}
             }
@@ -180,12 +180,10 @@ impl<'a> MemoryDump<'a> {
         Ok(guards)
     }
 
-    /// Writes the shared memory, after all tasks were added; returns the number of pages. `ipc_ns` is the number of the
-    /// tasks' IPC namespace.
+    /// Writes the System V segments, after all tasks were added; returns the number of pages. `ipc_ns` is the number of
+    /// the tasks' IPC namespace.
     pub fn finish(&mut self, ipc_ns: u32) -> Result<u64> {
-        let (shared, segments) = (std::mem::take(&mut self.shared), std::mem::take(&mut self.segments));
-        let pages = segments.write(self.images, ipc_ns, &mut self.next_pages_id)?;
-        Ok(pages + shared.write(self.images, &mut self.next_pages_id)?)
+        std::mem::take(&mut self.segments).write(self.images, ipc_ns, &mut self.next_pages_id)
     }
 }
 

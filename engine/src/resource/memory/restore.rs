@@ -223,7 +223,7 @@ fn map_group(loan: &mut Loan, group: &[&VmaEntry], with: &mut Supplies<'_>) -> R
     shmids.sort_unstable();
     shmids.dedup();
     for shmid in &shmids {
-        raw.push(with.shared.descriptor(*shmid)?);
+        raw.push(with.shared.descriptor(*shmid, with.files)?);
     }
     let mut batch = loan.batch();
     let numbers = (with.lend)(&mut batch, &raw)?;

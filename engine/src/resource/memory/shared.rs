@@ -1,25 +1,24 @@
 //! Shared memory without a name: MAP_SHARED | MAP_ANONYMOUS, an unlinked file on the kernel's own tmpfs (mm/shmem.c).
 //!
 //! The object is reached through /proc/PID/map_files, so that nothing has to happen in the task: its content is read
-//! and, on restore, written as a file's. Holes stay holes.
+//! and, on restore, written as a file's. Holes stay holes. A program may open it in this way, too, and map it as it likes:
+//! then it is among the memory files (`memfd.img`) by the same number.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::fs::File;
 use std::ops::Range;
-use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::os::unix::fs::FileExt;
 
-use nix::fcntl::OFlag;
 use nix::unistd::{Whence, lseek64};
 
 use crate::error::{Error, OsContext, Result};
 use crate::image::message::{VmaEntry, pe, status};
 use crate::image::pages::Source;
 use crate::image::{ImageDir, Kind, PageReader, PageWriter};
-use crate::kernel::ProcDir;
 use crate::kernel::pagemap::page_size;
-use crate::kernel::smaps::Vma;
+use crate::resource::file::FileRestore;
 use crate::sys::memory::shared_memory;
 
 const CHUNK: usize = 1 << 20;
@@ -32,30 +31,27 @@ pub const FIRST_SHMID: u32 = 1 << 31;
 #[derive(Debug, Default)]
 pub struct SharedDump {
     /// By inode, with their numbers.
-    objects: BTreeMap<u64, (u64, File)>,
+    objects: BTreeMap<u64, (u32, File)>,
 }
 
 impl SharedDump {
-    /// The number of the object behind a mapping.
-    pub fn add(&mut self, proc: &ProcDir, vma: &Vma) -> Result<u64> {
-        let next = u64::from(FIRST_SHMID) + 2 * self.objects.len() as u64;
-        let object = match self.objects.entry(vma.ino) {
+    /// The number of an object. `open` gives a description of ours, the first time.
+    pub fn add(&mut self, inode: u64, open: impl FnOnce() -> Result<OwnedFd>) -> Result<u32> {
+        let next = FIRST_SHMID + 2 * self.objects.len() as u32;
+        let object = match self.objects.entry(inode) {
             Entry::Occupied(known) => known.into_mut(),
-            Entry::Vacant(new) => {
-                new.insert((next, File::from(proc.open_file(&vma.map_file(), OFlag::O_RDONLY)?)))
-            }
+            Entry::Vacant(new) => new.insert((next, File::from(open()?))),
         };
         Ok(object.0)
     }
 
-    /// Writes the content of each object; returns the number of pages.
-    pub fn write(self, images: &ImageDir, next_pages_id: &mut u32) -> Result<u64> {
-        let mut pages = 0;
-        for (shmid, file) in self.objects.into_values() {
-            pages += write_object(images, Kind::PagemapShmem(shmid), *next_pages_id, &file)?;
-            *next_pages_id += 1;
-        }
-        Ok(pages)
+    /// Writes the content of each object; returns the number of pages. `pages_id` gives the number of an unused
+    /// `pages-N.img`.
+    pub fn write(self, images: &ImageDir, mut pages_id: impl FnMut() -> u32) -> Result<u64> {
+        let objects = self.objects.into_values();
+        objects
+            .map(|(shmid, file)| write_object(images, Kind::PagemapShmem(shmid.into()), pages_id(), &file))
+            .sum()
     }
 }
 
@@ -139,14 +135,18 @@ impl SharedRestore {
         Ok(segments.iter().map(|segment| segment.vaddr..segment.vaddr + segment.len).collect())
     }
 
-    /// A descriptor of ours for the object, which is made and filled when it is first asked for.
-    pub fn descriptor(&mut self, shmid: u64) -> Result<RawFd> {
+    /// A descriptor of ours for the object, which is made and filled when it is first asked for. If the tree has it open,
+    /// `files` make it.
+    pub fn descriptor(&mut self, shmid: u64, files: &mut FileRestore) -> Result<RawFd> {
         let object = self
             .objects
             .get_mut(&shmid)
             .ok_or_else(|| Error::bug(format!("shared memory {shmid} is unknown")))?;
         if object.file.is_none() {
-            object.file = Some(object.make()?);
+            object.file = Some(match files.shared_memory(shmid)? {
+                Some(opened) => File::from(opened),
+                None => object.make()?,
+            });
         }
         Ok(object.file.as_ref().map_or(-1, AsRawFd::as_raw_fd))
     }

@@ -9,7 +9,7 @@
 use crate::error::{Blame, Error, Result};
 use crate::image::message::{VmaEntry, status};
 use crate::kernel::huge_pool;
-use crate::kernel::smaps::{Backing, Mapped, Usage, VmFlags, Vma};
+use crate::kernel::smaps::{self, Backing, Mapped, Usage, VmFlags, Vma};
 
 const MAP_DROPPABLE: i32 = 8;
 /// aarch64: indirect branches may lead to marked instructions only.
@@ -42,7 +42,7 @@ pub enum Content {
     SharedFile,
     /// In the ring of an AIO context, to be stored with the task.
     AioRing,
-    /// In the rings of a packet socket, to be stored with the socket.
+    /// In the rings of a packet socket, to be stored with the socket, or in private pages where those were written to.
     SocketRings,
     /// Nowhere: the kernel provides it.
     Kernel,
@@ -117,8 +117,12 @@ impl Mapping {
 
     /// Whether private pages of this mapping are to be stored.
     pub fn has_private_pages(&self) -> bool {
-        matches!(self.content, Content::Private | Content::PrivateFile | Content::AioRing)
-            && self.entry.flags as i32 & MAP_DROPPABLE == 0
+        let flags = self.entry.flags as i32;
+        match self.content {
+            Content::Private | Content::PrivateFile | Content::AioRing => flags & MAP_DROPPABLE == 0,
+            Content::SocketRings => flags & libc::MAP_SHARED == 0,
+            _ => false,
+        }
     }
 
     /// Whether the page map tells which those are; the vdso and its kin, and the rings of AIO contexts are stored as a whole.
@@ -194,7 +198,7 @@ fn classify(vma: &Vma, usage: &Usage) -> Result<(u32, Content)> {
         Backing::Anonymous | Backing::AnonymousNamed(_) => Ok((anonymous, Content::Private)),
         Backing::Heap => Ok((anonymous | status::HEAP, Content::Private)),
         Backing::Stack => Ok((anonymous | status::STACK, Content::Private)),
-        Backing::SharedNamed(_) => Ok((status::REGULAR | status::ANON_SHARED, Content::SharedMemory)),
+        Backing::SharedNamed(_) => classify_file(vma, smaps::SHARED_MEMORY),
         Backing::File(path) => classify_file(vma, path),
         _ => Err(refuse("E-VMA-UNKNOWN", "is of a kind that this version does not know")),
     }
@@ -216,23 +220,23 @@ fn refuse_object(path: &[u8]) -> Result<()> {
 
 fn classify_file(vma: &Vma, path: &[u8]) -> Result<(u32, Content)> {
     let mapped = Mapped::of(path);
-    let memfd = if matches!(mapped, Mapped::Memfd | Mapped::HugeMemory) { status::MEMFD } else { 0 };
+    let memfd = match mapped {
+        Mapped::Memfd | Mapped::HugeMemory | Mapped::SharedMemory => status::MEMFD,
+        _ => 0,
+    };
     Ok(match (vma.shared, mapped) {
         (_, Mapped::AioRing) => (status::AIORING, Content::AioRing),
-        (true, Mapped::PacketRing) => (status::REGULAR | status::SOCKET, Content::SocketRings),
-        (false, Mapped::PacketRing) => {
-            return Err(refuse("E-VMA-SOCKET", "is a private mapping of the rings of a packet socket"));
-        }
+        (_, Mapped::PacketRing) => (status::REGULAR | status::SOCKET, Content::SocketRings),
         (false, Mapped::HugeMemory) => (status::REGULAR | status::ANON_PRIVATE, Content::Private),
         (true, Mapped::SharedMemory) => (status::REGULAR | status::ANON_SHARED, Content::SharedMemory),
         (true, Mapped::SysvSegment) => {
             (status::REGULAR | status::ANON_SHARED | status::SYSVIPC, Content::Segment)
         }
-        // Only /proc/PID/map_files leads to such a mapping. Restored as a file it would not follow the memory any more.
-        (false, Mapped::SharedMemory | Mapped::SysvSegment) => {
+        // Only /proc/PID/map_files leads to such a mapping. Restored as a file it would not follow the segment any more.
+        (false, Mapped::SysvSegment) => {
             return Err(refuse(
                 "E-VMA-SHARED-COPY",
-                "is a private mapping of shared memory without a name, which is not kept yet",
+                "is a private mapping of a System V segment, which shmat(2) cannot make",
             ));
         }
         (true, _) => (status::REGULAR | status::FILE_SHARED | memfd, Content::SharedFile),
@@ -271,6 +275,12 @@ mod tests {
 
     #[test]
     fn kinds_flags_and_advice() -> Result<()> {
+        for (shared, private) in [("s", false), ("p", true)] {
+            let rings = judge(&format!(
+                "1000-2000 rw-{shared} 00000000 00:08 9    socket:[9]\nVmFlags: rd wr mr mw me\n"
+            ))?;
+            assert_eq!((rings.content, rings.has_private_pages()), (Content::SocketRings, private));
+        }
         let stack =
             judge("7ffe0000-7fff0000 rw-p 00000000 00:00 0    [stack]\nVmFlags: rd wr mr mw me gd ac\n")?;
         assert_eq!(stack.entry.status, status::REGULAR | status::STACK | status::ANON_PRIVATE);
@@ -283,6 +293,12 @@ mod tests {
         let shared =
             judge("1000-2000 rw-s 00003000 00:01 5    /dev/zero (deleted)\nVmFlags: rd wr sh mr mw me ms\n")?;
         assert_eq!((shared.content, shared.entry.pgoff), (Content::SharedMemory, 0x3000));
+        for name in ["/dev/zero (deleted)", "[anon_shmem:name]"] {
+            let private =
+                judge(&format!("1000-2000 rw-p 00003000 00:01 5    {name}\nVmFlags: rd wr mr mw me\n"))?;
+            assert_eq!(private.entry.status, status::REGULAR | status::FILE_PRIVATE | status::MEMFD);
+            assert_eq!((private.content, private.entry.pgoff), (Content::PrivateFile, 0x3000));
+        }
         let segment =
             judge("1000-2000 r--s 00002000 00:01 7    /SYSV00000000 (deleted)\nVmFlags: rd mr me ms\n")?;
         assert_eq!((segment.content, segment.entry.pgoff), (Content::Segment, 0x2000));
@@ -328,7 +344,8 @@ mod tests {
                 judge(&format!("1000-2000 rw-p 00000000 00:00 0 \nVmFlags: rd wr mr mw me {flag}\n"));
             assert_eq!(refused.err().map(|e| e.code()), Some(code), "{flag}");
         }
-        let copy = judge("1000-2000 rw-p 00001000 00:01 5    /dev/zero (deleted)\nVmFlags: rd wr mr mw me\n");
+        let copy =
+            judge("1000-2000 rw-p 00001000 00:01 5    /SYSV00000000 (deleted)\nVmFlags: rd wr mr mw me\n");
         assert_eq!(copy.err().map(|e| e.code()), Some("E-VMA-SHARED-COPY"));
     }
 }

@@ -51,9 +51,6 @@ use packet::restore::PacketRestore;
 use unix::dump::UnixDump;
 use unix::restore::UnixRestore;
 
-/// The number of crio's own network namespace, see `host_namespaces` of the dump.
-const HOST_NETWORK: u32 = 2;
-
 fn elsewhere() -> Error {
     Error::new("E-NAMESPACE", Blame::Program, "is a socket of another network namespace")
         .help("run crio inside of that namespace (nsenter)")

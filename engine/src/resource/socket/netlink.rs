@@ -14,14 +14,15 @@ use std::collections::btree_map::Entry;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
 
+use super::options;
 use super::queue::{self, Queues};
-use super::{HOST_NETWORK, options};
 use crate::error::{Blame, Error, OsContext, Result};
 use crate::image::message::{FdType, FileEntry, NetlinkSkEntry, SkPacketEntry, SkUcredEntry};
 use crate::image::{ImageDir, Kind};
 use crate::kernel::Pid;
 use crate::resource::file::reopen::set_flags;
 use crate::resource::file::{Description, owner};
+use crate::resource::namespace::HOST_NETWORK;
 use crate::sys::fd::ready;
 use crate::sys::socket::{self, Along, Credentials, int_option, option, receive, set_option};
 

@@ -6,14 +6,16 @@
 //! it is copied as it is. It is set again with CAP_SYS_ADMIN, before the thread's credentials are, so that no_new_privs is
 //! as it was, and in the order of old: of equally strict answers that of the newest filter counts.
 //!
-//! A child shares its parent's filters. That the kernel counts them once is all it means, and nobody sees it: in the image
-//! chains that begin alike share entries, which CRIU calls `prev`; each thread sets a chain of its own.
+//! A child shares its parent's filters, and in the image chains that begin alike share entries, which CRIU calls `prev`. Of
+//! two processes nobody sees whether they share. Of threads one does: SECCOMP_FILTER_FLAG_TSYNC works only while what the
+//! others have is the beginning of the caller's chain, and the very same (is_ancestor in kernel/seccomp.c). So what all
+//! threads of a process have, the first of them sets for all, by that flag.
 //!
 //! While threads make calls for a dump, a suspended filter does no harm, but it is suspended no longer than there is a
 //! tracer. So the dump is the work of a process that a SIGKILL of crio does not end meanwhile (`worker`).
 //!
 //! Refused: filters with a listener (SECCOMP_RET_USER_NOTIF), whose requests and whose other end nothing shows. Not kept:
-//! SECCOMP_FILTER_FLAG_SPEC_ALLOW, with the other speculation controls. SECCOMP_FILTER_FLAG_TSYNC is a matter of one moment.
+//! SECCOMP_FILTER_FLAG_SPEC_ALLOW, with the other speculation controls; that some threads share a filter which others lack.
 
 use std::collections::HashMap;
 
@@ -29,6 +31,7 @@ use crate::tracee::{self, Batch, Filter, Frozen};
 
 const SET_MODE_STRICT: u64 = 0;
 const SET_MODE_FILTER: u64 = 1;
+const FLAG_TSYNC: u32 = 1;
 const FLAG_LOG: u32 = 2;
 /// BPF_MAXINSNS of linux/bpf_common.h.
 const MOST_STEPS: usize = 4096;
@@ -120,14 +123,31 @@ impl SeccompDump {
 }
 
 /// What a thread sets.
-#[derive(Debug, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Seccomp<'a> {
     /// Nothing.
     Disabled,
     /// read(2), write(2), _exit(2) and sigreturn(2) are left.
     Strict,
     /// These filters, the oldest first.
-    Filters(Vec<&'a SeccompFilter>),
+    Filters(Vec<Set<'a>>),
+}
+
+/// A filter to be set.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Set<'a> {
+    filter: &'a SeccompFilter,
+    /// For every thread of the process.
+    for_all: bool,
+}
+
+impl<'a> Seccomp<'a> {
+    fn filters(&self) -> &[Set<'a>] {
+        match self {
+            Seccomp::Filters(filters) => filters,
+            _ => &[],
+        }
+    }
 }
 
 /// The filters of the images.
@@ -163,11 +183,38 @@ impl SeccompRestore {
             if filter.flags.unwrap_or(0) & !FLAG_LOG != 0 {
                 return Err(bad(index, "has flags that are unknown"));
             }
-            chain.push(filter);
+            chain.push(Set { filter, for_all: false });
             next = filter.prev;
         }
         chain.reverse();
         Ok(Seccomp::Filters(chain))
+    }
+
+    /// What the threads of a process set, in the order in which they do: the first of them for all what they share.
+    pub fn of_threads<'c>(
+        &self,
+        cores: impl Iterator<Item = &'c CoreEntry>,
+        process: &TaskCoreEntry,
+    ) -> Result<Vec<Seccomp<'_>>> {
+        let mut wanted = cores.map(|core| self.of(core, process)).collect::<Result<Vec<_>>>()?;
+        let Some((first, others)) = wanted.split_first_mut().filter(|(_, others)| !others.is_empty()) else {
+            return Ok(wanted);
+        };
+        let have = |thread: &Seccomp<'_>, at: usize, filter: &SeccompFilter| {
+            thread.filters().get(at).is_some_and(|set| std::ptr::eq(set.filter, filter))
+        };
+        let is_shared =
+            |(at, set): &(usize, &Set<'_>)| others.iter().all(|thread| have(thread, *at, set.filter));
+        let shared = first.filters().iter().enumerate().take_while(is_shared).count();
+        if let Seccomp::Filters(filters) = first {
+            filters.iter_mut().take(shared).for_each(|set| set.for_all = true);
+        }
+        for thread in others {
+            if let Seccomp::Filters(filters) = thread {
+                filters.drain(..shared);
+            }
+        }
+        Ok(wanted)
     }
 }
 
@@ -193,7 +240,7 @@ pub fn restore(batch: &mut Batch, wanted: &Seccomp<'_>) {
             batch.call("seccomp SECCOMP_SET_MODE_STRICT", libc::SYS_seccomp, &[SET_MODE_STRICT, 0, 0]);
         }
         Seccomp::Filters(chain) => {
-            for (index, filter) in chain.iter().enumerate() {
+            for (index, Set { filter, for_all }) in chain.iter().enumerate() {
                 let mut program = [0; PROGRAM_LEN];
                 let (steps, address) =
                     (filter.filter.len() / FILTER_STEP, batch.put(&filter.filter) as usize);
@@ -201,8 +248,8 @@ pub fn restore(batch: &mut Batch, wanted: &Seccomp<'_>) {
                 program[size_of::<usize>()..].copy_from_slice(&address.to_ne_bytes());
                 let program = batch.put(&program);
                 let what = format!("seccomp SECCOMP_SET_MODE_FILTER, filter {index} of {steps} instructions");
-                let flags = filter.flags.unwrap_or(0).into();
-                batch.call(what, libc::SYS_seccomp, &[SET_MODE_FILTER, flags, program]);
+                let flags = filter.flags.unwrap_or(0) | if *for_all { FLAG_TSYNC } else { 0 };
+                batch.call(what, libc::SYS_seccomp, &[SET_MODE_FILTER, flags.into(), program]);
             }
         }
     }
@@ -227,7 +274,7 @@ mod tests {
 
     fn first_bytes(wanted: Result<Seccomp<'_>>) -> Vec<u8> {
         match wanted {
-            Ok(Seccomp::Filters(chain)) => chain.iter().map(|filter| filter.filter[0]).collect(),
+            Ok(wanted) => wanted.filters().iter().map(|set| set.filter.filter[0]).collect(),
             _ => Vec::new(),
         }
     }
@@ -251,6 +298,30 @@ mod tests {
             ..TaskCoreEntry::default()
         };
         assert_eq!(first_bytes(restore.of(&CoreEntry::default(), &old)), [1, 2]);
+    }
+
+    #[test]
+    fn what_all_threads_have_is_set_once() {
+        let mut dump = SeccompDump::default();
+        let shared = dump.add_chain(vec![filter(1), filter(2)]);
+        let [more, other] = [3, 4].map(|last| dump.add_chain(vec![filter(1), filter(2), filter(last)]));
+        let restore = SeccompRestore { filters: dump.filters };
+        let process = TaskCoreEntry::default();
+        let sets = |newest: &[Option<u32>]| {
+            let cores: Vec<_> = newest.iter().map(|newest| thread(SeccompMode::Filter, *newest)).collect();
+            let set = |set: &Set<'_>| (set.filter.filter[0], set.for_all);
+            let wanted = restore.of_threads(cores.iter(), &process).unwrap();
+            wanted.iter().map(|thread| thread.filters().iter().map(set).collect()).collect::<Vec<Vec<_>>>()
+        };
+        assert_eq!(sets(&[more]), [vec![(1, false), (2, false), (3, false)]]);
+        assert_eq!(
+            sets(&[more, other, shared]),
+            [vec![(1, true), (2, true), (3, false)], vec![(4, false)], vec![]]
+        );
+        let some = [thread(SeccompMode::Filter, shared), CoreEntry::default()];
+        let wanted = restore.of_threads(some.iter(), &process).unwrap();
+        assert_eq!((first_bytes(Ok(wanted[0].clone())), &wanted[1]), (vec![1, 2], &Seccomp::Disabled));
+        assert!(!wanted[0].filters()[0].for_all);
     }
 
     #[test]

@@ -5,6 +5,7 @@
 #include <linux/bpf.h>
 #include <linux/landlock.h>
 #include <mqueue.h>
+#include <sched.h>
 #include <sys/epoll.h>
 #include <sys/fanotify.h>
 #include <sys/inotify.h>
@@ -16,9 +17,14 @@ static void opened(const char *device)
 	need(open(device, O_RDONLY) >= 0);
 }
 
+/* It lives where it was before. */
 static void namespace_file(void)
 {
+	int before = open("/proc/self/ns/uts", O_RDONLY);
+
+	need(before >= 0 && unshare(CLONE_NEWUTS) == 0);
 	opened("/proc/self/ns/uts");
+	need(setns(before, CLONE_NEWUTS) == 0 && close(before) == 0);
 }
 
 static void other_device(void)

@@ -125,17 +125,29 @@ static void uprobe(void)
 	need(probed(getpid(), 0) == getpid());
 }
 
-/* Private pages over shared memory without a name. */
-static void copy_of_shared(void)
+/* Private pages over a segment. */
+static void copy_of_segment(void)
 {
-	char *shared = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	int id = shmget(IPC_PRIVATE, 4096, 0600), fd;
+	char *shared = shmat(id, NULL, 0);
 	char place[64];
-	int fd;
 
-	need(shared != MAP_FAILED);
+	need(shared != (void *)-1 && shmctl(id, IPC_RMID, NULL) == 0);
 	snprintf(place, sizeof(place), "/proc/self/map_files/%lx-%lx", (long)shared, (long)shared + 4096);
 	fd = open(place, O_RDWR);
 	need(fd >= 0 && mmap(NULL, 4096, PROT_READ, MAP_PRIVATE, fd, 0) != MAP_FAILED && close(fd) == 0);
+}
+
+/* The descriptor stays. */
+static void opened_segment(void)
+{
+	int id = shmget(IPC_PRIVATE, 4096, 0600);
+	char *shared = shmat(id, NULL, 0);
+	char place[64];
+
+	need(shared != (void *)-1 && shmctl(id, IPC_RMID, NULL) == 0);
+	snprintf(place, sizeof(place), "/proc/self/map_files/%lx-%lx", (long)shared, (long)shared + 4096);
+	need(open(place, O_RDWR) >= 0);
 }
 
 /* What is left of the vdso is its data. */
@@ -162,7 +174,8 @@ const struct thing memory_things[] = {
 	{ "io_uring", io_uring, 0 },
 	{ "perf", perf, 0 },
 	{ "uprobe", uprobe, 0 },
-	{ "copy of shared memory", copy_of_shared, 0 },
+	{ "copy of a segment", copy_of_segment, 0 },
+	{ "opened segment", opened_segment, 0 },
 	{ "vdso without code", vdso_without_code, 0 },
 	{ NULL, NULL, 0 },
 };

@@ -100,16 +100,6 @@ static void tcp_pending(void)
 	connect_to_oneself();
 }
 
-/* The other end has sent a byte, and then reset the connection. */
-static void tcp_unread(void)
-{
-	struct linger at_once = { .l_onoff = 1 };
-	int listener = connect_to_oneself();
-
-	need(accept(listener, NULL, NULL) >= 0 && close(listener) == 0 && send(client, "x", 1, 0) == 1);
-	need(setsockopt(client, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once)) == 0 && close(client) == 0);
-}
-
 static void udp_corked(void)
 {
 	struct sockaddr_in name = { .sin_family = AF_INET, .sin_port = htons(9), .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
@@ -182,7 +172,6 @@ const struct thing socket_things[] = {
 	{ "unread netlink messages", netlink_messages, 0 },
 	{ "TCP connection", tcp_connection, 0 },
 	{ "TCP connection that waits", tcp_pending, 0 },
-	{ "unread data of a connection", tcp_unread, 0 },
 	{ "half a datagram", udp_corked, 0 },
 	{ "peer outside", peer_outside, 0 },
 	{ "pending from outside", pending_from_outside, 0 },

@@ -1,7 +1,8 @@
 //! A TCP connection that is being closed: its FINs, which have sequence numbers like a byte each (RFC 9293, section 3.3.2).
 //!
 //! Ours is made by shutdown(2). That of the other end, and its acknowledgement of ours, no call makes: the socket gets them
-//! as segments, which a raw socket sends to this machine in the name of the other end, marked for the network lock.
+//! as segments, which a raw socket sends to this machine in the name of the other end, marked for the network lock. One
+//! that is over, and has something to be read, is ended by a segment, too: a reset.
 
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -9,12 +10,13 @@ use std::time::{Duration, Instant};
 
 use super::super::network_lock::MARK;
 use super::tcp::{self, NO_QUEUE, SEND_QUEUE};
-use super::{CLOSE_WAIT, CLOSING, ESTABLISHED, FIN_WAIT1, FIN_WAIT2, LAST_ACK, address, octets};
+use super::{CLOSE, CLOSE_WAIT, CLOSING, ESTABLISHED, FIN_WAIT1, FIN_WAIT2, LAST_ACK, address, octets};
 use crate::error::{Blame, Error, OsContext, Result};
 use crate::image::message::TcpStreamEntry;
 use crate::sys::socket::{self, Along, set_option};
 
 const FIN: u8 = 1;
+const RST: u8 = 4;
 const ACK: u8 = 16;
 const TCP_HEADER: usize = 20;
 /// The segment goes over the loopback interface, while we are in sendmsg(2) or soon after.
@@ -32,10 +34,13 @@ pub(super) struct Fins {
 }
 
 impl Fins {
+    /// Of a connection that is not there yet, or no more.
+    pub(super) const NONE: Fins = Fins { sent: false, acknowledged: false, received: false };
+
     /// By a state of include/net/tcp_states.h; `None` if that is no state of a connection.
     pub(super) fn of(state: u32) -> Option<Self> {
         let (sent, acknowledged, received) = match state {
-            ESTABLISHED => (false, false, false),
+            ESTABLISHED => return Some(Self::NONE),
             FIN_WAIT1 => (true, false, false),
             FIN_WAIT2 => (true, true, false),
             CLOSE_WAIT => (false, false, true),
@@ -86,6 +91,16 @@ pub(super) fn close(
         send(ends, &segment(ends, stream.inq_seq, stream.outq_seq, ACK, stream))?;
     }
     await_state(fd, state)
+}
+
+/// Ends a connection in repair mode that is `ESTABLISHED`; what it has received stays, and the error is ECONNRESET.
+pub(super) fn reset(
+    fd: BorrowedFd<'_>,
+    ends: (SocketAddr, SocketAddr),
+    stream: &TcpStreamEntry,
+) -> Result<()> {
+    send(ends, &segment(ends, stream.inq_seq, stream.outq_seq, RST, stream))?;
+    await_state(fd, CLOSE)
 }
 
 /// The number of our oldest byte that the other end has not acknowledged.

@@ -23,9 +23,9 @@ pub struct Connections {
 }
 
 impl Connections {
-    /// Holds back their packets, unless somebody else does.
+    /// Holds back their packets, if there are any, and unless somebody else does.
     pub fn lock(ends: Vec<Connection>, images: &ImageDir, options: &DumpOptions) -> Result<Self> {
-        if options.skip_network_lock {
+        if ends.is_empty() || options.skip_network_lock {
             return Ok(Connections::default());
         }
         let path = "/proc/sys/kernel/random/uuid";

@@ -7,10 +7,10 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use super::super::network_lock::Connection;
-use super::super::{HOST_NETWORK, elsewhere, options, unsupported};
+use super::super::{elsewhere, options, unsupported};
 use super::closing::Fins;
 use super::connections::Connections;
-use super::{CLOSE, ESTABLISHED, LISTEN, address, datagram, judge, levels, multicast, tcp};
+use super::{CLOSE, ESTABLISHED, LISTEN, SYN_SENT, address, datagram, judge, levels, multicast, tcp};
 use crate::error::{Blame, Error, OsContext, Result};
 use crate::image::message::{
     FdType, FileEntry, InetSkEntry, IpOptsEntry, IpOptsRawEntry, SkPacketEntry, SkShutdown, TcpOptsEntry,
@@ -21,6 +21,7 @@ use crate::kernel::sock_diag::datagram_shutdowns;
 use crate::options::DumpOptions;
 use crate::report::NotKept;
 use crate::resource::file::{Description, owner};
+use crate::resource::namespace::HOST_NETWORK;
 use crate::sys::fd::{readable, ready, unsent};
 use crate::sys::socket::{self, int_option, option};
 use crate::sys::stat::fstat;
@@ -46,12 +47,13 @@ pub struct InetDump {
     connections: Vec<Connected>,
 }
 
-/// A connection of the tree.
+/// A connection of the tree; also one that is not there yet, or one that is over and has something to be read.
 #[derive(Debug)]
 struct Connected {
     fd: OwnedFd,
     inode: u32,
     ends: Connection,
+    is_over: bool,
 }
 
 /// What a TCP socket says of itself.
@@ -71,15 +73,16 @@ impl InetDump {
         judge::protocol(kind, protocol)?;
         let local = address::parse(&socket::name(fd).os(|| "getsockname")?);
         let local = local.ok_or_else(|| unsupported("without an address of its family"))?;
-        let peer = socket::peer(fd).ok().and_then(|raw| address::parse(&raw));
         let tcp = if kind == libc::SOCK_STREAM { Some(ask_tcp(fd)?) } else { None };
+        let peer = peer(fd, tcp.as_ref())?;
         let connected = if peer.is_some() { ESTABLISHED } else { CLOSE };
         let state = tcp.as_ref().map_or(connected, |tcp| tcp.state);
         if let Some(tcp) = &tcp {
             self.tcp.push((d.pid, d.comm.to_owned(), d.name(), state, tcp.pending));
-            if let Some(peer) = peer.filter(|_| Fins::of(state).is_some()) {
-                let fd = fd.try_clone_to_owned().os(|| "duplicate a socket")?;
-                self.connections.push(Connected { fd, inode: d.stat.st_ino as u32, ends: (local, peer) });
+            if let Some(peer) = peer {
+                let (fd, is_over) = (fd.try_clone_to_owned().os(|| "duplicate a socket")?, state == CLOSE);
+                let (inode, ends) = (d.stat.st_ino as u32, (local, peer));
+                self.connections.push(Connected { fd, inode, ends, is_over });
             }
         }
         let flags = d.info.flags & !(libc::O_CLOEXEC as u32);
@@ -112,6 +115,7 @@ impl InetDump {
             uid: Some(d.stat.st_uid),
             gid: Some(d.stat.st_gid),
             foreign: is_foreign(&local)?.then_some(true),
+            error: None,
             opts,
         });
         self.queue(id, family, kind, protocol, d)
@@ -164,7 +168,12 @@ impl InetDump {
     fn queue(&mut self, id: u32, family: i32, kind: i32, protocol: i32, d: &Description<'_>) -> Result<()> {
         let fd = d.fd.as_fd();
         if has_error(fd)? {
-            self.lose(d, "an error that waits (SO_ERROR)", "the next call does not fail with it");
+            let is_kept = self.connections.last().is_some_and(|last| last.inode == d.stat.st_ino as u32);
+            let (what, notice) = match is_kept {
+                true => ("which error waits (SO_ERROR)", "it finds ECONNRESET"),
+                false => ("an error that waits (SO_ERROR)", "the next call does not fail with it"),
+            };
+            self.lose(d, what, notice);
         }
         match (kind, protocol) {
             (libc::SOCK_DGRAM, libc::IPPROTO_UDP | libc::IPPROTO_UDPLITE) => {
@@ -222,25 +231,28 @@ impl InetDump {
 
     /// Writes the connections, which are locked from here on.
     pub fn write_connections(&mut self, images: &ImageDir, options: &DumpOptions) -> Result<Connections> {
-        let connections = std::mem::take(&mut self.connections);
-        if connections.is_empty() || options.tcp_close {
-            return Ok(Connections::default());
-        }
-        let ends = connections.iter().map(|connection| connection.ends).collect();
-        let held = Connections::lock(ends, images, options)?;
+        let mut connections = std::mem::take(&mut self.connections);
+        connections.retain(|connection| connection.is_over || !options.tcp_close);
+        let alive = connections.iter().filter(|connection| !connection.is_over);
+        let held = Connections::lock(alive.map(|connection| connection.ends).collect(), images, options)?;
         let mut fds = Vec::new();
-        for Connected { fd, inode, ends } in connections {
+        for Connected { fd, inode, ends, .. } in connections {
             let what = || format!("TCP socket {} to {}", ends.0, ends.1);
             let stream = tcp::read(fd.as_fd()).map_err(|e| e.on(what()))?;
             let mut image = images.writer(Kind::TcpStream(inode));
             image.push_with_payload(&stream.entry, &[stream.received, stream.written].concat())?;
             image.finish()?;
             // It may have gone on before the lock.
-            self.entries
-                .iter_mut()
-                .filter(|entry| entry.ino == inode)
-                .for_each(|entry| entry.state = stream.state);
-            fds.push(fd);
+            for entry in self.entries.iter_mut().filter(|entry| entry.ino == inode) {
+                entry.state = stream.state;
+                if stream.state == CLOSE {
+                    entry.shutdown = Some(SkShutdown::Both.into());
+                    entry.error = has_error(fd.as_fd())?.then_some(true);
+                }
+            }
+            if Fins::of(stream.state).is_some() {
+                fds.push(fd);
+            }
         }
         Ok(held.with(fds))
     }
@@ -254,6 +266,17 @@ impl InetDump {
             ..FileEntry::default()
         };
         (self.entries.into_iter().map(file).collect(), self.packets)
+    }
+}
+
+/// The other end of a socket, if there is one. Of TCP also that of a connection which is not there yet, or which is over and
+/// has something to be read.
+fn peer(fd: BorrowedFd<'_>, tcp: Option<&Tcp>) -> Result<Option<SocketAddr>> {
+    let parse = |raw: std::io::Result<Vec<u8>>| raw.ok().and_then(|raw| address::parse(&raw));
+    match tcp.map(|tcp| tcp.state) {
+        Some(CLOSE) if readable(fd).os(|| "ioctl FIONREAD")? > 0 => Ok(parse(socket::any_peer(fd))),
+        Some(SYN_SENT) => Ok(parse(socket::any_peer(fd))),
+        _ => Ok(parse(socket::peer(fd))),
     }
 }
 
@@ -290,14 +313,6 @@ fn ask_tcp(fd: BorrowedFd<'_>) -> Result<Tcp> {
     let state = info.first().copied().map_or(CLOSE, u32::from);
     if option(fd, libc::SOL_TCP, libc::TCP_ULP, 16).is_ok_and(|name| !name.is_empty()) {
         return Err(unsupported("with a protocol of the upper layer (TCP_ULP)"));
-    }
-    if state == CLOSE && readable(fd).os(|| "ioctl FIONREAD")? > 0 {
-        return Err(Error::new(
-            "E-SOCKET-QUEUE",
-            Blame::Program,
-            "has unread data of a connection that is gone",
-        )
-        .help("let the program read it before the dump"));
     }
     let (pending, backlog) = if state == LISTEN { (word(INFO_UNACKED), word(INFO_SACKED)) } else { (0, 0) };
     Ok(Tcp { state, pending, backlog })

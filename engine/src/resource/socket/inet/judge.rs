@@ -2,7 +2,7 @@
 
 use super::super::unsupported;
 use super::closing::Fins;
-use super::{CLOSE, LISTEN};
+use super::{CLOSE, LISTEN, SYN_SENT};
 use crate::error::{Blame, Error, Result};
 use crate::options::DumpOptions;
 
@@ -35,12 +35,12 @@ pub fn tcp(state: u32, pending: u32, options: &DumpOptions) -> Option<Error> {
         }
         CLOSE | LISTEN => None,
         _ if options.tcp_close => None,
-        _ if Fins::of(state).is_some() && options.tcp_established => None,
-        _ if Fins::of(state).is_some() => Some(
+        _ if is_known(state) && options.tcp_established => None,
+        _ if is_known(state) => Some(
             Error::new("E-SOCKET-CONNECTED", Blame::Program, "is a TCP connection")
                 .help("add --tcp-established here and at the restore to keep it, or --tcp-close to drop it"),
         ),
-        // getpeername(2) does not say where to (inet_getname in net/ipv4/af_inet.c).
+        // One that was accepted before its handshake is done (TCP_FASTOPEN).
         _ => {
             let reason = format!("is a TCP connection that is not there yet (state {state})");
             let help = "dump again, or add --tcp-close here and at the restore";
@@ -49,17 +49,25 @@ pub fn tcp(state: u32, pending: u32, options: &DumpOptions) -> Option<Error> {
     }
 }
 
+fn is_known(state: u32) -> bool {
+    state == SYN_SENT || Fins::of(state).is_some()
+}
+
 #[cfg(test)]
 mod tests {
-    use super::super::{ESTABLISHED, SYN_SENT};
+    use super::super::ESTABLISHED;
     use super::*;
 
     #[test]
-    fn a_connection_that_is_being_made_is_not_forgotten() {
+    fn a_connection_that_is_being_made_is_one() {
+        const SYN_RECV: u32 = 3;
         let closing = DumpOptions { tcp_close: true, ..DumpOptions::default() };
         let keeping = DumpOptions { tcp_established: true, ..DumpOptions::default() };
+        let plain = DumpOptions::default();
         let code = |state, options| tcp(state, 0, options).map(|error| error.code());
-        assert_eq!(code(SYN_SENT, &keeping), Some("E-SOCKET-CONNECTED"));
+        let connected = Some("E-SOCKET-CONNECTED");
+        assert_eq!([SYN_SENT, SYN_RECV].map(|state| code(state, &keeping)), [None, connected]);
+        assert_eq!(code(SYN_SENT, &plain), connected);
         assert_eq!(
             (code(SYN_SENT, &closing), code(ESTABLISHED, &keeping), code(CLOSE, &keeping)),
             (None, None, None)

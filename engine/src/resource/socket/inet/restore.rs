@@ -25,7 +25,7 @@ use crate::image::{ImageDir, Kind};
 use crate::log_warn;
 use crate::options::RestoreOptions;
 use crate::resource::file::reopen::set_flags;
-use crate::sys::socket::{self, set_option};
+use crate::sys::socket::{self, int_option, set_option};
 
 /// The sockets of an image.
 #[derive(Debug)]
@@ -59,16 +59,7 @@ impl InetRestore {
                 return Err(bad(entry, "has a bad family or id"));
             }
             judge::protocol(entry.r#type as i32, entry.proto as i32)?;
-            if !is_connection(entry) || options.tcp_close {
-                continue;
-            }
-            if !options.tcp_established {
-                let reason = "is a TCP connection in the image";
-                return Err(Error::new("E-SOCKET-CONNECTED", Blame::Usage, reason)
-                    .on(shown(entry))
-                    .help("add --tcp-established, or --tcp-close, and the program finds it closed"));
-            }
-            streams.insert(entry.id, load_stream(images, entry)?);
+            streams.extend(stream(images, entry, options)?.map(|stream| (entry.id, stream)));
         }
         let inventory: Option<InventoryEntry> = images.read_one(Kind::Inventory)?;
         let locked = inventory.filter(|found| found.network_lock_method == Some(LOCKED_BY_NFTABLES));
@@ -91,8 +82,10 @@ impl InetRestore {
             if self.made.contains_key(&entry.id) {
                 continue;
             }
-            let fd = make(entry, &self.shared).map_err(|e| e.on(shown(entry)))?;
-            if let Some(stream) = self.streams.get(&entry.id) {
+            let stream = self.streams.get(&entry.id).filter(|stream| stream.state != SYN_SENT);
+            let named = stream.is_none() && !is_connection(entry);
+            let fd = make(entry, named, &self.shared).map_err(|e| e.on(shown(entry)))?;
+            if let Some(stream) = stream {
                 let repair = connect_again(entry, fd.as_fd(), stream).map_err(|e| e.on(shown(entry)))?;
                 self.repairs.push(repair);
             }
@@ -105,7 +98,12 @@ impl InetRestore {
     pub fn commit(&mut self) {
         let unlocked = self.lock.take().map_or(Ok(()), |run| network_lock::unlock(&run));
         let gone_on = self.repairs.drain(..).map(tcp::go_on);
-        for error in std::iter::once(unlocked).chain(gone_on).filter_map(Result::err) {
+        let mut done: Vec<Result<()>> = std::iter::once(unlocked).chain(gone_on).collect();
+        done.extend(self.entries.values().filter(|entry| entry.state == SYN_SENT).filter_map(|entry| {
+            let (fd, stream) = (self.made.get(&entry.id)?, self.streams.get(&entry.id)?);
+            Some(begin_again(entry, fd.as_fd(), stream).map_err(|e| e.on(shown(entry))))
+        }));
+        for error in done.into_iter().filter_map(Result::err) {
             log_warn!("a TCP connection may not go on: {error}");
         }
     }
@@ -145,7 +143,7 @@ impl InetRestore {
     pub fn finish(&mut self) -> Result<()> {
         for entry in self.entries.values() {
             let Some(fd) = self.made.get(&entry.id) else { continue };
-            let alive = self.streams.contains_key(&entry.id);
+            let alive = self.streams.get(&entry.id).is_some_and(|stream| stream.state != SYN_SENT);
             finish(entry, fd.as_fd(), alive).map_err(|e| e.on(shown(entry)))?;
         }
         Ok(())
@@ -157,6 +155,25 @@ impl Drop for InetRestore {
         // It has failed: peers are not told, and the image may be restored again.
         self.repairs.drain(..).for_each(Repair::leave);
     }
+}
+
+/// The connection that a socket has, or had: one that is over only if there is something to be read.
+fn stream(images: &ImageDir, entry: &InetSkEntry, options: &RestoreOptions) -> Result<Option<Stream>> {
+    let is_over = is_tcp(entry) && entry.state == CLOSE && entry.dst_port != 0;
+    if is_over && images.reader(Kind::TcpStream(entry.ino))?.is_some() {
+        let stream = load_stream(images, entry)?;
+        return Ok(Some(stream).filter(|stream| !stream.received.is_empty() || entry.error == Some(true)));
+    }
+    if !(is_connection(entry) || is_tcp(entry) && entry.state == SYN_SENT) || options.tcp_close {
+        return Ok(None);
+    }
+    if options.tcp_established {
+        return load_stream(images, entry).map(Some);
+    }
+    let reason = "is a TCP connection in the image";
+    Err(Error::new("E-SOCKET-CONNECTED", Blame::Usage, reason)
+        .on(shown(entry))
+        .help("add --tcp-established, or --tcp-close, and the program finds it closed"))
 }
 
 fn load_stream(images: &ImageDir, entry: &InetSkEntry) -> Result<Stream> {
@@ -171,15 +188,27 @@ fn load_stream(images: &ImageDir, entry: &InetSkEntry) -> Result<Stream> {
 }
 
 fn connect_again(entry: &InetSkEntry, fd: BorrowedFd<'_>, stream: &Stream) -> Result<Repair> {
-    let peer = address::of_image(entry.family, &entry.dst_addr, entry.dst_port, interface(entry)?)?;
-    tcp::connect(fd, &name(entry)?, &peer, stream).map_err(|e| match e.errno() {
+    let repair = tcp::connect(fd, &name(entry)?, &peer(entry)?, stream).map_err(|e| match e.errno() {
         Some(libc::EADDRNOTAVAIL | libc::EADDRINUSE) => {
             let reason = "its address is none of this machine, or the connection still exists";
             Error::new("E-SOCKET-ADDRESS", Blame::Environment, reason)
                 .help("add the address to an interface, or end the program that has the connection")
         }
         _ => e,
-    })
+    })?;
+    if stream.state == CLOSE && entry.error != Some(true) {
+        // The program has seen it already.
+        int_option(fd, libc::SOL_SOCKET, libc::SO_ERROR).os(|| "getsockopt SO_ERROR")?;
+    }
+    Ok(repair)
+}
+
+/// A connection that was not there yet when it was dumped.
+fn begin_again(entry: &InetSkEntry, fd: BorrowedFd<'_>, stream: &Stream) -> Result<()> {
+    set_flags(fd, entry.flags | libc::O_NONBLOCK as u32)?;
+    let begun = tcp::begin(fd, &peer(entry)?, stream);
+    set_flags(fd, entry.flags)?;
+    begun
 }
 
 fn is_tcp(entry: &InetSkEntry) -> bool {
@@ -197,7 +226,9 @@ fn shared_ports<'e>(entries: impl Iterator<Item = &'e InetSkEntry>) -> HashSet<(
     bound.map(|entry| (entry.proto, entry.src_port)).filter(|port| !seen.insert(*port)).collect()
 }
 
-fn make(entry: &InetSkEntry, shared: &HashSet<(u32, u32)>) -> Result<OwnedFd> {
+/// Makes a socket. One that is not `named` here gets its name with its connection, or none: that of a connection that is
+/// closed means nothing, and may still be in TIME-WAIT.
+fn make(entry: &InetSkEntry, named: bool, shared: &HashSet<(u32, u32)>) -> Result<OwnedFd> {
     let fd = socket::socket(entry.family as i32, entry.r#type as i32, entry.proto as i32)
         .os(|| "make the socket")?;
     let borrowed = fd.as_fd();
@@ -205,7 +236,7 @@ fn make(entry: &InetSkEntry, shared: &HashSet<(u32, u32)>) -> Result<OwnedFd> {
         options::make_room(borrowed)?;
     }
     // A listening socket and the connections that it has accepted have the same name. Repair mode sees to those.
-    if is_tcp(entry) && !is_connection(entry) || entry.opts.reuseaddr == Some(true) {
+    if is_tcp(entry) && named || entry.opts.reuseaddr == Some(true) {
         options::set(borrowed, libc::SO_REUSEADDR, 1)?;
     }
     // A program may have switched it off when all had the port. UDP shares by SO_REUSEADDR as well, in another way.
@@ -228,8 +259,7 @@ fn make(entry: &InetSkEntry, shared: &HashSet<(u32, u32)>) -> Result<OwnedFd> {
     let early = entry.opts.others.iter().filter(|other| levels::is_early(other.level, other.name));
     early.into_iter().try_for_each(|other| options::set_other(borrowed, other))?;
     let name = name(entry)?;
-    // The name of a connection that is closed means nothing, and may still be in TIME-WAIT.
-    if !is_connection(entry) && (name.port() != 0 || !name.ip().is_unspecified()) {
+    if named && (name.port() != 0 || !name.ip().is_unspecified()) {
         bind(borrowed, entry, &name)?;
     }
     if is_foreign && !freebind {
@@ -265,6 +295,10 @@ fn name(entry: &InetSkEntry) -> Result<SocketAddr> {
     address::of_image(entry.family, &entry.src_addr, entry.src_port, interface(entry)?)
 }
 
+fn peer(entry: &InetSkEntry) -> Result<SocketAddr> {
+    address::of_image(entry.family, &entry.dst_addr, entry.dst_port, interface(entry)?)
+}
+
 /// The interface of a link-local address.
 fn interface(entry: &InetSkEntry) -> Result<u32> {
     let Some(name) = &entry.ifname else { return Ok(0) };
@@ -294,8 +328,7 @@ fn finish(entry: &InetSkEntry, fd: BorrowedFd<'_>, alive: bool) -> Result<()> {
     match entry.state {
         LISTEN => listen(fd, entry.backlog)?,
         ESTABLISHED if !is_tcp(entry) => connect(entry, fd)?,
-        SYN_SENT if !entry.dst_addr.is_empty() => connect_later(entry, fd)?,
-        // Closed, or a connection that is to be.
+        // Closed, or a connection, which is there already or comes last.
         _ => {}
     }
     // Not before listen(2), which looks for conflicts again. Repair mode puts it back by itself.
@@ -330,19 +363,8 @@ fn listen(fd: BorrowedFd<'_>, backlog: u32) -> Result<()> {
 }
 
 fn connect(entry: &InetSkEntry, fd: BorrowedFd<'_>) -> Result<()> {
-    let peer = address::of_image(entry.family, &entry.dst_addr, entry.dst_port, interface(entry)?)?;
+    let peer = peer(entry)?;
     socket::connect(fd, &address::raw(&peer)).os(|| format!("connect to {peer}"))
-}
-
-/// A connection that was not there yet when it was dumped: it is begun again.
-fn connect_later(entry: &InetSkEntry, fd: BorrowedFd<'_>) -> Result<()> {
-    set_flags(fd, entry.flags | libc::O_NONBLOCK as u32)?;
-    let begun = connect(entry, fd);
-    set_flags(fd, entry.flags)?;
-    match begun {
-        Err(e) if e.errno() == Some(libc::EINPROGRESS) => Ok(()),
-        begun => begun,
-    }
 }
 
 /// The fields of CRIU's format, for images that do not have our list.

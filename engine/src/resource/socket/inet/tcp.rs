@@ -13,7 +13,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use super::super::options;
 use super::closing::{self, Fins};
-use super::{ESTABLISHED, address};
+use super::{CLOSE, ESTABLISHED, address};
 use crate::error::{Blame, Error, OsContext, Result};
 use crate::image::message::TcpStreamEntry;
 use crate::sys::fd::{readable, ready, unsent, unsent_at_all};
@@ -116,10 +116,7 @@ pub fn read(fd: BorrowedFd<'_>) -> Result<Stream> {
     let info = option(fd, libc::SOL_TCP, libc::TCP_INFO, 8).os(|| "getsockopt TCP_INFO")?;
     let byte = |at: usize| info.get(at).copied().map_or(0, u32::from);
     let state = byte(0);
-    let fins = Fins::of(state).ok_or_else(|| {
-        Error::new("E-SOCKET-CONNECTED", Blame::Environment, "was ended by its peer just now")
-            .help("dump again, with --tcp-close if the program keeps it")
-    })?;
+    let fins = Fins::of(state).unwrap_or(Fins::NONE);
     // What comes behind an urgent byte is not part of what can be asked for.
     if ready(fd, libc::POLLPRI).os(|| "poll")? & libc::POLLPRI != 0 {
         return Err(Error::new("E-SOCKET-URGENT", Blame::Program, "has unread urgent data (MSG_OOB)")
@@ -131,9 +128,13 @@ pub fn read(fd: BorrowedFd<'_>) -> Result<Stream> {
     let words: Vec<u32> = window.as_chunks::<4>().0.iter().map(|word| u32::from_ne_bytes(*word)).collect();
     let word = |at: usize| words.get(at).copied();
     let (received, inq_seq) = queue(fd, RECV_QUEUE, readable(fd).os(|| "ioctl SIOCINQ")?)?;
-    let in_queue = unsent(fd).os(|| "ioctl SIOCOUTQ")?.saturating_sub(fins.waiting());
+    let [in_queue, unsent] = match state {
+        // What was written is gone, but the numbers are as before (tcp_write_queue_purge).
+        CLOSE => [0; 2],
+        _ => [unsent(fd).os(|| "ioctl SIOCOUTQ")?, unsent_at_all(fd).os(|| "ioctl SIOCOUTQNSD")?],
+    }
+    .map(|bytes| bytes.saturating_sub(fins.waiting()));
     let (written, outq_seq) = queue(fd, SEND_QUEUE, in_queue)?;
-    let unsent = unsent_at_all(fd).os(|| "ioctl SIOCOUTQNSD")?.saturating_sub(fins.waiting());
     set(fd, libc::TCP_REPAIR_QUEUE, NO_QUEUE)?;
     let entry = TcpStreamEntry {
         inq_len: received.len() as u32,
@@ -188,9 +189,23 @@ pub fn connect(fd: BorrowedFd<'_>, name: &SocketAddr, peer: &SocketAddr, stream:
     }
 }
 
+/// Begins a connection that was not there yet, with the number that its SYN had: the other end takes it for the same.
+pub fn begin(fd: BorrowedFd<'_>, peer: &SocketAddr, stream: &Stream) -> Result<()> {
+    let repair = Repair::begin(fd)?;
+    set(fd, libc::TCP_REPAIR_QUEUE, SEND_QUEUE)?;
+    set(fd, libc::TCP_QUEUE_SEQ, stream.entry.outq_seq.wrapping_sub(1) as i32)?;
+    set(fd, libc::TCP_REPAIR_QUEUE, NO_QUEUE)?;
+    drop(repair);
+    match socket::connect(fd, &address::raw(peer)) {
+        Err(e) if e.raw_os_error() == Some(libc::EINPROGRESS) => Ok(()),
+        begun => begun.os(|| format!("connect to {peer}")),
+    }
+}
+
 fn rebuild(fd: BorrowedFd<'_>, name: &SocketAddr, peer: &SocketAddr, stream: &Stream) -> Result<()> {
     let entry = &stream.entry;
-    let fins = Fins::of(stream.state).ok_or_else(|| {
+    let is_over = (stream.state == CLOSE).then_some(Fins::NONE);
+    let fins = Fins::of(stream.state).or(is_over).ok_or_else(|| {
         Error::new("E-SOCKET-CONNECTED", Blame::Image, format!("has the state {}", stream.state))
             .help("restore with --tcp-close")
     })?;
@@ -226,6 +241,9 @@ fn rebuild(fd: BorrowedFd<'_>, name: &SocketAddr, peer: &SocketAddr, stream: &St
     fill(fd, RECV_QUEUE, &stream.received)?;
     fill(fd, SEND_QUEUE, sent)?;
     set(fd, libc::TCP_REPAIR_QUEUE, NO_QUEUE)?;
+    if stream.state == CLOSE {
+        return closing::reset(fd, (*name, *peer), entry);
+    }
     set_window(fd, entry, fins)?;
     if !fresh.is_empty() {
         // What was never sent is sent as usual.

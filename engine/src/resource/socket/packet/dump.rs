@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 
 use super::super::inet::interface_name;
-use super::super::{HOST_NETWORK, options};
+use super::super::options;
 use super::fill::Rings;
 use super::{FANOUT, LEVELS, SOL_PACKET, content_id, judge, judge_mapping, ring_entry, rings};
 use crate::error::{Blame, Error, OsContext, Result};
@@ -17,6 +17,7 @@ use crate::kernel::packet_diag::{Membership, PacketSocket, packet_sockets};
 use crate::kernel::pagemap::page_size;
 use crate::report::NotKept;
 use crate::resource::file::{Description, owner};
+use crate::resource::namespace::HOST_NETWORK;
 use crate::sys::fd::{readable, ready};
 use crate::sys::socket::int_option;
 

@@ -8,7 +8,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::super::queue::{self, Message};
-use super::super::{HOST_NETWORK, elsewhere, options, place};
+use super::super::{elsewhere, options, place};
 use super::judge::{Judge, Member};
 use super::{EXTERN, LISTEN};
 use crate::error::{Error, OsContext, Result};
@@ -18,6 +18,7 @@ use crate::kernel::{Pid, ProcDir};
 use crate::options::DumpOptions;
 use crate::report::NotKept;
 use crate::resource::file::{Description, owner};
+use crate::resource::namespace::HOST_NETWORK;
 use crate::sys::socket::{Credentials, option};
 
 /// The unix sockets of a tree so far.
