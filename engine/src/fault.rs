@@ -48,9 +48,10 @@ pub const DUMP: [&str; 18] = [
 ];
 
 /// Points of a restore.
-pub const RESTORE: [&str; 14] = [
+pub const RESTORE: [&str; 15] = [
     "plan-loaded",
     "ipc-made",
+    "cgroups-made",
     "root-forked",
     "root-adopted",
     "root-settled",

@@ -12,6 +12,7 @@ mod batch;
 mod departure;
 mod filter;
 mod freeze;
+mod freezer;
 mod loan;
 mod site;
 #[cfg(test)]
@@ -23,6 +24,7 @@ pub use batch::{Area, Batch, CallId};
 pub use departure::{other_registers, refuse};
 pub use filter::{Filter, filters};
 pub use freeze::{Fate, Frozen, FrozenTask};
+pub use freezer::Freezer;
 pub use loan::Loan;
 pub use site::{Site, hole};
 pub use wait::{await_end, await_newborn, reap};
