@@ -20,6 +20,7 @@ use crate::kernel::kcmp::{KcmpSet, Kind as Shared, Place};
 use crate::kernel::{Pid, ProcDir, stat, status};
 use crate::options::{DumpOptions, FinalState};
 use crate::report::{Counts, DumpReport, NotKept, micros};
+use crate::resource::cgroup::{CgroupDump, OWN_SET};
 use crate::resource::file::pipe::OneEnded;
 use crate::resource::file::table::Tables;
 use crate::resource::file::tty::TaskTerminal;
@@ -34,7 +35,7 @@ use crate::resource::task::{self, lineage};
 use crate::survey::judge::{self, Namespaces};
 use crate::survey::{self, Survey, sharing};
 use crate::sys::attr::DescriptorLimit;
-use crate::tracee::{Fate, Frozen, FrozenTask, Loan, Site};
+use crate::tracee::{Fate, Freezer, Frozen, FrozenTask, Loan, Site};
 use crate::worker::{self, Hold, Worker};
 use crate::{log_debug, log_info, log_warn};
 
@@ -60,7 +61,8 @@ fn carry_out(
     fault::point("surveyed")?;
     let held = (!survey.seccomp_modes.is_empty()).then(|| worker.hold()).transpose()?;
     let started = Instant::now();
-    let frozen = Frozen::seize(options.tree, options.timeout)?;
+    let freezer = options.freeze_cgroup.as_deref().map(Freezer::open).transpose()?;
+    let frozen = Frozen::seize(options.tree, options.timeout, freezer)?;
     let mut report = report_of(survey, options);
     report.stats.freezing_time = micros(started);
     let frozen_since = Instant::now();
@@ -131,7 +133,8 @@ impl Collection {
     fn of(frozen: &Frozen, images: &ImageDir, options: &DumpOptions) -> Result<Self> {
         let terminals = frozen.tasks().iter().map(|task| Ok(TaskTerminal::from(&stat::read(&task.proc)?)));
         let terminals = terminals.collect::<Result<Vec<_>>>()?;
-        let mut collector = Collector::new(images, options, &terminals)?;
+        let cgroups = CgroupDump::new(options, frozen.thawed()?)?;
+        let mut collector = Collector::new(images, options, &terminals, cgroups)?;
         let tree: Vec<Pid> = frozen.tasks().iter().map(|task| task.pid).collect();
         let mut entries = Vec::new();
         for task in frozen.tasks() {
@@ -167,12 +170,18 @@ struct Collector<'a> {
     memory: MemoryDump<'a>,
     ipc: IpcDump,
     seccomp: SeccompDump,
+    cgroups: CgroupDump<'a>,
     not_kept: Vec<NotKept>,
     deaths: Vec<Death>,
 }
 
 impl<'a> Collector<'a> {
-    fn new(images: &'a ImageDir, options: &'a DumpOptions, terminals: &'a [TaskTerminal]) -> Result<Self> {
+    fn new(
+        images: &'a ImageDir,
+        options: &'a DumpOptions,
+        terminals: &'a [TaskTerminal],
+        cgroups: CgroupDump<'a>,
+    ) -> Result<Self> {
         Ok(Collector {
             images,
             namespaces: Namespaces::of(&ProcDir::current()?)?,
@@ -182,6 +191,7 @@ impl<'a> Collector<'a> {
             memory: MemoryDump::new(images),
             ipc: IpcDump::new()?,
             seccomp: SeccompDump::default(),
+            cgroups,
             not_kept: Vec::new(),
             deaths: Vec::new(),
         })
@@ -196,10 +206,14 @@ impl<'a> Collector<'a> {
         judge::refuse(task, &self.namespaces)?;
         task::refuse_dispatch(task)?;
         let ids = self.objects.ids(task)?;
+        let sets = self.cgroups.add(task)?;
         let mut loan = Loan::take(Site::find(&task.proc)?, task.pid)?;
         self.ipc.add(task, &mut loan)?;
-        let collected = task::dump(task, tree, &mut loan, &mut self.seccomp)?;
+        let mut collected = task::dump(task, tree, &mut loan, &mut self.seccomp)?;
         loan.end()?;
+        for ((_, core), set) in collected.cores.iter_mut().zip(sets) {
+            core.thread_core.get_or_insert_default().cg_set = set;
+        }
         self.not_kept.extend(collected.not_kept);
         fault::point("loan-ended")?;
         for (tid, core) in &collected.cores {
@@ -222,6 +236,7 @@ impl<'a> Collector<'a> {
         self.collect_in_flight()?;
         self.ipc.write(self.images, namespace::HOST_IPC, tree)?;
         self.seccomp.write(self.images)?;
+        self.not_kept.extend(self.cgroups.write(self.images)?.into_iter().map(|lost| of_root(frozen, lost)));
         self.not_kept.append(&mut self.ipc.not_kept);
         self.not_kept.extend(self.files.not_kept(tree));
         self.files.resolve(&self.tables)?;
@@ -345,7 +360,7 @@ fn write_inventory(images: &ImageDir, run: Option<&str>) -> Result<()> {
         fdinfo_per_id: Some(true),
         ns_per_id: Some(true),
         root_ids: Some(root_ids),
-        root_cg_set: Some(1),
+        root_cg_set: Some(OWN_SET),
         lsmtype: Some(LsmType::NoLsm as i32),
         network_lock_method: Some(run.map_or(0, |_| LOCKED_BY_NFTABLES)),
         dump_criu_run_id: run.map(str::to_owned),
@@ -357,6 +372,12 @@ fn write_inventory(images: &ImageDir, run: Option<&str>) -> Result<()> {
 
 fn image_bytes(images: &ImageDir) -> Result<u64> {
     images.names()?.iter().try_fold(0, |sum, name| Ok(sum + images.size(name)?))
+}
+
+/// What belongs to no task is told as if it were the root's.
+fn of_root(frozen: &Frozen, (what, consequence): (String, &str)) -> NotKept {
+    let (pid, comm) = frozen.tasks().first().map_or((0, String::new()), |root| (root.pid, root.comm.clone()));
+    NotKept { pid, comm, what, consequence: consequence.to_owned() }
 }
 
 fn one_ended(end: &OneEnded) -> NotKept {

@@ -52,9 +52,10 @@ pub const DUMP: [&str; 19] = [
 pub const DECIDED: [&str; 3] = ["end-decided", "network-locked", "tree-released"];
 
 /// Points of a restore.
-pub const RESTORE: [&str; 14] = [
+pub const RESTORE: [&str; 15] = [
     "plan-loaded",
     "ipc-made",
+    "cgroups-made",
     "root-forked",
     "root-adopted",
     "root-settled",

@@ -34,6 +34,42 @@ pub enum FileValidation {
     BuildId,
 }
 
+/// `--manage-cgroups`: what becomes of the cgroups that tasks are in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum CgroupMode {
+    /// Nothing: tasks stay in the cgroups of the restore.
+    Ignore,
+    /// They must be there, and stay as they are.
+    None,
+    /// They must be there, and get their properties.
+    Props,
+    /// Missing ones are made with their properties; others get owner and mode.
+    #[default]
+    Soft,
+    /// Missing ones are made; all get their properties.
+    Full,
+    /// None of them may be there.
+    Strict,
+}
+
+/// How cgroups are dumped and restored.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct CgroupOptions {
+    /// `--manage-cgroups`.
+    pub mode: CgroupMode,
+    /// `--cgroup-root [CONTROLLER:]PATH`: from where a dump looks at directories; what a restore puts in place of the
+    /// first directory. Without a controller it is that of all others.
+    pub roots: Vec<(Option<String>, PathBuf)>,
+    /// `--cgroup-props`: which properties controllers have, in CRIU's simple YAML.
+    pub properties: Option<String>,
+    /// `--cgroup-props-file`: the same in a file.
+    pub properties_file: Option<PathBuf>,
+    /// `--cgroup-dump-controller`: dump only these hierarchies; empty is all.
+    pub controllers: Vec<String>,
+    /// `--cgroup-yard`: a directory in which the hierarchies are mounted.
+    pub yard: Option<PathBuf>,
+}
+
 /// Where a command reads, writes and logs; the same for dump and restore.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Places {
@@ -113,6 +149,10 @@ pub struct DumpOptions {
     pub skip_network_lock: bool,
     /// `--skip-in-flight`: connections that nobody has accepted are dropped.
     pub skip_in_flight: bool,
+    /// How cgroups are dumped.
+    pub cgroups: CgroupOptions,
+    /// `--freeze-cgroup`: the directory of a cgroup that has the tree in it, to freeze it by.
+    pub freeze_cgroup: Option<PathBuf>,
     /// `--action-script`: programs to run at the named points, in this order.
     pub action_scripts: Vec<PathBuf>,
 }
@@ -142,6 +182,8 @@ impl Default for DumpOptions {
             tcp_close: false,
             skip_network_lock: false,
             skip_in_flight: false,
+            cgroups: CgroupOptions::default(),
+            freeze_cgroup: None,
             action_scripts: Vec::new(),
         }
     }
@@ -194,6 +236,8 @@ pub struct RestoreOptions {
     pub tcp_established: bool,
     /// `--tcp-close`: connections of TCP become closed sockets.
     pub tcp_close: bool,
+    /// How cgroups are restored.
+    pub cgroups: CgroupOptions,
     /// `--action-script`: programs to run at the named points, in this order.
     pub action_scripts: Vec<PathBuf>,
 }

@@ -8,6 +8,7 @@
 
 mod birth;
 mod build;
+mod cgroup;
 mod construction;
 mod epoll;
 mod helper;

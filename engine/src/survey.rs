@@ -17,9 +17,10 @@ use nix::fcntl::OFlag;
 use crate::error::{Blame, Error, Result};
 use crate::kernel::smaps::Backing;
 use crate::kernel::stat::{Stat, State};
-use crate::kernel::{Pid, ProcDir, children, fdinfo, smaps, stat, status, tasks};
+use crate::kernel::{Pid, ProcDir, cgroup, children, fdinfo, smaps, stat, status, tasks};
 use crate::options::DumpOptions;
 use crate::report::{Counts, NotKept};
+use crate::resource::cgroup::freezer::FreezerSurvey;
 use crate::resource::file::tty::TaskTerminal;
 use crate::resource::file::{FileSurvey, Kind, Seen, event, lock};
 use crate::resource::ipc::shm;
@@ -75,10 +76,11 @@ pub fn survey(options: &DumpOptions) -> Result<Survey> {
     let mut sockets = Sockets::default();
     let terminals: Vec<TaskTerminal> = members.iter().map(|(_, stat)| TaskTerminal::from(stat)).collect();
     let mut files = FileSurvey::new(options, &terminals);
+    let mut freezers = FreezerSurvey::new(options)?;
     for (proc, stat) in &members {
         survey.counts.tasks += 1;
-        let (survey, sockets, files) = (&mut survey, &mut sockets, &mut files);
-        let mut task = TaskSurvey { proc, comm: comm(stat), options, sockets, survey, files };
+        let (survey, sockets, files, freezers) = (&mut survey, &mut sockets, &mut files, &mut freezers);
+        let mut task = TaskSurvey { proc, comm: comm(stat), options, sockets, survey, files, freezers };
         task.place(stat, options, &tree);
         if stat.state == State::Zombie {
             sharing.skip();
@@ -174,6 +176,7 @@ struct TaskSurvey<'a, 'f> {
     sockets: &'a mut Sockets,
     survey: &'a mut Survey,
     files: &'a mut FileSurvey<'f>,
+    freezers: &'a mut FreezerSurvey<'f>,
 }
 
 impl TaskSurvey<'_, '_> {
@@ -211,7 +214,10 @@ impl TaskSurvey<'_, '_> {
 
     fn look(&mut self, own: &Own) -> Result<()> {
         self.mode()?;
-        self.lose(lost::of_process(self.proc, &own.surroundings)?);
+        // Single threads are judged when they stand still.
+        let judged = cgroup::read(self.proc).and_then(|set| self.freezers.judge(&set));
+        self.block_by(judged);
+        self.lose(lost::of_process(self.proc, &own.surroundings, self.options.cgroups.mode)?);
         self.threads(own)?;
         self.mappings()?;
         for link in ["exe", "cwd", "root"] {

@@ -4,7 +4,7 @@
 //! command takes of it is in [`Arguments::dump_options`] and its kin. Options that nothing here acts on are in `foreign`.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::builder::TypedValueParser;
@@ -16,7 +16,8 @@ use super::{foreign, usage_error};
 use crate::error::Result;
 use crate::log;
 use crate::options::{
-    CheckOptions, CleanOptions, DumpOptions, FileValidation, FinalState, InheritFd, Places, RestoreOptions,
+    CgroupMode, CgroupOptions, CheckOptions, CleanOptions, DumpOptions, FileValidation, FinalState,
+    InheritFd, Places, RestoreOptions,
 };
 
 /// Checkpoint and restore of process trees.
@@ -39,6 +40,8 @@ pub(super) struct Arguments {
     tree: Tree,
     #[command(flatten)]
     files: Files,
+    #[command(flatten)]
+    cgroups: Cgroups,
     #[command(flatten)]
     restore: Restore,
     #[command(flatten)]
@@ -167,6 +170,34 @@ struct Files {
     /// Use our descriptor for a file of the image, fd[N]:KEY
     #[arg(long, value_name = "FD", action = ArgAction::Append, value_parser = inherit_fd)]
     inherit_fd: Vec<InheritFd>,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Control groups")]
+struct Cgroups {
+    /// none and props want them there, strict does not, soft and full make what is missing; props, full and strict set
+    /// properties, soft of what it makes; ignore leaves tasks where they are restored
+    #[arg(long, value_name = "MODE", num_args = 0..=1, require_equals = true, default_value = "soft",
+          default_missing_value = "soft", value_parser = cgroup_mode())]
+    manage_cgroups: CgroupMode,
+    /// Dump from PATH on; put PATH in place of the first directory: [CONTROLLER:]/PATH
+    #[arg(long, value_name = "PATH", action = ArgAction::Append, value_parser = cgroup_root)]
+    cgroup_root: Vec<(Option<String>, PathBuf)>,
+    /// Properties of controllers, in simple YAML
+    #[arg(long, value_name = "YAML")]
+    cgroup_props: Option<String>,
+    /// The same in a file
+    #[arg(long, value_name = "FILE")]
+    cgroup_props_file: Option<PathBuf>,
+    /// Dump only this hierarchy, as /proc/PID/cgroup names it
+    #[arg(long, value_name = "NAME", action = ArgAction::Append)]
+    cgroup_dump_controller: Vec<String>,
+    /// Use the hierarchies that are mounted in this directory
+    #[arg(long, value_name = "DIR")]
+    cgroup_yard: Option<PathBuf>,
+    /// Freeze the tree by this cgroup's directory
+    #[arg(long, value_name = "DIR")]
+    freeze_cgroup: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -332,6 +363,13 @@ impl Arguments {
             tcp_close: on(self.files.tcp_close),
             skip_network_lock: matches!(self.files.network_lock.as_deref(), Some("skip" | "none")),
             skip_in_flight: on(self.files.skip_in_flight),
+            cgroups: self.cgroup_options()?,
+            freeze_cgroup: self
+                .cgroups
+                .freeze_cgroup
+                .as_ref()
+                .map(|dir| self.in_work_dir(dir))
+                .transpose()?,
             action_scripts: self.general.action_script.clone(),
         })
     }
@@ -370,8 +408,26 @@ impl Arguments {
             external: self.files.external.clone(),
             tcp_established: on(self.files.tcp_established),
             tcp_close: on(self.files.tcp_close),
+            cgroups: self.cgroup_options()?,
             action_scripts: self.general.action_script.clone(),
         })
+    }
+
+    fn cgroup_options(&self) -> Result<CgroupOptions> {
+        let of = &self.cgroups;
+        Ok(CgroupOptions {
+            mode: of.manage_cgroups,
+            roots: of.cgroup_root.clone(),
+            properties: of.cgroup_props.clone(),
+            properties_file: of.cgroup_props_file.as_ref().map(|file| self.in_work_dir(file)).transpose()?,
+            controllers: of.cgroup_dump_controller.clone(),
+            yard: of.cgroup_yard.as_ref().map(|dir| self.in_work_dir(dir)).transpose()?,
+        })
+    }
+
+    /// CRIU goes to the work directory first.
+    fn in_work_dir(&self, path: &Path) -> Result<PathBuf> {
+        Ok(self.places()?.work_dir().join(path))
     }
 
     /// `--external`, with the sockets of `--ext-unix-sk`.
@@ -459,6 +515,30 @@ fn size(text: &str) -> Result<u64, String> {
 fn file_validation() -> impl TypedValueParser<Value = FileValidation> {
     clap::builder::PossibleValuesParser::new(["filesize", "buildid"])
         .map(|v| if v == "filesize" { FileValidation::FileSize } else { FileValidation::BuildId })
+}
+
+fn cgroup_mode() -> impl TypedValueParser<Value = CgroupMode> {
+    let names = ["soft", "full", "strict", "props", "none", "ignore"];
+    clap::builder::PossibleValuesParser::new(names).map(|name| match name.as_str() {
+        "full" => CgroupMode::Full,
+        "strict" => CgroupMode::Strict,
+        "props" => CgroupMode::Props,
+        "none" => CgroupMode::None,
+        "ignore" => CgroupMode::Ignore,
+        _ => CgroupMode::Soft,
+    })
+}
+
+/// `/path`, or `CONTROLLER:/path`.
+fn cgroup_root(text: &str) -> Result<(Option<String>, PathBuf), String> {
+    let (controller, path) = match text.split_once(':') {
+        Some((controller, path)) if !text.starts_with('/') => (Some(controller.to_owned()), path),
+        _ => (None, text),
+    };
+    if !path.starts_with('/') {
+        return Err("[CONTROLLER:]/PATH is needed".to_owned());
+    }
+    Ok((controller, PathBuf::from(path)))
 }
 
 /// Kinds of objects that CRIU 4.2 knows as external; a misspelt one would otherwise be passed over.

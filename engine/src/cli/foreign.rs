@@ -43,7 +43,6 @@ const fn foreign(name: &'static str, takes: Takes, stance: Stance, why: &'static
 const MOUNTS: &str = "the survey refuses mount namespaces by name";
 const WATCHES: &str = "watched files without a handle are looked for in any case";
 const PLUGINS: &str = "there are no plugins; the survey refuses what they would handle";
-const CGROUPS: &str = "placing tasks into control groups";
 const LSM: &str = "security labels of LSMs";
 const TRANSFER: &str = "sending pages to another machine";
 const TLS: &str = "encrypted transfer of pages";
@@ -72,16 +71,6 @@ const FOREIGN: &[Foreign] = &[
     },
     foreign("status-fd", Value, Accepted, "only daemons report their readiness"),
     Foreign { short: Some('L'), ..foreign("libdir", Value, Accepted, PLUGINS) },
-    Foreign {
-        values: &["none", "props", "soft", "full", "strict", "ignore"],
-        ..foreign("manage-cgroups", MaybeValue, RefusedBut(&["ignore"]), CGROUPS)
-    },
-    foreign("cgroup-root", Value, Refused, CGROUPS),
-    foreign("cgroup-props", Value, Refused, CGROUPS),
-    foreign("cgroup-props-file", Value, Refused, CGROUPS),
-    foreign("cgroup-dump-controller", Value, Refused, CGROUPS),
-    foreign("cgroup-yard", Value, Refused, CGROUPS),
-    foreign("freeze-cgroup", Value, Refused, "freezing by a control group"),
     foreign("cpu-cap", MaybeValue, RefusedBut(&["fpu,ins", "ins,fpu"]), "another comparison of processors"),
     Foreign { short: Some('r'), ..foreign("root", Value, Refused, "restoring into another root directory") },
     Foreign { short: Some('J'), ..foreign("join-ns", Value, Refused, "restoring into a namespace") },
@@ -204,15 +193,15 @@ mod tests {
 
     #[test]
     fn what_changes_the_work_is_refused_by_name() {
-        let text = refused(&["--page-server=true", "--port=1", "--manage-cgroups", "--lazy-pages"]).unwrap();
+        let text = refused(&["--page-server=true", "--port=1", "--cpu-cap=cpu", "--lazy-pages"]).unwrap();
         assert!(
             text.starts_with(
-                "error[E-OPTION-UNSUPPORTED]: --manage-cgroups, --lazy-pages, --page-server, --port: are"
+                "error[E-OPTION-UNSUPPORTED]: --cpu-cap, --lazy-pages, --page-server, --port: are"
             ),
             "{text}"
         );
         assert!(text.contains("\n  --lazy-pages asks for fetching pages after the restore\n"), "{text}");
-        assert!(text.ends_with("help: leave it out, or use --manage-cgroups=ignore"), "{text}");
+        assert!(text.ends_with("help: leave it out, or use --cpu-cap=fpu,ins"), "{text}");
     }
 
     #[test]
@@ -221,8 +210,8 @@ mod tests {
             refused(&["--tcp-established=true", "--network-lock=none", "--pre-dump-mode=splice"]),
             None
         );
-        assert_eq!(refused(&["--manage-cgroups=ignore", "--cpu-cap=fpu,ins", "--tls=false"]), None);
-        assert!(refused(&["--manage-cgroups=ignore", "--manage-cgroups=full"]).is_some());
+        assert_eq!(refused(&["--cpu-cap=fpu,ins", "--tls=false"]), None);
+        assert!(refused(&["--cpu-cap=ins,fpu", "--cpu-cap=all"]).is_some());
     }
 
     #[test]

@@ -14,6 +14,19 @@ pub struct Membership {
     pub path: Vec<u8>,
 }
 
+impl Membership {
+    /// What stands for the hierarchy in `/proc/PID/cgroup`: `cpu,cpuacct`, `name=systemd`, nothing for v2.
+    pub fn name(&self) -> Vec<u8> {
+        self.controllers.join(&b',')
+    }
+
+    /// Whether this hierarchy has these controllers, in whatever order.
+    pub fn has_controllers(&self, controllers: &[Vec<u8>]) -> bool {
+        self.controllers.len() == controllers.len()
+            && controllers.iter().all(|c| self.controllers.contains(c))
+    }
+}
+
 /// Reads `cgroup` of a process or thread, in the kernel's order.
 pub fn read(proc: &ProcDir) -> Result<Vec<Membership>> {
     proc.parse("cgroup", parse)

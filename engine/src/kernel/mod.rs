@@ -16,6 +16,7 @@
 //! | [`tasks`] [`children`] | `task/`, `task/TID/children` |
 //! | [`timers`] [`limits`] [`auxv`] [`cgroup`] [`mountinfo`] [`ns`] | the files of these names |
 //! | [`attr`] | files that hold one value |
+//! | [`cgroupfs`] | hierarchies of cgroups and their control files |
 //! | [`kcmp`] | which kernel objects tasks share |
 //! | [`netlink`], [`sock_diag`], [`packet_diag`] | sockets, as the kernel lists them: sock_diag(7) |
 //! | [`igmp`] | multicast groups |
@@ -30,6 +31,7 @@ mod text;
 pub mod attr;
 pub mod auxv;
 pub mod cgroup;
+pub mod cgroupfs;
 pub mod children;
 pub mod elf;
 pub mod event;

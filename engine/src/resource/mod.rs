@@ -11,10 +11,12 @@
 //! | `socket` | sockets, which have no meaning alone |
 //! | `ipc` | System V objects, which belong to no process |
 //! | [`namespace`] | the namespaces that the tree lives in |
+//! | `cgroup` | control groups, which limit processes from outside |
 //!
 //! [`state`] is the table of all state: kept, refused, or not kept and said so. [`maker`] tells who is making an object
-//! that outlives processes, of which `ipc` and `file` have some.
+//! that outlives processes, of which `ipc`, `file` and `cgroup` have some.
 
+pub mod cgroup;
 pub mod file;
 pub mod ipc;
 pub mod maker;

@@ -8,6 +8,7 @@ use std::os::unix::fs::FileExt;
 use nix::fcntl::OFlag;
 
 use super::birth;
+use super::cgroup;
 use super::construction::Built;
 use super::plan::{Body, Plan, TaskPlan};
 use super::transport::{Parcel, Transport};
@@ -17,6 +18,7 @@ use crate::fault;
 use crate::image::message::{CoreEntry, CredsEntry, FdinfoEntry, FileLockEntry, FsEntry, TaskCoreEntry};
 use crate::kernel::{ProcDir, attr, status};
 use crate::report::{NotKept, RestoreStats};
+use crate::resource::cgroup::CgroupRestore;
 use crate::resource::file::{fs, lock};
 use crate::resource::memory::aio;
 use crate::resource::memory::restore::{self as memory_restore, Blueprint, Supplies};
@@ -315,12 +317,13 @@ impl Identity {
     }
 }
 
-/// Bears the threads besides the leader.
-pub(super) fn threads(task: &TaskPlan, built: &mut Built) -> Result<()> {
+/// Bears the threads besides the leader. They are born in its cgroups.
+pub(super) fn threads(task: &TaskPlan, built: &mut Built, cgroups: &CgroupRestore) -> Result<()> {
     let tids: Vec<i32> = task.threads.iter().skip(1).map(|(tid, _)| *tid).collect();
     for tids in tids.chunks(THREADS_AT_ONCE) {
         birth::bear_threads(&mut built.loan, tids, THREAD_FLAGS as u64)?;
     }
+    cgroup::join_threads(task, built, cgroups)?;
     built.threads = tids;
     Ok(())
 }

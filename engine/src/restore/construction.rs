@@ -97,6 +97,7 @@ impl Construction {
         }
         // Before the tasks, whose pids the creators have for a moment.
         plan.make_ipc(&mut told)?;
+        plan.make_cgroups(&mut told)?;
         plan.files.open_mapped_sockets()?;
         let root = plan.tasks.first().map_or(0, |task| task.pid);
         let flags = if sibling { libc::CLONE_PARENT as u64 } else { 0 };
@@ -148,6 +149,7 @@ impl Construction {
                 if !this.built.contains_key(&index) {
                     this.bear(index)?;
                 }
+                this.join_cgroups(index)?;
                 this.build_memory(index)?;
                 this.lead_session(index)
             })?;
@@ -336,7 +338,7 @@ impl Construction {
             self.named(index, |this| {
                 let Construction { plan, built, .. } = this;
                 match (built.get_mut(&index), plan.tasks.get(index)) {
-                    (Some(built), Some(task)) => build::threads(task, built),
+                    (Some(built), Some(task)) => build::threads(task, built, &plan.cgroups),
                     _ => Ok(()),
                 }
             })?;
@@ -434,7 +436,7 @@ impl Construction {
                 fault::point("task-completed")
             })?;
         }
-        Ok(())
+        self.plan.complete_cgroups(&mut self.told)
     }
 
     /// Has tasks do again what they are to undo of semaphore operations when they exit.
@@ -549,6 +551,7 @@ impl Construction {
         let Construction { mut plan, built, stats, told, .. } = self;
         plan.files.commit();
         plan.ipc.keep();
+        plan.cgroups.keep();
         for (index, task) in built {
             if index == counts.tasks / 2 {
                 fault::late_point(fault::HALF_LET_GO);

@@ -18,6 +18,7 @@ use crate::kernel::stat::{self, State};
 use crate::kernel::{Pid, ProcDir, status};
 use crate::options::RestoreOptions;
 use crate::report::NotKept;
+use crate::resource::cgroup::CgroupRestore;
 use crate::resource::file::tty::TtyClaim;
 use crate::resource::file::{FileRestore, lock};
 use crate::resource::ipc::IpcRestore;
@@ -72,6 +73,7 @@ pub(super) struct Plan {
     pub(super) shared: SharedRestore,
     pub(super) ipc: IpcRestore,
     pub(super) seccomp: SeccompRestore,
+    pub(super) cgroups: CgroupRestore,
     huge: HugeDemand,
 }
 
@@ -91,6 +93,15 @@ impl TaskPlan {
         core.thread_core.clone().unwrap_or_default()
     }
 
+    /// The number of the cgroups that each thread is in; none of a zombie.
+    pub(super) fn cgroup_sets(&self) -> impl Iterator<Item = Option<u32>> {
+        // Before CRIU 4.0 the process had it.
+        let of_process = self.process().cg_set;
+        let of_thread = move |core: &CoreEntry| core.thread_core.as_ref().and_then(|thread| thread.cg_set);
+        let threads = self.threads.iter().filter(|_| self.body.is_some());
+        threads.map(move |(_, core)| of_thread(core).or(of_process))
+    }
+
     /// Its name, for messages.
     pub(super) fn comm(&self) -> String {
         self.core()
@@ -103,7 +114,8 @@ impl Plan {
     /// Reads all images of the directory.
     pub(super) fn load(options: &RestoreOptions) -> Result<Self> {
         let images = ImageDir::open(&options.places.images_dir)?;
-        let by_criu = images.inventory()?.crio_version.is_none();
+        let inventory = images.inventory()?;
+        let by_criu = inventory.crio_version.is_none();
         let entries = images.read_all::<PstreeEntry>(Kind::Pstree)?;
         if entries.is_empty() || entries.len() > MOST_TASKS {
             return Err(Error::image("pstree.img", format!("lists {} tasks", entries.len())));
@@ -132,7 +144,8 @@ impl Plan {
         let locks = lock::load(&images)?;
         let huge = huge_pages(&images, &tasks, &files)?;
         let seccomp = SeccompRestore::load(&images)?;
-        Ok(Plan { tasks, lineage, tables, files, locks, shared, ipc, seccomp, huge })
+        let cgroups = CgroupRestore::load(&images, &options.cgroups, inventory.root_cg_set)?;
+        Ok(Plan { tasks, lineage, tables, files, locks, shared, ipc, seccomp, cgroups, huge })
     }
 
     /// Finds everything that stands in the way; one error that names them all.
@@ -142,6 +155,8 @@ impl Plan {
         problems.extend(self.ipc.check());
         problems.extend(self.check_numbers().err());
         problems.extend(self.check_seccomp());
+        let sets = self.tasks.iter().flat_map(TaskPlan::cgroup_sets).flatten().collect();
+        problems.extend(self.cgroups.check(&sets));
         let own: BTreeSet<Pid> =
             self.tasks.iter().flat_map(|task| &task.threads).map(|(tid, _)| *tid).collect();
         let dead = self.files.dead_processes();
@@ -189,6 +204,18 @@ impl Plan {
     pub(super) fn make_ipc(&mut self, told: &mut Vec<NotKept>) -> Result<()> {
         let mut tell = self.tell(told);
         self.ipc.make(&mut tell)
+    }
+
+    /// Makes the cgroups that are missing.
+    pub(super) fn make_cgroups(&mut self, told: &mut Vec<NotKept>) -> Result<()> {
+        let mut tell = self.tell(told);
+        self.cgroups.make(&mut tell)
+    }
+
+    /// Sets the limits of cgroups.
+    pub(super) fn complete_cgroups(&mut self, told: &mut Vec<NotKept>) -> Result<()> {
+        let mut tell = self.tell(told);
+        self.cgroups.complete(&mut tell)
     }
 
     /// What tasks have to take again of semaphores.

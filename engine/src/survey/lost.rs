@@ -5,6 +5,7 @@ use crate::error::Result;
 use crate::kernel::cgroup::{self, Membership};
 use crate::kernel::stat::Stat;
 use crate::kernel::{Pid, ProcDir, status};
+use crate::options::CgroupMode;
 use crate::sys::attr;
 
 /// A piece of state and what the program notices.
@@ -32,12 +33,12 @@ impl Surroundings {
     }
 }
 
-/// What is lost of a process that is restored in surroundings like `ours`.
-pub(super) fn of_process(proc: &ProcDir, ours: &Surroundings) -> Result<Vec<Lost>> {
+/// What is lost of a process that is restored in surroundings like `ours`, and where cgroups are left alone.
+pub(super) fn of_process(proc: &ProcDir, ours: &Surroundings, mode: CgroupMode) -> Result<Vec<Lost>> {
     let mut lost = Vec::new();
     let theirs = Surroundings::of(proc)?;
     for (theirs, ours) in theirs.cgroups.iter().zip(&ours.cgroups) {
-        if theirs.path != ours.path {
+        if mode == CgroupMode::Ignore && theirs.path != ours.path {
             let path = String::from_utf8_lossy(&theirs.path).into_owned();
             lost.push((format!("cgroup {path}"), "it is in crio's cgroup"));
         }

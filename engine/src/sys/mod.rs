@@ -9,6 +9,7 @@ pub mod ipc;
 pub mod kcmp;
 pub mod mapping;
 pub mod memory;
+pub mod mount;
 pub mod mqueue;
 pub mod notify;
 pub mod pagemap;

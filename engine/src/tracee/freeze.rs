@@ -10,6 +10,7 @@ use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
 
 use super::departure::spare_resumption;
+use super::freezer::Freezer;
 use super::wait::{Lookout, Pause, reap, reap_ended};
 use super::zombie;
 use crate::error::{Blame, Error, OsContext, Result};
@@ -58,6 +59,10 @@ pub enum Fate {
 #[derive(Debug)]
 pub struct Frozen {
     tasks: Vec<FrozenTask>,
+    /// By which it was frozen.
+    freezer: Option<Freezer>,
+    /// Threads of that cgroup, and whose they are; those that are not in the tree stand still meanwhile.
+    inmates: HashSet<Pid>,
 }
 
 /// What a tree is frozen with.
@@ -69,31 +74,59 @@ struct Attempt<'a> {
 
 impl Frozen {
     /// Seizes and stops `root` and all its descendants. Passes over the tree are repeated until one finds nothing new,
-    /// because a task may fork until it is stopped. After `timeout` the attempt is given up.
-    pub fn seize(root: Pid, timeout: Duration) -> Result<Self> {
+    /// because a task may fork until it is stopped. After `timeout` the attempt is given up. By a `freezer`, nothing runs
+    /// from the first look on.
+    pub fn seize(root: Pid, timeout: Duration, freezer: Option<Freezer>) -> Result<Self> {
         let deadline = Instant::now() + timeout;
-        Lookout::over(|lookout| Self::seize_tree(root, Attempt { lookout, deadline }))
+        let mut frozen = Frozen { tasks: Vec::new(), freezer, inmates: HashSet::new() };
+        Lookout::over(|lookout| {
+            let attempt = Attempt { lookout, deadline };
+            frozen.seize_inmates(attempt)?;
+            frozen.seize_tree(root, attempt)
+        })?;
+        Ok(frozen)
     }
 
-    fn seize_tree(root: Pid, attempt: Attempt<'_>) -> Result<Self> {
-        let mut frozen = Frozen { tasks: Vec::new() };
+    /// Seizes all that are in the cgroup, and thaws it.
+    fn seize_inmates(&mut self, attempt: Attempt<'_>) -> Result<()> {
+        let Some(freezer) = &self.freezer else { return Ok(()) };
+        freezer.freeze(attempt.deadline)?;
+        for pid in freezer.processes()? {
+            let Ok(proc) = ProcDir::open(pid) else { continue };
+            for tid in tasks::read(&proc).unwrap_or_default() {
+                // Why one cannot be seized is told if it is in the tree.
+                if attempt.lookout.seize(pid, tid, ptrace::O_TRACESYSGOOD).is_ok() {
+                    self.inmates.insert(tid);
+                    let _ = ptrace::interrupt(tid);
+                }
+            }
+        }
+        freezer.thaw()
+    }
+
+    fn seize_tree(&mut self, root: Pid, attempt: Attempt<'_>) -> Result<()> {
         let mut known = HashSet::from([root]);
-        frozen.add(root, attempt)?;
+        self.add(root, attempt)?;
         let mut grown = true;
         while grown {
             grown = false;
             let mut index = 0;
-            while index < frozen.tasks.len() {
-                grown |= frozen.stop_new_threads(index, attempt)?;
-                for pid in frozen.children(index)? {
-                    if known.insert(pid) && frozen.add(pid, attempt)? {
+            while index < self.tasks.len() {
+                grown |= self.stop_new_threads(index, attempt)?;
+                for pid in self.children(index)? {
+                    if known.insert(pid) && self.add(pid, attempt)? {
                         grown = true;
                     }
                 }
                 index += 1;
             }
         }
-        Ok(frozen)
+        Ok(())
+    }
+
+    /// Device and inode of the cgroup that was frozen before.
+    pub fn thawed(&self) -> Result<Option<(u64, u64)>> {
+        self.freezer.as_ref().map_or(Ok(None), Freezer::thawed)
     }
 
     /// The tasks, the root first, parents before their children.
@@ -175,7 +208,8 @@ impl Frozen {
             new.sort_by_key(|tid| *tid != task.pid);
             let mut seized = Vec::new();
             for tid in new {
-                if task.seize(tid, attempt)? {
+                let is_ours = self.inmates.contains(&tid) && !task.is_ending(tid);
+                if is_ours || task.seize(tid, attempt)? {
                     task.threads.push(tid);
                     seized.push(tid);
                 }
@@ -192,13 +226,21 @@ impl Frozen {
     }
 
     fn let_go(&mut self, fate: Fate) -> Result<()> {
+        // What was frozen before does not run in between; but a frozen task does not die.
+        let freezer = self.freezer.take();
+        let frozen_again = freezer.as_ref().filter(|_| fate != Fate::Kill).map(Freezer::restore);
+        let mut result = frozen_again.unwrap_or(Ok(()));
         let tasks = std::mem::take(&mut self.tasks);
+        let of_tree: HashSet<Pid> = tasks.iter().flat_map(|task| &task.threads).copied().collect();
         // All of them before any is waited for: the tree ends as a whole.
         let told: Vec<Result<()>> = tasks.iter().rev().map(|task| task.tell(fate)).collect();
-        let mut result = Ok(());
         for (task, told) in tasks.into_iter().rev().zip(told) {
             let killed = fate == Fate::Kill && told.is_ok();
             result = result.and(told).and(task.let_go(killed));
+        }
+        let deadline = Instant::now() + LEAVING;
+        for tid in std::mem::take(&mut self.inmates).into_iter().filter(|tid| !of_tree.contains(tid)) {
+            result = result.and(detach(tid, deadline));
         }
         result
     }

@@ -554,7 +554,7 @@ mod tests {
         let mut sleep = std::process::Command::new("sleep").arg("100").spawn().unwrap();
         let pid = sleep.id() as i32;
         let proc = crate::kernel::ProcDir::open(pid).unwrap();
-        let frozen = crate::tracee::Frozen::seize(pid, std::time::Duration::from_secs(5)).unwrap();
+        let frozen = crate::tracee::Frozen::seize(pid, std::time::Duration::from_secs(5), None).unwrap();
         let before = registers(pid).unwrap();
         let mut loan = Loan::take(Site::find(&proc).unwrap(), pid).unwrap();
         loan.site.area.start += 1;

@@ -39,7 +39,7 @@ impl Drop for Victim {
 }
 
 fn freeze(victim: &Victim) -> Frozen {
-    Frozen::seize(victim.pid(), Duration::from_secs(5)).unwrap()
+    Frozen::seize(victim.pid(), Duration::from_secs(5), None).unwrap()
 }
 
 #[test]

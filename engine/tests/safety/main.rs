@@ -5,6 +5,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod cgroup;
 mod clean;
 mod command;
 mod dump;

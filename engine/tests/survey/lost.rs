@@ -90,8 +90,8 @@ fn what_is_not_kept_is_told() {
     let is_among = |told: &[(String, String)], (what, consequence): (&str, &str)| {
         told.iter().any(|(told, after)| told.contains(what) && after.contains(consequence))
     };
-    let survey = told(&pid, &["--dry-run"]);
-    let dump = told(&pid, &["--leave-running"]);
+    let survey = told(&pid, &["--dry-run", "--manage-cgroups=ignore"]);
+    let dump = told(&pid, &["--leave-running", "--manage-cgroups=ignore"]);
     for lost in IN_SIGHT {
         assert!(is_among(&survey, lost), "{lost:?} is not in {survey:#?}");
         assert!(is_among(&dump, lost), "{lost:?} is not in {dump:#?}");

@@ -44,6 +44,9 @@ pub struct CgroupDirEntry {
     pub properties: Vec<CgroupPropEntry>,
     #[prost(message, optional, tag = "4")]
     pub dir_perms: Option<CgroupPerms>,
+    /// Ours: those that CRIU does not know, one line each.
+    #[prost(message, repeated, tag = "10000")]
+    pub more_properties: Vec<CgroupPropEntry>,
 }
 
 /// One hierarchy: the controllers mounted together and the directories in it.

@@ -29,10 +29,12 @@ impl Check<'_> {
                 .iter()
                 .map(|all| all.seccomp_filters.len())
                 .sum(),
+            // That of the dumper need not be there.
             cgroup_sets: self
                 .read::<CgroupEntry>(Kind::Cgroup)
                 .iter()
                 .flat_map(|all| all.sets.iter().map(|set| set.id))
+                .chain(self.dir.inventory().ok().and_then(|inventory| inventory.root_cg_set))
                 .collect(),
         };
         let mut pids = BTreeSet::new();

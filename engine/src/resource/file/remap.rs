@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, AtFlags};
-use nix::sys::statfs::fstatfs;
+use nix::sys::statfs::{fstatfs, statfs};
 use nix::unistd::linkat;
 
 use super::kind::DELETED;
@@ -180,6 +180,16 @@ fn is_silly_name(path: &[u8]) -> bool {
 /// Bytes as the path that they are.
 pub(super) fn path_of(bytes: &[u8]) -> &Path {
     Path::new(std::ffi::OsStr::from_bytes(bytes))
+}
+
+/// What is not there yet in a hierarchy of cgroups, the restore makes before it opens files.
+pub(super) fn unless_of_cgroup(name: &[u8], error: Error) -> Result<()> {
+    const CGROUP: [i64; 2] = [0x0027_e0eb, 0x6367_7270];
+    let nearest = path_of(name).ancestors().skip(1).find_map(|above| statfs(above).ok());
+    // As above.
+    #[allow(clippy::unnecessary_cast)]
+    let is_cgroup = nearest.is_some_and(|fs| CGROUP.contains(&(fs.filesystem_type().0 as i64)));
+    if is_cgroup && error.errno() == Some(libc::ENOENT) { Ok(()) } else { Err(error) }
 }
 
 /// How the names of such links begin.

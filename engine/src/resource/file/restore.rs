@@ -13,7 +13,7 @@ use super::made::{Anchor, Made};
 use super::memfd::MemfdRestore;
 use super::mqueue::MqueueRestore;
 use super::pipe::PipeRestore;
-use super::remap::{is_about_descriptor, path_of, pid_in_proc};
+use super::remap::{is_about_descriptor, path_of, pid_in_proc, unless_of_cgroup};
 use super::reopen::SETTABLE;
 use super::tty::{Opened, TtyRestore};
 use super::{embed, ghost, namespace, owner, regular, validate};
@@ -175,7 +175,7 @@ impl FileRestore {
             Some(StandIn::DeadProcess(_)) => Ok(()),
             None => match (self.find_at_path(reg), &reg.embedded) {
                 (Ok(_), _) => Ok(()),
-                (Err(e), None) => Err(e),
+                (Err(e), None) => unless_of_cgroup(&reg.name, e),
                 (Err(e), Some(name)) => self.check_embedded(name, e),
             },
         }

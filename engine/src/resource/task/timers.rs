@@ -135,7 +135,7 @@ impl PosixQuestion {
             let id = timer.id as u64;
             batch.call(format!("timer_gettime {id}"), syscall::TIMER_GETTIME, &[id, room]);
             let overrun = batch.call(format!("timer_getoverrun {id}"), libc::SYS_timer_getoverrun, &[id]);
-            (timer.clone(), room, overrun)
+            (*timer, room, overrun)
         };
         PosixQuestion(timers.iter().map(ask).collect())
     }

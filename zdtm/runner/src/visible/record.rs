@@ -47,7 +47,7 @@ const OF_A_ZOMBIE: [&str; 8] =
     ["Name", "Tgid", "ppid", "pgrp", "session", "exit_signal", "exit_code", "state"];
 
 /// Small files, compared line by line.
-const FILES: [&str; 12] = [
+const FILES: [&str; 11] = [
     "cmdline",
     "comm",
     "environ",
@@ -59,7 +59,6 @@ const FILES: [&str; 12] = [
     "loginuid",
     "timerslack_ns",
     "coredump_filter",
-    "cgroup",
 ];
 
 const LINKS: [&str; 3] = ["exe", "cwd", "root"];
@@ -129,12 +128,20 @@ pub(super) fn settings(pid: i32) -> io::Result<Vec<(String, String)>> {
             ));
         }
     }
+    found.extend(cgroups(&fs::read_to_string(format!("/proc/{pid}/cgroup"))?));
     for name in LINKS {
         if let Some(target) = if_there(fs::read_link(format!("/proc/{pid}/{name}")))? {
             found.push((name.to_owned(), target.to_string_lossy().into_owned()));
         }
     }
     Ok(found)
+}
+
+/// Where a task is below the root of a hierarchy. That there is a hierarchy says nothing: other tests make some.
+fn cgroups(text: &str) -> Vec<(String, String)> {
+    let lines = text.lines().filter_map(|line| line.split_once(':')?.1.split_once(':'));
+    let below = lines.filter(|(_, path)| *path != "/");
+    below.map(|(hierarchy, path)| (format!("cgroup {hierarchy}"), path.to_owned())).collect()
 }
 
 fn readable(name: &str, bytes: &[u8]) -> String {
@@ -159,6 +166,13 @@ mod tests {
         assert_eq!(get("nice").as_deref(), Some("7"));
         assert_eq!(get("state").as_deref(), Some("live"));
         assert_eq!(get("exit_code"), None);
+    }
+
+    #[test]
+    fn the_roots_of_hierarchies_are_left_out() {
+        let text = "9:name=systemd:/\n2:cpu,cpuacct:/a:b\n0::/c\n";
+        let expected = [("cgroup cpu,cpuacct", "/a:b"), ("cgroup ", "/c")];
+        assert_eq!(cgroups(text), expected.map(|(key, value)| (key.to_owned(), value.to_owned())));
     }
 
     #[test]

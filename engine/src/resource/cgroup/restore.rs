@@ -1,0 +1,333 @@
+//! The cgroups of an image: made before any process exists, joined by tasks and threads, completed at the end.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::place::{Change, Place};
+use super::{OWN_SET, Opener, root_of};
+use crate::error::{Blame, Error, Result};
+use crate::fault;
+use crate::image::message::{CgControllerEntry, CgMemberEntry, CgroupDirEntry, CgroupEntry};
+use crate::image::{ImageDir, Kind};
+use crate::kernel::cgroup::{self, Membership};
+use crate::kernel::cgroupfs::{Hierarchy, shown};
+use crate::kernel::{Pid, ProcDir};
+use crate::log_warn;
+use crate::options::{CgroupMode, CgroupOptions};
+
+/// One hierarchy of the image.
+#[derive(Debug)]
+struct Tree {
+    controllers: Vec<Vec<u8>>,
+    /// Opened if something is to be done in it.
+    hierarchy: Option<Hierarchy>,
+    /// Where we are ourselves.
+    own: Vec<u8>,
+    /// Parents before their children.
+    places: Vec<Place>,
+    changes: Vec<Change>,
+}
+
+/// See the module text. Dropped, it takes back what it has made, unless it was told to [`keep`](CgroupRestore::keep) it.
+#[derive(Debug, Default)]
+pub struct CgroupRestore {
+    options: CgroupOptions,
+    trees: Vec<Tree>,
+    /// By number: the path in each hierarchy.
+    sets: BTreeMap<u32, Vec<(usize, Vec<u8>)>>,
+}
+
+impl CgroupRestore {
+    /// Reads the image; `own_set` is the number of the set in which the dumper was, which is that of the restorer now.
+    pub fn load(images: &ImageDir, options: &CgroupOptions, own_set: Option<u32>) -> Result<Self> {
+        let mut restore =
+            CgroupRestore { options: options.clone(), trees: Vec::new(), sets: BTreeMap::new() };
+        // CRIU leaves an empty image if there is nothing to say.
+        let entry = images.read_all::<CgroupEntry>(Kind::Cgroup)?.into_iter().next();
+        let Some(mut entry) = entry.filter(|_| options.mode != CgroupMode::Ignore) else {
+            return Ok(restore);
+        };
+        for controller in &mut entry.controllers {
+            let controllers = controllers_of(&controller.cnames);
+            if let Some(root) = root_of(options, &controllers) {
+                let members = entry.sets.iter_mut().flat_map(|set| &mut set.ctls);
+                move_root(controller, &controllers, members, root)?;
+            }
+            restore.add_tree(controllers, std::mem::take(&mut controller.dirs))?;
+        }
+        for set in &entry.sets {
+            let paths = set.ctls.iter().map(|member| restore.member(member)).collect::<Result<_>>()?;
+            restore.sets.insert(set.id, paths);
+        }
+        let own = cgroup::read(&ProcDir::current()?)?;
+        let own = own.into_iter().filter_map(|m| Some((restore.tree_of(&m.controllers)?, m.path)));
+        let own = own.collect();
+        restore.sets.insert(own_set.unwrap_or(OWN_SET), own);
+        Ok(restore)
+    }
+
+    fn add_tree(&mut self, controllers: Vec<Vec<u8>>, dirs: Vec<CgroupDirEntry>) -> Result<()> {
+        let mut places = Vec::new();
+        dirs.into_iter().try_for_each(|dir| add_places(dir, b"", &mut places))?;
+        self.trees.push(Tree {
+            controllers,
+            hierarchy: None,
+            own: b"/".to_vec(),
+            places,
+            changes: Vec::new(),
+        });
+        Ok(())
+    }
+
+    fn tree_of(&self, controllers: &[Vec<u8>]) -> Option<usize> {
+        let is_it = |tree: &Tree| {
+            tree.controllers.len() == controllers.len()
+                && controllers.iter().all(|c| tree.controllers.contains(c))
+        };
+        self.trees.iter().position(is_it)
+    }
+
+    fn member(&self, member: &CgMemberEntry) -> Result<(usize, Vec<u8>)> {
+        let controllers = controllers_of(std::slice::from_ref(&member.name));
+        let tree = self.tree_of(&controllers).ok_or_else(|| {
+            Error::image("cgroup.img", format!("no hierarchy has the controllers {:?}", member.name))
+        })?;
+        check_path(&member.path)?;
+        Ok((tree, member.path.clone()))
+    }
+
+    /// Finds what stands in the way of tasks with these sets.
+    pub fn check(&mut self, used: &BTreeSet<u32>) -> Vec<Error> {
+        if self.trees.is_empty() {
+            return Vec::new();
+        }
+        match self.open_trees(used) {
+            Err(error) => return vec![error],
+            Ok(problems) if !problems.is_empty() => return problems,
+            Ok(_) => {}
+        }
+        let mode = self.options.mode;
+        let trees = self.trees.iter_mut();
+        let trees = trees.filter_map(|Tree { hierarchy, own, places, .. }| {
+            let hierarchy = hierarchy.as_ref()?;
+            Some(places.iter_mut().filter_map(|place| place.check(hierarchy, own, mode).err()))
+        });
+        trees.flatten().collect()
+    }
+
+    /// Opens the hierarchies in which there is something to do, and sees that members have a place there.
+    fn open_trees(&mut self, used: &BTreeSet<u32>) -> Result<Vec<Error>> {
+        let own = cgroup::read(&ProcDir::current()?)?;
+        if let Some(unknown) = used.iter().find(|id| !self.sets.contains_key(id)) {
+            return Err(Error::image("cgroup.img", format!("has no set {unknown}, which a task is in")));
+        }
+        let opener = Opener::new(&self.options)?;
+        let mut problems = Vec::new();
+        for (index, tree) in self.trees.iter_mut().enumerate() {
+            let here = own.iter().find(|membership| membership.has_controllers(&tree.controllers));
+            let paths = self.sets.iter().filter(|(id, _)| used.contains(id)).flat_map(|(_, set)| set);
+            let paths: BTreeSet<&Vec<u8>> =
+                paths.filter(|(of, _)| *of == index).map(|(_, path)| path).collect();
+            // Of a hierarchy that is not here, everybody is in the root.
+            if let Some(here) = here {
+                tree.own.clone_from(&here.path);
+            }
+            let moves = paths.iter().any(|path| **path != tree.own);
+            if !moves && tree.places.is_empty() {
+                continue;
+            }
+            for path in paths {
+                if path != b"/" && tree.places.iter().all(|place| place.path != *path) {
+                    tree.places.push(Place::new(path.clone(), None, Default::default()));
+                }
+            }
+            tree.places.sort_by(|a, b| a.path.cmp(&b.path));
+            match open(&opener, &tree.controllers, here) {
+                Ok(hierarchy) => tree.hierarchy = Some(hierarchy),
+                Err(error) => problems.push(error),
+            }
+        }
+        Ok(problems)
+    }
+
+    /// Makes what is missing. `tell` gets what could not be set, and what follows.
+    pub fn make(&mut self, tell: &mut dyn FnMut(String, &'static str)) -> Result<()> {
+        let mode = self.options.mode;
+        for Tree { hierarchy, places, changes, .. } in &mut self.trees {
+            let Some(hierarchy) = hierarchy else { continue };
+            places.iter().try_for_each(|place| place.make(hierarchy, mode, changes, &mut teller(tell)))?;
+        }
+        fault::point("cgroups-made")
+    }
+
+    /// Moves a process that stands still into the cgroups of its set.
+    pub fn join(&self, proc: &ProcDir, set: u32) -> Result<()> {
+        self.move_to(proc, set, |_| "cgroup.procs")
+    }
+
+    /// Moves one thread; where a hierarchy keeps threads together, they are already.
+    pub fn join_thread(&self, thread: &ProcDir, set: u32) -> Result<()> {
+        self.move_to(thread, set, |is_v2| if is_v2 { "cgroup.threads" } else { "tasks" })
+    }
+
+    fn move_to(&self, task: &ProcDir, set: u32, file: impl Fn(bool) -> &'static str) -> Result<()> {
+        let Some(set) = self.sets.get(&set).filter(|_| !self.trees.is_empty()) else { return Ok(()) };
+        let now = cgroup::read(task)?;
+        for (index, path) in set {
+            let Some(tree) = self.trees.get(*index) else { continue };
+            let there = now.iter().find(|membership| membership.has_controllers(&tree.controllers));
+            let there = there.map_or(&b"/"[..], |there| &there.path);
+            let Some(hierarchy) = &tree.hierarchy else { continue };
+            if there != path.as_slice() {
+                move_into(hierarchy, path, file(hierarchy.is_v2()), task.pid())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Sets the limits, now that nothing more is to be made under them.
+    pub fn complete(&mut self, tell: &mut dyn FnMut(String, &'static str)) -> Result<()> {
+        for Tree { hierarchy, places, changes, .. } in &mut self.trees {
+            let Some(hierarchy) = hierarchy else { continue };
+            places.iter().try_for_each(|place| place.complete(hierarchy, changes, &mut teller(tell)))?;
+        }
+        Ok(())
+    }
+
+    /// Nothing is taken back any more. Freezes what was frozen: tasks that are let go after that do not run.
+    pub fn keep(&mut self) {
+        for tree in &mut self.trees {
+            let Some(hierarchy) = &tree.hierarchy else { continue };
+            tree.changes.drain(..).for_each(|change| change.keep(hierarchy));
+            for error in tree.places.iter().filter_map(|place| place.freeze(hierarchy).err()) {
+                log_warn!("{error}");
+            }
+        }
+    }
+}
+
+impl Drop for CgroupRestore {
+    fn drop(&mut self) {
+        for tree in self.trees.iter_mut().rev() {
+            let Some(hierarchy) = &tree.hierarchy else { continue };
+            tree.changes.drain(..).rev().for_each(|change| change.take_back(hierarchy));
+        }
+    }
+}
+
+fn teller<'a>(tell: &'a mut dyn FnMut(String, &'static str)) -> impl FnMut(&Error) + use<'a> {
+    |error| tell(error.headline(), "the cgroup has what is the rule here")
+}
+
+/// `memory`, `cpu,cpuacct`; v2 is a controller without a name.
+fn controllers_of(names: &[String]) -> Vec<Vec<u8>> {
+    let names = names.iter().flat_map(|name| name.split(','));
+    names.filter(|name| !name.is_empty()).map(|name| name.as_bytes().to_vec()).collect()
+}
+
+/// A path that leads out of its hierarchy is none.
+fn check_path(path: &[u8]) -> Result<()> {
+    let is_bad = |part: &[u8]| part == b".." || part == b"." || part.contains(&0);
+    if !path.starts_with(b"/") || path.split(|byte| *byte == b'/').any(is_bad) {
+        return Err(Error::image(
+            "cgroup.img",
+            format!("impossible path {:?}", path.escape_ascii().to_string()),
+        ));
+    }
+    Ok(())
+}
+
+/// A directory and its children; that of the root itself is left out.
+fn add_places(dir: CgroupDirEntry, parent: &[u8], places: &mut Vec<Place>) -> Result<()> {
+    let CgroupDirEntry { dir_name, children, properties, dir_perms, more_properties } = dir;
+    let name = dir_name.strip_prefix(b"/").unwrap_or(&dir_name);
+    let path = if name.is_empty() { parent.to_vec() } else { [parent, name].join(&b'/') };
+    if !name.is_empty() {
+        check_path(&path)?;
+        for entry in properties.iter().chain(&more_properties) {
+            if entry.name.is_empty() || entry.name.contains(['/', '\0']) {
+                return Err(Error::image("cgroup.img", format!("impossible property {:?}", entry.name)));
+            }
+        }
+        places.push(Place::new(path.clone(), dir_perms, [properties, more_properties]));
+    }
+    children.into_iter().try_for_each(|child| add_places(child, &path, places))
+}
+
+/// Puts `root` in place of the first directories, and of what members' paths have of them.
+fn move_root<'a>(
+    controller: &mut CgControllerEntry,
+    controllers: &[Vec<u8>],
+    members: impl Iterator<Item = &'a mut CgMemberEntry>,
+    root: &[u8],
+) -> Result<()> {
+    check_path(root)?;
+    let root = root.strip_suffix(b"/").unwrap_or(root);
+    let mut moved = BTreeSet::new();
+    for member in members {
+        let theirs = controllers_of(std::slice::from_ref(&member.name));
+        if theirs.len() != controllers.len() || !theirs.iter().all(|name| controllers.contains(name)) {
+            continue;
+        }
+        let below = |(head, dir): (usize, &CgroupDirEntry)| Some((head, rest(&member.path, &dir.dir_name)?));
+        if let Some((head, rest)) = controller.dirs.iter().enumerate().find_map(below) {
+            moved.insert(head);
+            member.path =
+                if rest.is_empty() && !root.is_empty() { root.to_vec() } else { [root, &rest].join(&b'/') };
+        }
+    }
+    for head in moved {
+        let Some(dir) = controller.dirs.get_mut(head) else { continue };
+        // What the root of a hierarchy has is the machine's.
+        if dir.dir_name.is_empty() {
+            *dir =
+                CgroupDirEntry { children: std::mem::take(&mut dir.children), ..CgroupDirEntry::default() };
+        }
+        dir.dir_name = root.to_vec();
+    }
+    Ok(())
+}
+
+/// What a path has below a first directory.
+fn rest(path: &[u8], head: &[u8]) -> Option<Vec<u8>> {
+    let path = path.strip_prefix(b"/").unwrap_or(path);
+    let rest = path.strip_prefix(head)?;
+    match rest {
+        rest if head.is_empty() || rest.is_empty() => Some(rest.to_vec()),
+        rest => rest.strip_prefix(b"/").map(<[u8]>::to_vec),
+    }
+}
+
+/// A v1 hierarchy that nobody has made is made if it has but a name; controllers are where the machine has them.
+fn open(opener: &Opener<'_>, controllers: &[Vec<u8>], here: Option<&Membership>) -> Result<Hierarchy> {
+    let name = String::from_utf8_lossy(&controllers.join(&b',')).into_owned();
+    let can_be_made = matches!(controllers, [only] if only.starts_with(b"name="));
+    if here.is_none() && !can_be_made {
+        let reason = "is a hierarchy of cgroups that this machine does not have";
+        return Err(Error::new("E-CGROUP-CONTROLLER", Blame::Environment, reason)
+            .on(shown(&name))
+            .detail("/proc/self/cgroup lists those that there are")
+            .help("mount it, dump only other hierarchies (--cgroup-dump-controller), or restore with --manage-cgroups=ignore"));
+    }
+    let controllers = here.map_or(controllers, |here| &here.controllers);
+    opener.open(controllers).map_err(|e| e.on(format!("cgroups {}", shown(&name))))
+}
+
+fn move_into(hierarchy: &Hierarchy, path: &[u8], file: &str, pid: Pid) -> Result<()> {
+    let moved = match hierarchy.group(path)? {
+        Some(group) => group.write(file, pid.to_string().as_bytes()),
+        None => Err(Error::new("E-CGROUP-GONE", Blame::Environment, "is not there any more")),
+    };
+    moved.map_err(|error| {
+        let help = match error.errno() {
+            Some(libc::ENOSPC) => "give it processors and memory: cpuset.cpus, cpuset.mems",
+            Some(libc::EBUSY) => {
+                "a cgroup whose children have controllers takes no tasks: cgroup.subtree_control"
+            }
+            Some(libc::EOPNOTSUPP) => "see cgroup.type of the cgroups there and above",
+            _ => "see what the cgroup allows, or restore with --manage-cgroups=ignore",
+        };
+        Error::new("E-CGROUP-JOIN", Blame::Environment, format!("takes no task: {}", error.headline()))
+            .on(format!("cgroup {}", hierarchy.shown(path)))
+            .help(help)
+    })
+}
