@@ -99,7 +99,21 @@ mod tests {
     use std::path::Path;
 
     fn at(path: &Path, flags: u32) -> Result<OwnedFd> {
-        open(path, OFlag::from_bits_retain(flags as i32), Mode::empty()).os(|| "open")
+        open(path, OFlag::from_bits_retain(flags as i32) | OFlag::O_CLOEXEC, Mode::empty()).os(|| "open")
+    }
+
+    /// Waits until nobody has it open: a process that another test is starting has what we had, until it executes.
+    fn wait_unopened(path: &Path) -> Result<()> {
+        let has_writer = || {
+            Ok::<_, Error>(
+                read(&at(path, (libc::O_RDONLY | libc::O_NONBLOCK) as u32)?, &mut [0; 64]) != Ok(0),
+            )
+        };
+        let has_reader = || at(path, (libc::O_WRONLY | libc::O_NONBLOCK) as u32).is_ok();
+        while has_writer()? || has_reader() {
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+        Ok(())
     }
 
     /// Opens, writes, dumps, closes, restores; the descriptions of `wanted` flags.
@@ -117,6 +131,7 @@ mod tests {
             entries.push((dump.add(1, 2, &end)?.fifo.unwrap_or_default(), end.info.flags));
         }
         assert_eq!(dump.finish()?, []);
+        wait_unopened(path)?;
         let mut restore = FifoRestore::load(&images)?;
         entries.iter().map(|(entry, flags)| restore.open(entry, *flags, |flags| at(path, flags))).collect()
     }
