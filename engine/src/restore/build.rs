@@ -356,7 +356,7 @@ pub(super) fn complete(
 pub(super) fn depart(task: &TaskPlan, built: &mut Built, runtime: &Runtime) -> Result<()> {
     let loan = &mut built.loan;
     if let Some(timers) = &task.process().timers {
-        run(loan, |batch| timers::arm(batch, timers))?;
+        timers::arm(loan, timers)?;
     }
     match &built.fit {
         Fit::Same { vdso, sigpage } => {
@@ -389,16 +389,11 @@ fn complete_process(
         signals::restore_actions(batch, process.sigactions.iter().chain(&process.more_sigactions));
         attributes::restore_privileged(batch, process);
     })?;
-    let mut batch = loan.batch();
     let posix = process.timers.as_ref().map_or(&[][..], |timers| &timers.posix);
     if !posix.is_empty() {
-        timers::create(&mut batch, posix, check::probe(Feature::TimerRestoreIds).is_present())?;
+        timers::create(loan, posix, check::probe(Feature::TimerRestoreIds).is_present())?;
     }
-    if let Some(queue) = &process.signals_s {
-        signals::restore_queue(&mut batch, pid, None, queue)?;
-    }
-    loan.run(&mut batch)?;
-    batch.expect_all()
+    process.signals_s.iter().try_for_each(|queue| signals::restore_queue(loan, pid, true, queue))
 }
 
 fn complete_thread(
@@ -409,14 +404,12 @@ fn complete_thread(
     loan: &mut Loan,
 ) -> Result<()> {
     let (thread, identity) = (TaskPlan::thread(core), with.identity);
+    thread.signals_p.iter().try_for_each(|queue| signals::restore_queue(loan, pid, false, queue))?;
     let mut batch = loan.batch();
     attributes::restore_thread(&mut batch, &thread, registers::clear_tid_addr(core));
     registers::restore_thread_area(&mut batch, core);
     if let Some(stack) = &thread.sas {
         signals::restore_stack(&mut batch, stack);
-    }
-    if let Some(queue) = &thread.signals_p {
-        signals::restore_queue(&mut batch, pid, Some(tid), queue)?;
     }
     // Signals and timers of all threads count against them, and raising one takes a privilege of ours. The leader comes
     // last.

@@ -221,6 +221,25 @@ impl Loan {
         passed
     }
 
+    /// Runs the calls that `add` makes of each item, in as many batches as that takes. All must succeed.
+    pub fn run_each<T>(
+        &mut self,
+        items: impl IntoIterator<Item = T>,
+        mut add: impl FnMut(&mut Batch, T) -> Result<()>,
+    ) -> Result<()> {
+        let mut batch = self.batch();
+        for item in items {
+            if batch.is_full() {
+                self.run(&mut batch)?;
+                batch.expect_all()?;
+                batch = self.batch();
+            }
+            add(&mut batch, item)?;
+        }
+        self.run(&mut batch)?;
+        batch.expect_all()
+    }
+
     /// The first half of [`Loan::run`]: sets the thread going and returns while it works.
     pub fn start(&mut self, batch: &Batch) -> Result<()> {
         let (first, end) = batch.span()?;

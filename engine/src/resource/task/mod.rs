@@ -79,7 +79,7 @@ fn dump_process(
         comm: stat.comm,
         sigactions,
         more_sigactions,
-        timers: Some(timers.answer(&batch)?),
+        timers: Some(timers.answer(&batch, loan)?),
         signals_s: Some(signals::dump_queue(task.pid, true)?),
         ..TaskCoreEntry::default()
     };

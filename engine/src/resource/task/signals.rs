@@ -15,7 +15,7 @@ use crate::image::message::{
     SaEntry, SiginfoEntry, SignalQueueEntry, TaskCoreEntry, ThreadCoreEntry, ThreadSasEntry,
 };
 use crate::sys::ptrace::{self, SIGINFO_LEN};
-use crate::tracee::Batch;
+use crate::tracee::{Batch, Loan};
 
 /// Signals whose actions the image has in CRIU's field; CRIU wants exactly those. The others of a machine that has more
 /// (MIPS: 128) are in a field of ours.
@@ -122,31 +122,24 @@ pub fn numbers(queue: &SignalQueueEntry) -> u128 {
     queue.signals.iter().fold(0, |all, entry| all | bit(number(entry)))
 }
 
-/// Adds the calls by which the thread queues the signals again; to its process when `thread` is `None`.
-pub fn restore_queue(
-    batch: &mut Batch,
-    pid: i32,
-    thread: Option<i32>,
-    queue: &SignalQueueEntry,
-) -> Result<()> {
-    for entry in &queue.signals {
+/// Has the thread on loan queue the signals again: for itself, or for its whole process.
+pub fn restore_queue(loan: &mut Loan, pid: i32, shared: bool, queue: &SignalQueueEntry) -> Result<()> {
+    let tid = loan.tid();
+    loan.run_each(&queue.signals, |batch, entry| {
         let siginfo: &[u8; SIGINFO_LEN] = entry.siginfo.as_slice().try_into().map_err(|_| {
             Error::image("core", format!("a queued signal of {} bytes instead of 128", entry.siginfo.len()))
         })?;
         let signal = siginfo.first_chunk::<4>().map_or(0, |s| i32::from_ne_bytes(*s)) as u64;
         let info = batch.put(siginfo);
-        match thread {
-            None => {
-                let args = [pid as u64, signal, info];
-                batch.call(format!("rt_sigqueueinfo {signal}"), libc::SYS_rt_sigqueueinfo, &args)
-            }
-            Some(tid) => {
-                let args = [pid as u64, tid as u64, signal, info];
-                batch.call(format!("rt_tgsigqueueinfo {signal}"), libc::SYS_rt_tgsigqueueinfo, &args)
-            }
-        };
-    }
-    Ok(())
+        if shared {
+            let args = [pid as u64, signal, info];
+            batch.call(format!("rt_sigqueueinfo {signal}"), libc::SYS_rt_sigqueueinfo, &args);
+        } else {
+            let args = [pid as u64, tid as u64, signal, info];
+            batch.call(format!("rt_tgsigqueueinfo {signal}"), libc::SYS_rt_tgsigqueueinfo, &args);
+        }
+        Ok(())
+    })
 }
 
 const STACK_LEN: usize = size_of::<libc::stack_t>();

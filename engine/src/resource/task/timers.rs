@@ -16,11 +16,13 @@ use crate::image::message::{ItimerEntry, PosixTimerEntry, TaskTimersEntry};
 use crate::kernel::Pid;
 use crate::kernel::timers::{Notify, Timer};
 use crate::report::NotKept;
-use crate::tracee::{Batch, CallId, FrozenTask};
+use crate::tracee::{Batch, CallId, FrozenTask, Loan};
 
 const PR_TIMER_CREATE_RESTORE_IDS: u64 = 77;
 /// Beyond this, counting up would take minutes.
 const MOST_IDS_TO_COUNT: u32 = 100_000;
+/// An area in a victim has room for some more.
+const TIMERS_AT_ONCE: usize = 500;
 const KINDS: [(u64, &str); 3] = [(0, "ITIMER_REAL"), (1, "ITIMER_VIRTUAL"), (2, "ITIMER_PROF")];
 const WORD: u64 = size_of::<usize>() as u64;
 
@@ -70,12 +72,18 @@ fn silenced(timer: Timer, threads: &[Pid]) -> Timer {
     }
 }
 
-/// A batch's calls for all timers of a process.
+/// A batch's calls for the timers of a process.
 #[derive(Debug)]
 pub struct TimersQuestion {
     interval: u64,
-    posix: Vec<(Timer, u64, CallId)>,
+    posix: PosixQuestion,
+    /// Those that are too many for one batch.
+    more: Vec<Timer>,
 }
+
+/// A batch's calls for some POSIX timers.
+#[derive(Debug)]
+struct PosixQuestion(Vec<(Timer, u64, CallId)>);
 
 fn word_at(batch: &Batch, at: u64) -> u64 {
     if WORD == 8 { batch.u64_at(at) } else { batch.u32_at(at).into() }
@@ -93,36 +101,49 @@ fn itimerspec(words: [u64; 4]) -> Vec<u8> {
 
 impl TimersQuestion {
     /// Adds the calls; `posix` is what /proc/PID/timers lists.
-    pub fn ask(batch: &mut Batch, posix: Vec<Timer>) -> Self {
+    pub fn ask(batch: &mut Batch, mut posix: Vec<Timer>) -> Self {
         let interval = batch.reserve(KINDS.len() * 4 * WORD as usize);
         for (kind, name) in KINDS {
             batch.call(format!("getitimer {name}"), libc::SYS_getitimer, &[kind, interval + kind * 4 * WORD]);
         }
-        let posix = posix
-            .into_iter()
-            .map(|timer| {
-                let room = batch.reserve(4 * 8);
-                let id = timer.id as u64;
-                batch.call(format!("timer_gettime {id}"), syscall::TIMER_GETTIME, &[id, room]);
-                let overrun = batch.call(format!("timer_getoverrun {id}"), libc::SYS_timer_getoverrun, &[id]);
-                (timer, room, overrun)
-            })
-            .collect();
-        TimersQuestion { interval, posix }
+        let more = posix.split_off(posix.len().min(TIMERS_AT_ONCE));
+        TimersQuestion { interval, posix: PosixQuestion::ask(batch, &posix), more }
     }
 
-    /// Reads the results.
-    pub fn answer(self, batch: &Batch) -> Result<TaskTimersEntry> {
+    /// Reads the results, and asks for what was too much.
+    pub fn answer(self, batch: &Batch, loan: &mut Loan) -> Result<TaskTimersEntry> {
         let itimer = |kind: u64| {
             let at = self.interval + kind * 4 * WORD;
             let [isec, iusec, vsec, vusec] = [0, 1, 2, 3].map(|i| word_at(batch, at + i * WORD));
             ItimerEntry { isec, iusec, vsec, vusec }
         };
-        let mut entry =
-            TaskTimersEntry { real: itimer(0), virt: itimer(1), prof: itimer(2), posix: Vec::new() };
-        for (timer, at, overrun) in &self.posix {
+        let mut posix = self.posix.answer(batch)?;
+        for timers in self.more.chunks(TIMERS_AT_ONCE) {
+            let mut batch = loan.batch();
+            let question = PosixQuestion::ask(&mut batch, timers);
+            loan.run(&mut batch)?;
+            posix.extend(question.answer(&batch)?);
+        }
+        Ok(TaskTimersEntry { real: itimer(0), virt: itimer(1), prof: itimer(2), posix })
+    }
+}
+
+impl PosixQuestion {
+    fn ask(batch: &mut Batch, timers: &[Timer]) -> Self {
+        let ask = |timer: &Timer| {
+            let room = batch.reserve(4 * 8);
+            let id = timer.id as u64;
+            batch.call(format!("timer_gettime {id}"), syscall::TIMER_GETTIME, &[id, room]);
+            let overrun = batch.call(format!("timer_getoverrun {id}"), libc::SYS_timer_getoverrun, &[id]);
+            (*timer, room, overrun)
+        };
+        PosixQuestion(timers.iter().map(ask).collect())
+    }
+
+    fn answer(&self, batch: &Batch) -> Result<Vec<PosixTimerEntry>> {
+        let answer = |(timer, at, overrun): &(Timer, u64, CallId)| {
             let [isec, insec, vsec, vnsec] = [0, 8, 16, 24].map(|offset| batch.u64_at(at + offset));
-            entry.posix.push(PosixTimerEntry {
+            Ok(PosixTimerEntry {
                 it_id: timer.id as u32,
                 clock_id: timer.clock as u32,
                 si_signo: timer.signal as u32,
@@ -134,9 +155,9 @@ impl TimersQuestion {
                 vsec,
                 vnsec,
                 notify_thread_id: timer.thread.then_some(timer.target),
-            });
-        }
-        Ok(entry)
+            })
+        };
+        self.0.iter().map(answer).collect()
     }
 }
 
@@ -149,39 +170,42 @@ fn notify_bits(timer: &Timer) -> u32 {
     (how | if timer.thread { libc::SIGEV_THREAD_ID } else { 0 }) as u32
 }
 
-/// Adds the calls that create the POSIX timers, disarmed. `restore_ids`: this kernel takes wanted ids.
-pub fn create(batch: &mut Batch, timers: &[PosixTimerEntry], restore_ids: bool) -> Result<()> {
-    let mut timers: Vec<_> = timers.iter().collect();
-    timers.sort_by_key(|timer| timer.it_id);
+/// Creates the POSIX timers, disarmed. `restore_ids`: this kernel takes wanted ids.
+pub fn create(loan: &mut Loan, timers: &[PosixTimerEntry], restore_ids: bool) -> Result<()> {
     if timers.is_empty() {
         return Ok(());
     }
-    if restore_ids {
-        batch.call("prctl PR_TIMER_CREATE_RESTORE_IDS", libc::SYS_prctl, &[PR_TIMER_CREATE_RESTORE_IDS, 1]);
-    }
-    let mut next = 0;
+    let mut timers: Vec<_> = timers.iter().collect();
+    timers.sort_by_key(|timer| timer.it_id);
+    let what = "prctl PR_TIMER_CREATE_RESTORE_IDS";
+    let switch = |loan: &mut Loan, on: u64| match restore_ids {
+        true => loan.run_each([on], |batch, on| {
+            batch.call(what, libc::SYS_prctl, &[PR_TIMER_CREATE_RESTORE_IDS, on]);
+            Ok(())
+        }),
+        false => Ok(()),
+    };
+    switch(loan, 1)?;
+    let (mut next, mut steps) = (0, Vec::new());
     for timer in timers {
-        if !restore_ids {
-            if timer.it_id - next > MOST_IDS_TO_COUNT {
-                return Err(Error::new(
-                    "E-TIMER-ID",
-                    Blame::Kernel,
-                    format!("timer {} is out of reach by counting", timer.it_id),
-                )
+        let skipped = if restore_ids { timer.it_id..timer.it_id } else { next..timer.it_id };
+        if skipped.len() > MOST_IDS_TO_COUNT as usize {
+            let reason = format!("timer {} is out of reach by counting", timer.it_id);
+            return Err(Error::new("E-TIMER-ID", Blame::Kernel, reason)
                 .help("restore on Linux 6.15 or later, which gives a timer the id that is asked for"));
-            }
-            for skipped in next..timer.it_id {
-                create_one(batch, timer, skipped);
-                batch.call("timer_delete", libc::SYS_timer_delete, &[skipped.into()]);
-            }
-            next = timer.it_id + 1;
         }
-        create_one(batch, timer, timer.it_id);
+        next = timer.it_id + 1;
+        steps.extend(skipped.map(|id| (timer, id)));
+        steps.push((timer, timer.it_id));
     }
-    if restore_ids {
-        batch.call("prctl PR_TIMER_CREATE_RESTORE_IDS", libc::SYS_prctl, &[PR_TIMER_CREATE_RESTORE_IDS, 0]);
-    }
-    Ok(())
+    loan.run_each(steps, |batch, (timer, id)| {
+        create_one(batch, timer, id);
+        if id != timer.it_id {
+            batch.call("timer_delete", libc::SYS_timer_delete, &[id.into()]);
+        }
+        Ok(())
+    })?;
+    switch(loan, 0)
 }
 
 fn create_one(batch: &mut Batch, timer: &PosixTimerEntry, id: u32) {
@@ -207,21 +231,23 @@ fn interval_timer(t: &ItimerEntry) -> Option<[u64; 4]> {
     }
 }
 
-/// Adds the calls that arm all timers with what remained: the last thing before the task runs.
-pub fn arm(batch: &mut Batch, timers: &TaskTimersEntry) {
-    for ((kind, name), t) in KINDS.into_iter().zip([&timers.real, &timers.virt, &timers.prof]) {
+/// Arms all timers with what remained: the last thing before the task runs.
+pub fn arm(loan: &mut Loan, timers: &TaskTimersEntry) -> Result<()> {
+    let interval = KINDS.into_iter().zip([&timers.real, &timers.virt, &timers.prof]);
+    loan.run_each(interval, |batch, ((kind, name), t)| {
         if let Some(words) = interval_timer(t) {
             let value = batch.put(&itimerval(words));
             batch.call(format!("setitimer {name}"), libc::SYS_setitimer, &[kind, value, 0]);
         }
-    }
-    for t in &timers.posix {
-        if t.vsec != 0 || t.vnsec != 0 {
-            let value = batch.put(&itimerspec([t.isec, t.insec, t.vsec, t.vnsec]));
-            let args = [t.it_id.into(), 0, value, 0];
-            batch.call(format!("timer_settime {}", t.it_id), syscall::TIMER_SETTIME, &args);
-        }
-    }
+        Ok(())
+    })?;
+    let armed = timers.posix.iter().filter(|t| t.vsec != 0 || t.vnsec != 0);
+    loan.run_each(armed, |batch, t| {
+        let value = batch.put(&itimerspec([t.isec, t.insec, t.vsec, t.vnsec]));
+        let args = [t.it_id.into(), 0, value, 0];
+        batch.call(format!("timer_settime {}", t.it_id), syscall::TIMER_SETTIME, &args);
+        Ok(())
+    })
 }
 
 #[cfg(test)]
