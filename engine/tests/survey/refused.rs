@@ -22,7 +22,7 @@ enum By {
 use By::{Dump, Survey};
 
 /// What the programs in `refused` prepare, the code of the refusal, and who finds it.
-const REFUSED: [(&str, &str, By); 55] = [
+const REFUSED: [(&str, &str, By); 59] = [
     ("shared memory", "E-SHARED-MEMORY", Survey),
     ("pending vfork", "E-SHARED-MEMORY", Survey),
     ("siblings' table", "E-SHARED-TABLE", Survey),
@@ -46,6 +46,10 @@ const REFUSED: [(&str, &str, By); 55] = [
     ("perf", "E-VMA-ANON-INODE", Survey),
     ("uprobe", "E-VMA-UPROBES", Survey),
     ("copy of shared memory", "E-VMA-SHARED-COPY", Survey),
+    ("limit of memory", "E-ADDRESS-SPACE", Dump),
+    ("limit of data", "E-ADDRESS-SPACE", Dump),
+    ("limit of locked memory", "E-ADDRESS-SPACE", Dump),
+    ("limit of mappings", "E-ADDRESS-SPACE", Survey),
     ("vdso without code", "E-VDSO", Survey),
     ("namespace file", "E-FILE-UNSUPPORTED", Survey),
     ("other device", "E-FILE-UNSUPPORTED", Survey),
