@@ -75,6 +75,11 @@ impl Error {
             Some(libc::EACCES | libc::EPERM) => {
                 ("E-PERMISSION", Blame::Environment, Some("run as root, or with CAP_CHECKPOINT_RESTORE"))
             }
+            Some(libc::ENOMEM) => (
+                "E-NO-MEMORY",
+                Blame::Environment,
+                Some("free memory; for a task with very many mappings, raise vm.max_map_count"),
+            ),
             Some(libc::ENOENT) => ("E-NOT-FOUND", Blame::Environment, None),
             Some(libc::ESRCH) => ("E-TASK-GONE", Blame::Environment, None),
             Some(libc::ENOSYS) => ("E-KERNEL-FEATURE", Blame::Kernel, None),

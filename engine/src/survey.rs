@@ -28,7 +28,7 @@ use crate::resource::memory::vma::{self, Content, Mapping};
 use crate::resource::socket::Sockets;
 use crate::resource::task::lineage::{Kin, Lineage, Unborn};
 use crate::resource::task::seccomp;
-use crate::tracee::{Site, zombie};
+use crate::tracee::{self, Site, zombie};
 
 use self::judge::{Judge, Namespaces};
 
@@ -298,6 +298,7 @@ impl TaskSurvey<'_, '_> {
             vmas = smaps::read(self.proc)?;
         }
         self.survey.counts.vmas += vmas.len();
+        self.block_by(tracee::refuse_crowded(vmas.len()));
         vmas.iter().filter_map(|vma| Mapping::of(vma).err()).for_each(|error| self.block(error));
         if self.options.dry_run {
             self.lose(vma::lost(&vmas));

@@ -379,6 +379,10 @@ const MEMORY: &[State] = &[
     kept("arguments and environment", "memory/mod.rs", "cmdline_moved"),
     kept("auxiliary vector", "memory/mod.rs", "auxv"),
     kept("huge pages of hugetlbfs, private and shared", "memory/vma.rs", "hugetlb_private"),
+    refused(
+        "no room below a limit of its own (RLIMIT_AS, RLIMIT_DATA, RLIMIT_MEMLOCK, mappings)",
+        "E-ADDRESS-SPACE",
+    ),
     refused("memory of devices", "E-VMA-DEVICE"),
     refused("private mappings of System V segments", "E-VMA-SHARED-COPY"),
     refused("tagged memory (PROT_MTE)", "E-VMA-MTE"),

@@ -20,7 +20,7 @@ use arch::{RegSet, Regs, Saved};
 
 use super::batch::{Area, Batch};
 use super::departure::{Departure, pass_call, registers, set_registers};
-use super::site::{Site, bit};
+use super::site::{Site, bit, no_room};
 use super::wait::{await_end, gone, wait};
 use crate::error::{Error, OsContext, Result};
 use crate::fault;
@@ -406,10 +406,7 @@ impl Loan {
         let (nr, args) = arch::syscall::mmap(start, len, prot as u64, flags as u64, -1, 0);
         let mapped = self.run_one(nr, args)?;
         if mapped != start as i64 {
-            return Err(Error::os(
-                format!("mmap {len} bytes in task {}", self.site.pid),
-                std::io::Error::from_raw_os_error(-mapped as i32),
-            ));
+            return Err(no_room(self.site.pid, len, std::io::Error::from_raw_os_error(-mapped as i32)));
         }
         Ok(())
     }

@@ -27,6 +27,6 @@ pub use filter::{Filter, filters};
 pub use freeze::{Fate, Frozen, FrozenTask};
 pub use freezer::Freezer;
 pub use loan::Loan;
-pub use site::{Site, hole};
+pub use site::{Site, hole, refuse_crowded};
 pub use stop::stop;
 pub use wait::{await_end, await_newborn, reap};

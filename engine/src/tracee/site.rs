@@ -4,7 +4,7 @@
 use std::fs::File;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use nix::fcntl::OFlag;
 
@@ -14,7 +14,8 @@ use crate::error::{Blame, Error, OsContext, Result};
 use crate::kernel::pagemap::page_size;
 use crate::kernel::smaps::{self, Backing, Vma};
 use crate::kernel::status::Status;
-use crate::kernel::{ProcDir, elf, status};
+use crate::kernel::{Pid, ProcDir, elf, status};
+use crate::sys::attr::prlimit;
 
 /// Bytes of the area in a victim: room for all signal actions and a few hundred timers.
 const AREA_LEN: u64 = 256 << 10;
@@ -173,6 +174,53 @@ pub fn hole(taken: &[Range<u64>], len: u64) -> Result<Area> {
         )
     })?;
     Ok(Area { start: high - MARGIN - len, len })
+}
+
+/// Why the kernel gives a process no area: limits of its own, or the machine's, count us in.
+pub(super) fn no_room(pid: Pid, len: u64, errno: std::io::Error) -> Error {
+    let soft = |resource| prlimit(pid, resource, None).map_or(u64::MAX, |(soft, _)| soft);
+    let proc = ProcDir::open(pid);
+    let size =
+        proc.as_ref().ok().and_then(|proc| status::read(proc).ok()).map_or(0, |status| status.memory.size);
+    let room = size + 2 * len;
+    let (reason, help) = if errno.raw_os_error() == Some(libc::EAGAIN) {
+        let more = soft(libc::RLIMIT_MEMLOCK).saturating_add(len);
+        ("it locks all new memory, but may lock no more", format!("prlimit --pid {pid} --memlock={more}:"))
+    } else if room > soft(libc::RLIMIT_AS) {
+        ("its memory is near its limit (RLIMIT_AS)", format!("prlimit --pid {pid} --as={room}:"))
+    } else if soft(libc::RLIMIT_DATA) != libc::RLIM_INFINITY {
+        ("its data are near their limit (RLIMIT_DATA)", format!("prlimit --pid {pid} --data={room}:"))
+    } else {
+        (
+            "the machine gives it no memory",
+            "free memory, or allow more of it: vm.overcommit_memory".to_owned(),
+        )
+    };
+    let reason = format!("has no room for {} KiB that its dump needs for a moment: {reason}", len >> 10);
+    Error::new("E-ADDRESS-SPACE", Blame::Program, reason)
+        .on(format!("task {pid}"))
+        .detail(errno.to_string())
+        .help(help)
+}
+
+/// Mappings beside its own that a task has for a moment, in a dump or at its restore.
+const SPARE_MAPPINGS: usize = 16;
+
+/// Refuses a task with so many mappings that there could be none for a dump, or at its restore.
+pub fn refuse_crowded(mappings: usize) -> Result<()> {
+    /// vm.max_map_count
+    static MOST: LazyLock<usize> = LazyLock::new(|| {
+        let text = std::fs::read_to_string("/proc/sys/vm/max_map_count");
+        text.ok().and_then(|text| text.trim().parse().ok()).unwrap_or(usize::MAX)
+    });
+    if mappings.saturating_add(SPARE_MAPPINGS) <= *MOST {
+        return Ok(());
+    }
+    let reason = format!("has {mappings} mappings, and may have {}: dump and restore need some more", *MOST);
+    Err(Error::new("E-ADDRESS-SPACE", Blame::Program, reason).help(format!(
+        "sysctl vm.max_map_count={}, also where it is restored",
+        mappings + 4 * SPARE_MAPPINGS
+    )))
 }
 
 #[cfg(test)]

@@ -22,7 +22,7 @@ enum By {
 use By::{Dump, Survey};
 
 /// What the programs in `refused` prepare, the code of the refusal, and who finds it.
-const REFUSED: [(&str, &str, By); 55] = [
+const REFUSED: [(&str, &str, By); 59] = [
     ("shared memory", "E-SHARED-MEMORY", Survey),
     ("pending vfork", "E-SHARED-MEMORY", Survey),
     ("siblings' table", "E-SHARED-TABLE", Survey),
@@ -47,6 +47,10 @@ const REFUSED: [(&str, &str, By); 55] = [
     ("uprobe", "E-VMA-UPROBES", Survey),
     ("copy of a segment", "E-VMA-SHARED-COPY", Survey),
     ("opened segment", "E-FILE-UNSUPPORTED", Survey),
+    ("limit of memory", "E-ADDRESS-SPACE", Dump),
+    ("limit of data", "E-ADDRESS-SPACE", Dump),
+    ("limit of locked memory", "E-ADDRESS-SPACE", Dump),
+    ("limit of mappings", "E-ADDRESS-SPACE", Survey),
     ("vdso without code", "E-VDSO", Survey),
     ("namespace file", "E-NAMESPACE", Survey),
     ("other device", "E-FILE-UNSUPPORTED", Survey),

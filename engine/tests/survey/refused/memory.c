@@ -3,6 +3,7 @@
 #include "lib.h"
 
 #include <arpa/inet.h>
+#include <linux/capability.h>
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
 #include <linux/io_uring.h>
@@ -10,6 +11,7 @@
 #include <linux/userfaultfd.h>
 #include <sched.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <sys/shm.h>
 #include <sys/socket.h>
 
@@ -165,6 +167,44 @@ static void vdso_without_code(void)
 	need(munmap((void *)start, end - start) == 0);
 }
 
+/* Whoever maps more than this from now on is refused. */
+static void limit(int resource)
+{
+	const struct rlimit none = { 4096, 4096 };
+
+	need(setrlimit(resource, &none) == 0);
+}
+
+static void limit_of_memory(void)
+{
+	limit(RLIMIT_AS);
+}
+
+static void limit_of_data(void)
+{
+	limit(RLIMIT_DATA);
+}
+
+/* As a process without privileges, to which the limit applies. */
+static void limit_of_locked_memory(void)
+{
+	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct none[2] = { { 0 } };
+
+	need(mlockall(MCL_FUTURE) == 0);
+	limit(RLIMIT_MEMLOCK);
+	need(syscall(SYS_capset, &header, none) == 0);
+}
+
+/* Neighbours that differ are not merged. */
+static void limit_of_mappings(void)
+{
+	int protection = PROT_NONE;
+
+	while (mmap(NULL, 4096, protection, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) != MAP_FAILED)
+		protection ^= PROT_READ;
+}
+
 const struct thing memory_things[] = {
 	{ "segment of another namespace", foreign_segment, 0 },
 	{ "userfaultfd range", userfaultfd_range, 0 },
@@ -176,6 +216,10 @@ const struct thing memory_things[] = {
 	{ "uprobe", uprobe, 0 },
 	{ "copy of a segment", copy_of_segment, 0 },
 	{ "opened segment", opened_segment, 0 },
+	{ "limit of memory", limit_of_memory, 0 },
+	{ "limit of data", limit_of_data, 0 },
+	{ "limit of locked memory", limit_of_locked_memory, 0 },
+	{ "limit of mappings", limit_of_mappings, 0 },
 	{ "vdso without code", vdso_without_code, 0 },
 	{ NULL, NULL, 0 },
 };
