@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::fs::File;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use super::super::network_lock::Connection;
@@ -173,7 +173,7 @@ impl InetDump {
         }
         match (kind, protocol) {
             (libc::SOCK_DGRAM, libc::IPPROTO_UDP | libc::IPPROTO_UDPLITE) => {
-                if corked(fd)? {
+                if is_corked(fd, family)? {
                     return Err(Error::new(
                         "E-SOCKET-QUEUE",
                         Blame::Program,
@@ -331,9 +331,15 @@ fn shutdown(fd: BorrowedFd<'_>) -> Result<Option<SkShutdown>> {
     })
 }
 
-/// Whether something waits for the end of UDP_CORK or MSG_MORE.
-fn corked(fd: BorrowedFd<'_>) -> Result<bool> {
-    unsent(fd).os(|| "ioctl TIOCOUTQ").map(|bytes| bytes > 0)
+/// Whether something waits for the end of UDP_CORK or MSG_MORE. What counts as unsent may also be on its way, in a queue of
+/// the device or of a neighbour that does not answer.
+fn is_corked(fd: BorrowedFd<'_>, family: i32) -> Result<bool> {
+    let unspecified: IpAddr = match family {
+        libc::AF_INET => Ipv4Addr::UNSPECIFIED.into(),
+        _ => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    let unsent = unsent(fd).os(|| "ioctl TIOCOUTQ")?;
+    Ok(unsent > 0 && socket::is_corked(fd, &address::raw(&(unspecified, 0).into())))
 }
 
 /// CRIU's fields for what is in our list of options as well.
@@ -370,5 +376,51 @@ fn tcp_options(fd: BorrowedFd<'_>) -> TcpOptsEntry {
         keepcnt: number(libc::TCP_KEEPCNT),
         keepidle: number(libc::TCP_KEEPIDLE),
         keepintvl: number(libc::TCP_KEEPINTVL),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::socket::set_option;
+    use std::net::UdpSocket;
+
+    /// Asked in the middle of a datagram, which comes whole.
+    fn is_asked(name: &str, to: &str) -> Result<()> {
+        const UDP_CORK: i32 = 1;
+        let receiver = UdpSocket::bind(to).os(|| "bind")?;
+        let to = receiver.local_addr().os(|| "name")?;
+        let sender = UdpSocket::bind(name).os(|| "bind")?;
+        let family = if name.starts_with('[') { libc::AF_INET6 } else { libc::AF_INET };
+        // Mapped, if the sender is of the other version.
+        let to = match to.ip() {
+            IpAddr::V4(ip) if family == libc::AF_INET6 => (ip.to_ipv6_mapped(), to.port()).into(),
+            _ => to,
+        };
+        let cork = |on: i32| set_option(sender.as_fd(), libc::SOL_UDP, UDP_CORK, &on.to_ne_bytes());
+        let nowhere: IpAddr = match family {
+            libc::AF_INET => Ipv4Addr::UNSPECIFIED.into(),
+            _ => Ipv6Addr::UNSPECIFIED.into(),
+        };
+        let asked = || socket::is_corked(sender.as_fd(), &address::raw(&(nowhere, 0).into()));
+        assert!(!asked(), "{name}");
+        cork(1).os(|| "UDP_CORK")?;
+        sender.send_to(b"first", to).os(|| "send")?;
+        assert!(asked() && is_corked(sender.as_fd(), family)?, "{name}");
+        sender.send_to(b"second", to).os(|| "send")?;
+        assert!(asked(), "{name}");
+        cork(0).os(|| "UDP_CORK")?;
+        assert!(!asked() && !is_corked(sender.as_fd(), family)?, "{name}");
+        let mut got = [0; 20];
+        let len = receiver.recv(&mut got).os(|| "recv")?;
+        assert_eq!(got.get(..len), Some(&b"firstsecond"[..]));
+        Ok(())
+    }
+
+    #[test]
+    fn half_a_datagram_is_told_from_one_on_its_way() -> Result<()> {
+        is_asked("127.0.0.1:0", "127.0.0.1:0")?;
+        is_asked("[::1]:0", "[::1]:0")?;
+        is_asked("[::]:0", "127.0.0.1:0")
     }
 }
