@@ -73,7 +73,7 @@ impl InetDump {
         judge::protocol(kind, protocol)?;
         let local = address::parse(&socket::name(fd).os(|| "getsockname")?);
         let local = local.ok_or_else(|| unsupported("without an address of its family"))?;
-        let tcp = if kind == libc::SOCK_STREAM { Some(ask_tcp(fd)?) } else { None };
+        let tcp = if kind == libc::SOCK_STREAM { Some(ask_tcp(fd, protocol)?) } else { None };
         let peer = peer(fd, tcp.as_ref())?;
         let connected = if peer.is_some() { ESTABLISHED } else { CLOSE };
         let state = tcp.as_ref().map_or(connected, |tcp| tcp.state);
@@ -304,16 +304,24 @@ fn scope(address: SocketAddr) -> Option<u32> {
     }
 }
 
-fn ask_tcp(fd: BorrowedFd<'_>) -> Result<Tcp> {
+fn ask_tcp(fd: BorrowedFd<'_>, protocol: i32) -> Result<Tcp> {
     let info = option(fd, libc::SOL_TCP, libc::TCP_INFO, INFO).os(|| "getsockopt TCP_INFO")?;
     let word =
         |at: usize| info.get(at..).and_then(<[u8]>::first_chunk).map_or(0, |word| u32::from_ne_bytes(*word));
     let state = info.first().copied().map_or(CLOSE, u32::from);
-    if option(fd, libc::SOL_TCP, libc::TCP_ULP, 16).is_ok_and(|name| !name.is_empty()) {
+    if protocol == libc::IPPROTO_MPTCP {
+        judge::mptcp(state, state == CLOSE && has_left(fd)?)?;
+    } else if option(fd, libc::SOL_TCP, libc::TCP_ULP, 16).is_ok_and(|name| !name.is_empty()) {
         return Err(unsupported("with a protocol of the upper layer (TCP_ULP)"));
     }
     let (pending, backlog) = if state == LISTEN { (word(INFO_UNACKED), word(INFO_SACKED)) } else { (0, 0) };
     Ok(Tcp { state, pending, backlog })
+}
+
+/// Whether a closed socket of MPTCP was connected, and has something to tell; FIONREAD answers 1 for any that is closed
+/// (mptcp_inq_hint in net/mptcp/protocol.c).
+fn has_left(fd: BorrowedFd<'_>) -> Result<bool> {
+    Ok(has_error(fd)? || socket::receive(fd, &mut [0], libc::MSG_PEEK).is_ok())
 }
 
 fn has_error(fd: BorrowedFd<'_>) -> Result<bool> {
