@@ -320,6 +320,11 @@ features! {
         purpose: "tells what packet sockets listen to",
         consequence: "programs with packet sockets cannot be dumped",
     }
+    /// Listening sockets of MPTCP, which tell their state.
+    Mptcp = "mptcp", Extra, Network, "5.16, CONFIG_MPTCP" {
+        purpose: "keeps listening sockets of MPTCP",
+        consequence: "programs that listen by MPTCP cannot be dumped or restored",
+    }
     /// IPV6_FREEBIND.
     Ipv6Freebind = "ipv6_freebind", Extra, Network, "4.15, CONFIG_IPV6" {
         purpose: "keeps sockets of addresses that are not there yet",

@@ -147,6 +147,7 @@ const SOCKETS: &[State] = &[
     kept("unread UDP packets with their senders", "socket/inet/datagram.rs", "udp_unread_packets"),
     kept("shared ports (SO_REUSEPORT)", "socket/inet/restore.rs", "udp_reuseport"),
     kept("listening TCP sockets", "socket/inet/restore.rs", "tcp_listening"),
+    kept("sockets of MPTCP without a connection", "socket/inet/judge.rs", "mptcp_listening"),
     kept("unconnected TCP sockets and their options", "socket/inet/levels.rs", "tcp_unconnected"),
     kept("TCP connections with their queues", "socket/inet/tcp.rs", "tcp_connected"),
     kept("TCP connections that one end has closed", "socket/inet/closing.rs", "tcp_half_closed"),

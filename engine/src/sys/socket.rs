@@ -267,6 +267,21 @@ pub struct Along<'a> {
     pub credentials: Option<Credentials>,
 }
 
+/// Whether a socket of udp(7) has a datagram that is being put together (UDP_CORK, MSG_MORE). It must have a port: asked
+/// without, it gets one. `nowhere` is an address of its family with port 0.
+///
+/// Nothing is sent or changed. A new datagram to port 0 is refused, while the rest of one needs no address (udp_sendmsg in
+/// net/ipv4/udp.c and net/ipv6/udp.c); and to that MSG_PROBE adds nothing (ip_append_data in net/ipv4/ip_output.c).
+pub fn is_corked(fd: BorrowedFd<'_>, nowhere: &[u8]) -> bool {
+    // include/linux/socket.h
+    const MSG_PROBE: i32 = 0x10;
+    let flags = MSG_PROBE | libc::MSG_MORE | libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+    let (address, len) = (nowhere.as_ptr().cast(), nowhere.len() as libc::socklen_t);
+    // SAFETY: no byte is read from the null pointer, and the address has `len` bytes.
+    let asked = unsafe { libc::sendto(fd.as_raw_fd(), std::ptr::null(), 0, flags, address, len) };
+    !check(asked as libc::c_long).is_err_and(|e| e.raw_os_error() == Some(libc::EINVAL))
+}
+
 /// sendmsg(2), never waiting, without SIGPIPE; returns the bytes that were sent.
 pub fn send(fd: BorrowedFd<'_>, bytes: &[u8], along: &Along<'_>) -> io::Result<usize> {
     let mut iov = libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };

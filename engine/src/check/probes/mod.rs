@@ -101,6 +101,7 @@ fn of_network(feature: Feature) -> io::Result<()> {
         Feature::SkUnixFile => network::file_of_socket(),
         Feature::NetDiagRaw => network::raw_diag(),
         Feature::PacketDiag => network::packet_diag(),
+        Feature::Mptcp => network::mptcp(),
         Feature::Ipv6Freebind => network::ipv6_freebind(),
         Feature::NewIfIndex => network::new_index(),
         Feature::Tun => network::tun(),

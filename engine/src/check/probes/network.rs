@@ -104,6 +104,11 @@ pub(super) fn packet_diag() -> io::Result<()> {
     packet_diag::packet_sockets().map_err(io_error).map(drop)
 }
 
+pub(super) fn mptcp() -> io::Result<()> {
+    let socket = socket::socket(libc::AF_INET, libc::SOCK_STREAM, libc::IPPROTO_MPTCP)?;
+    socket::option(socket.as_fd(), libc::SOL_TCP, libc::TCP_INFO, 1).map(drop)
+}
+
 pub(super) fn ipv6_freebind() -> io::Result<()> {
     const IPV6_FREEBIND: i32 = 78;
     let socket = socket::socket(libc::AF_INET6, libc::SOCK_DGRAM, libc::IPPROTO_UDP)?;

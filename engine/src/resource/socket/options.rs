@@ -162,13 +162,18 @@ fn others(fd: BorrowedFd<'_>, levels: &[(i32, i32, usize)]) -> Result<Vec<SkOpti
 
 /// Gives a socket its options, when its queue is filled.
 pub(super) fn restore(fd: BorrowedFd<'_>, entry: &SkOptsEntry) -> Result<()> {
-    // The kernel doubles what it is given.
-    set(fd, libc::SO_SNDBUFFORCE, entry.so_sndbuf / 2)?;
-    set(fd, libc::SO_RCVBUFFORCE, entry.so_rcvbuf / 2)?;
-    match set_some(fd, SO_BUF_LOCK, entry.so_buf_lock) {
+    let locks = |lock| set_some(fd, SO_BUF_LOCK, lock).map_err(|error| (error.errno(), error));
+    // MPTCP takes no lock away: sizes that the program has not chosen stay the kernel's.
+    let stays = entry.so_buf_lock == Some(0) && matches!(locks(Some(0)), Err((Some(libc::EOPNOTSUPP), _)));
+    if !stays {
+        // The kernel doubles what it is given.
+        set(fd, libc::SO_SNDBUFFORCE, entry.so_sndbuf / 2)?;
+        set(fd, libc::SO_RCVBUFFORCE, entry.so_rcvbuf / 2)?;
+    }
+    match locks(entry.so_buf_lock) {
         // Linux before 5.14 has locked both sizes by now, and unlocks none, wherever the image comes from.
-        Err(error) if error.errno() == Some(libc::ENOPROTOOPT) => {}
-        outcome => outcome?,
+        Err((Some(libc::ENOPROTOOPT | libc::EOPNOTSUPP), _)) => {}
+        outcome => outcome.map_err(|(_, error)| error)?,
     }
     // Some families have no SO_RCVLOWAT of their own, and 1 is what all start with.
     set_some(fd, libc::SO_RCVLOWAT, entry.so_rcvlowat.filter(|low| *low != 1))?;

@@ -43,7 +43,8 @@ impl Sockets {
                 self.in_flight |= has_rights(info);
                 self.members.entry(inode).or_insert_with(member);
             }
-            "TCP" | "TCPv6" => {
+            // What a socket of MPTCP has accepted bears its name, and is mostly TCP.
+            "TCP" | "TCPv6" | "MPTCP" | "MPTCPv6" => {
                 self.tcp.entry(inode).or_insert_with(member);
             }
             "PACKET" => {

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::fs::File;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use super::super::network_lock::Connection;
@@ -73,7 +73,7 @@ impl InetDump {
         judge::protocol(kind, protocol)?;
         let local = address::parse(&socket::name(fd).os(|| "getsockname")?);
         let local = local.ok_or_else(|| unsupported("without an address of its family"))?;
-        let tcp = if kind == libc::SOCK_STREAM { Some(ask_tcp(fd)?) } else { None };
+        let tcp = if kind == libc::SOCK_STREAM { Some(ask_tcp(fd, protocol)?) } else { None };
         let peer = peer(fd, tcp.as_ref())?;
         let connected = if peer.is_some() { ESTABLISHED } else { CLOSE };
         let state = tcp.as_ref().map_or(connected, |tcp| tcp.state);
@@ -177,7 +177,7 @@ impl InetDump {
         }
         match (kind, protocol) {
             (libc::SOCK_DGRAM, libc::IPPROTO_UDP | libc::IPPROTO_UDPLITE) => {
-                if corked(fd)? {
+                if is_corked(fd, family)? {
                     return Err(Error::new(
                         "E-SOCKET-QUEUE",
                         Blame::Program,
@@ -306,16 +306,24 @@ fn scope(address: SocketAddr) -> Option<u32> {
     }
 }
 
-fn ask_tcp(fd: BorrowedFd<'_>) -> Result<Tcp> {
+fn ask_tcp(fd: BorrowedFd<'_>, protocol: i32) -> Result<Tcp> {
     let info = option(fd, libc::SOL_TCP, libc::TCP_INFO, INFO).os(|| "getsockopt TCP_INFO")?;
     let word =
         |at: usize| info.get(at..).and_then(<[u8]>::first_chunk).map_or(0, |word| u32::from_ne_bytes(*word));
     let state = info.first().copied().map_or(CLOSE, u32::from);
-    if option(fd, libc::SOL_TCP, libc::TCP_ULP, 16).is_ok_and(|name| !name.is_empty()) {
+    if protocol == libc::IPPROTO_MPTCP {
+        judge::mptcp(state, state == CLOSE && has_left(fd)?)?;
+    } else if option(fd, libc::SOL_TCP, libc::TCP_ULP, 16).is_ok_and(|name| !name.is_empty()) {
         return Err(unsupported("with a protocol of the upper layer (TCP_ULP)"));
     }
     let (pending, backlog) = if state == LISTEN { (word(INFO_UNACKED), word(INFO_SACKED)) } else { (0, 0) };
     Ok(Tcp { state, pending, backlog })
+}
+
+/// Whether a closed socket of MPTCP was connected, and has something to tell; FIONREAD answers 1 for any that is closed
+/// (mptcp_inq_hint in net/mptcp/protocol.c).
+fn has_left(fd: BorrowedFd<'_>) -> Result<bool> {
+    Ok(has_error(fd)? || socket::receive(fd, &mut [0], libc::MSG_PEEK).is_ok())
 }
 
 fn has_error(fd: BorrowedFd<'_>) -> Result<bool> {
@@ -341,9 +349,15 @@ fn shutdown(fd: BorrowedFd<'_>) -> Result<Option<SkShutdown>> {
     })
 }
 
-/// Whether something waits for the end of UDP_CORK or MSG_MORE.
-fn corked(fd: BorrowedFd<'_>) -> Result<bool> {
-    unsent(fd).os(|| "ioctl TIOCOUTQ").map(|bytes| bytes > 0)
+/// Whether something waits for the end of UDP_CORK or MSG_MORE. What counts as unsent may also be on its way, in a queue of
+/// the device or of a neighbour that does not answer.
+fn is_corked(fd: BorrowedFd<'_>, family: i32) -> Result<bool> {
+    let unspecified: IpAddr = match family {
+        libc::AF_INET => Ipv4Addr::UNSPECIFIED.into(),
+        _ => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    let unsent = unsent(fd).os(|| "ioctl TIOCOUTQ")?;
+    Ok(unsent > 0 && socket::is_corked(fd, &address::raw(&(unspecified, 0).into())))
 }
 
 /// CRIU's fields for what is in our list of options as well.
@@ -386,6 +400,47 @@ fn tcp_options(fd: BorrowedFd<'_>) -> TcpOptsEntry {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sys::socket::set_option;
+    use std::net::UdpSocket;
+
+    /// Asked in the middle of a datagram, which comes whole.
+    fn is_asked(name: &str, to: &str) -> Result<()> {
+        const UDP_CORK: i32 = 1;
+        let receiver = UdpSocket::bind(to).os(|| "bind")?;
+        let to = receiver.local_addr().os(|| "name")?;
+        let sender = UdpSocket::bind(name).os(|| "bind")?;
+        let family = if name.starts_with('[') { libc::AF_INET6 } else { libc::AF_INET };
+        // Mapped, if the sender is of the other version.
+        let to = match to.ip() {
+            IpAddr::V4(ip) if family == libc::AF_INET6 => (ip.to_ipv6_mapped(), to.port()).into(),
+            _ => to,
+        };
+        let cork = |on: i32| set_option(sender.as_fd(), libc::SOL_UDP, UDP_CORK, &on.to_ne_bytes());
+        let nowhere: IpAddr = match family {
+            libc::AF_INET => Ipv4Addr::UNSPECIFIED.into(),
+            _ => Ipv6Addr::UNSPECIFIED.into(),
+        };
+        let asked = || socket::is_corked(sender.as_fd(), &address::raw(&(nowhere, 0).into()));
+        assert!(!asked(), "{name}");
+        cork(1).os(|| "UDP_CORK")?;
+        sender.send_to(b"first", to).os(|| "send")?;
+        assert!(asked() && is_corked(sender.as_fd(), family)?, "{name}");
+        sender.send_to(b"second", to).os(|| "send")?;
+        assert!(asked(), "{name}");
+        cork(0).os(|| "UDP_CORK")?;
+        assert!(!asked() && !is_corked(sender.as_fd(), family)?, "{name}");
+        let mut got = [0; 20];
+        let len = receiver.recv(&mut got).os(|| "recv")?;
+        assert_eq!(got.get(..len), Some(&b"firstsecond"[..]));
+        Ok(())
+    }
+
+    #[test]
+    fn half_a_datagram_is_told_from_one_on_its_way() -> Result<()> {
+        is_asked("127.0.0.1:0", "127.0.0.1:0")?;
+        is_asked("[::1]:0", "[::1]:0")?;
+        is_asked("[::]:0", "127.0.0.1:0")
+    }
 
     #[test]
     fn a_kernel_that_lists_no_sockets_is_no_error_and_any_other_refusal_is() {

@@ -12,15 +12,26 @@ use crate::options::DumpOptions;
 /// `E-FILE-UNSUPPORTED` for a protocol that is not known here.
 pub fn protocol(kind: i32, protocol: i32) -> Result<()> {
     match (kind, protocol) {
-        (libc::SOCK_STREAM, libc::IPPROTO_TCP)
+        (libc::SOCK_STREAM, libc::IPPROTO_TCP | libc::IPPROTO_MPTCP)
         | (
             libc::SOCK_DGRAM,
             libc::IPPROTO_UDP | libc::IPPROTO_UDPLITE | libc::IPPROTO_ICMP | libc::IPPROTO_ICMPV6,
         )
         | (libc::SOCK_RAW, _) => Ok(()),
-        (_, libc::IPPROTO_MPTCP) => Err(unsupported("of MPTCP")),
         (_, libc::IPPROTO_SCTP) => Err(unsupported("of SCTP")),
         _ => Err(unsupported(&format!("of type {kind} and protocol {protocol}"))),
+    }
+}
+
+/// Of MPTCP, sockets without a connection: those that listen accept plain TCP, too, and what comes so is a socket of TCP.
+///
+/// # Errors
+/// `E-FILE-UNSUPPORTED` for a connection, whose paths nothing can make again.
+pub fn mptcp(state: u32, was_connected: bool) -> Result<()> {
+    match state {
+        CLOSE | LISTEN if !was_connected => Ok(()),
+        _ => Err(unsupported("with a connection of MPTCP")
+            .help("let the program do without (GODEBUG=multipathtcp=0 for one written in Go)")),
     }
 }
 
