@@ -13,7 +13,7 @@ use crate::hooks::{Hooks, Point};
 use crate::image::message::{InventoryEntry, LsmType, PstreeEntry, TaskKobjIdsEntry};
 use crate::image::{ImageDir, Kind};
 use crate::kernel::kcmp::{KcmpSet, Kind as Shared, Place};
-use crate::kernel::{Pid, ProcDir, stat, status};
+use crate::kernel::{Pid, ProcDir, smaps, stat, status};
 use crate::options::{DumpOptions, FinalState};
 use crate::report::{Counts, DumpReport, NotKept, micros};
 use crate::resource::file::pipe::OneEnded;
@@ -21,7 +21,7 @@ use crate::resource::file::table::Tables;
 use crate::resource::file::tty::TaskTerminal;
 use crate::resource::file::{DumpedFiles, FileDump, fs};
 use crate::resource::ipc::IpcDump;
-use crate::resource::memory::{MemoryDump, pages};
+use crate::resource::memory::{MemoryDump, pages, registered};
 use crate::resource::socket::network_lock::LOCKED_BY_NFTABLES;
 use crate::resource::task::seccomp::{self, SeccompDump};
 use crate::resource::task::{self, lineage};
@@ -195,6 +195,8 @@ impl<'a> Collector<'a> {
         judge::refuse(task, &self.namespaces)?;
         task::refuse_dispatch(task)?;
         let ids = self.objects.ids(task)?;
+        let vmas = smaps::read(&task.proc)?;
+        registered::refuse_absent(task, &vmas)?;
         let mut loan = Loan::take(Site::find(&task.proc)?, task.pid)?;
         self.ipc.add(task, &mut loan)?;
         let collected = task::dump(task, tree, &mut loan, &mut self.seccomp)?;
@@ -211,7 +213,7 @@ impl<'a> Collector<'a> {
         let umask = status::read(&task.proc)?.umask;
         let fs = fs::dump(&mut self.files, &task.proc, &task.comm, umask)?;
         self.images.write_one(Kind::Fs(task.pid as u32), &fs)?;
-        self.memory.add(task, collected.memory, &mut self.files)
+        self.memory.add(task, &vmas, collected.memory, &mut self.files)
     }
 
     fn finish(mut self, frozen: &Frozen, tree: &[Pid]) -> Result<Collection> {
@@ -221,7 +223,7 @@ impl<'a> Collector<'a> {
         self.seccomp.write(self.images)?;
         self.not_kept.append(&mut self.ipc.not_kept);
         self.not_kept.extend(self.files.not_kept(tree));
-        self.files.resolve(&self.tables)?;
+        self.files.resolve(&self.tables, frozen, std::mem::take(&mut self.memory.registered))?;
         let files = self.files.finish()?;
         let counts = Counts {
             tasks: frozen.tasks().len(),

@@ -15,6 +15,7 @@ mod lock;
 mod plan;
 mod socket;
 mod transport;
+mod userfaultfd;
 
 use std::path::PathBuf;
 use std::time::Instant;

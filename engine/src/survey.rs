@@ -20,9 +20,11 @@ use crate::kernel::stat::{Stat, State};
 use crate::kernel::{Pid, ProcDir, children, fdinfo, smaps, stat, status, tasks};
 use crate::options::DumpOptions;
 use crate::report::{Counts, NotKept};
+use crate::resource::file::event::EventKind;
 use crate::resource::file::tty::TaskTerminal;
 use crate::resource::file::{FileSurvey, Kind, Seen, event, lock};
 use crate::resource::ipc::shm;
+use crate::resource::memory::registered;
 use crate::resource::memory::vma::{self, Content, Mapping};
 use crate::resource::socket::Sockets;
 use crate::resource::task::lineage::{Kin, Lineage, Unborn};
@@ -75,10 +77,12 @@ pub fn survey(options: &DumpOptions) -> Result<Survey> {
     let mut sockets = Sockets::default();
     let terminals: Vec<TaskTerminal> = members.iter().map(|(_, stat)| TaskTerminal::from(stat)).collect();
     let mut files = FileSurvey::new(options, &terminals);
+    let mut faults = Faults::default();
     for (proc, stat) in &members {
         survey.counts.tasks += 1;
         let (survey, sockets, files) = (&mut survey, &mut sockets, &mut files);
-        let mut task = TaskSurvey { proc, comm: comm(stat), options, sockets, survey, files };
+        let faults = &mut faults;
+        let mut task = TaskSurvey { proc, comm: comm(stat), options, sockets, survey, files, faults };
         task.place(stat, options, &tree);
         if stat.state == State::Zombie {
             sharing.skip();
@@ -92,6 +96,7 @@ pub fn survey(options: &DumpOptions) -> Result<Survey> {
     survey.blockers.extend(relations.map(|(stat, error)| error.task(stat.pid, &comm(stat))));
     survey.blockers.extend(sockets.blockers(options)?);
     survey.blockers.extend(files.blockers());
+    survey.blockers.extend(faults.blockers());
     Ok(survey)
 }
 
@@ -167,6 +172,19 @@ impl Own {
     }
 }
 
+/// Whether somebody in the tree is told of page faults that others wait for. Whose they are shows only when all is frozen.
+#[derive(Default)]
+struct Faults {
+    has_userfaultfd: bool,
+    registered: Vec<Error>,
+}
+
+impl Faults {
+    fn blockers(self) -> Vec<Error> {
+        if self.has_userfaultfd { Vec::new() } else { self.registered }
+    }
+}
+
 struct TaskSurvey<'a, 'f> {
     proc: &'a ProcDir,
     comm: String,
@@ -174,6 +192,7 @@ struct TaskSurvey<'a, 'f> {
     sockets: &'a mut Sockets,
     survey: &'a mut Survey,
     files: &'a mut FileSurvey<'f>,
+    faults: &'a mut Faults,
 }
 
 impl TaskSurvey<'_, '_> {
@@ -292,6 +311,8 @@ impl TaskSurvey<'_, '_> {
             vmas = smaps::read(self.proc)?;
         }
         self.survey.counts.vmas += vmas.len();
+        let unclaimed = registered::unclaimed(&vmas).map(|e| e.task(self.proc.pid(), &self.comm));
+        self.faults.registered.extend(unclaimed);
         vmas.iter().filter_map(|vma| Mapping::of(vma).err()).for_each(|error| self.block(error));
         if self.options.dry_run {
             self.lose(vma::lost(&vmas));
@@ -325,7 +346,10 @@ impl TaskSurvey<'_, '_> {
             self.survey.counts.files += 1;
             let seen = Seen { number, flags: info.flags, stat: &stat, target: &target };
             let judged = Kind::of(&seen).and_then(|kind| match kind {
-                Kind::Event(kind) => event::refuse(kind, &info, self.options.tree),
+                Kind::Event(kind) => {
+                    self.faults.has_userfaultfd |= kind == EventKind::Userfaultfd;
+                    event::refuse(kind, &info, self.options.tree)
+                }
                 Kind::Socket => {
                     closed_is_none(self.sockets.add(self.proc, &self.comm, &seen, &info)).map(drop)
                 }

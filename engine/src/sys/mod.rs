@@ -18,4 +18,5 @@ pub mod ptrace;
 pub mod socket;
 pub mod stat;
 pub mod tty;
+pub mod userfaultfd;
 pub mod xattr;

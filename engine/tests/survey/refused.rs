@@ -22,7 +22,7 @@ enum By {
 use By::{Dump, Survey};
 
 /// What the programs in `refused` prepare, the code of the refusal, and who finds it.
-const REFUSED: [(&str, &str, By); 55] = [
+const REFUSED: [(&str, &str, By); 58] = [
     ("shared memory", "E-SHARED-MEMORY", Survey),
     ("pending vfork", "E-SHARED-MEMORY", Survey),
     ("siblings' table", "E-SHARED-TABLE", Survey),
@@ -38,7 +38,10 @@ const REFUSED: [(&str, &str, By); 55] = [
     ("session outside", "E-SESSION", Survey),
     ("group outside", "E-GROUP", Survey),
     ("segment of another namespace", "E-VMA-SYSVIPC", Survey),
-    ("userfaultfd range", "E-FILE-UNSUPPORTED", Survey),
+    ("userfaultfd range", "E-VMA-USERFAULTFD", Survey),
+    ("absent protected page", "E-VMA-USERFAULTFD", Dump),
+    ("absent code", "E-VMA-USERFAULTFD", Dump),
+    ("call at absent page", "E-FREEZE-TIMEOUT", Dump),
     ("ring without its socket", "E-VMA-SOCKET", Survey),
     ("part of a ring", "E-VMA-SOCKET", Survey),
     ("ring gone round", "E-SOCKET-RING", Dump),
@@ -50,7 +53,7 @@ const REFUSED: [(&str, &str, By); 55] = [
     ("namespace file", "E-FILE-UNSUPPORTED", Survey),
     ("other device", "E-FILE-UNSUPPORTED", Survey),
     ("block device", "E-FILE-UNSUPPORTED", Survey),
-    ("userfaultfd", "E-FILE-UNSUPPORTED", Survey),
+    ("userfaultfd", "E-USERFAULTFD-OUTSIDE", Dump),
     ("BPF map", "E-FILE-UNSUPPORTED", Survey),
     ("landlock ruleset", "E-FILE-UNSUPPORTED", Survey),
     ("message queue", "E-MQUEUE-MESSAGES", Survey),
@@ -81,7 +84,7 @@ const REFUSED: [(&str, &str, By); 55] = [
 ];
 
 /// Without these the dump would be refused for another reason, or not at all.
-const OPTIONS: [(&str, &str); 1] = [("group outside", "--shell-job")];
+const OPTIONS: [(&str, &str); 2] = [("group outside", "--shell-job"), ("call at absent page", "--timeout=1")];
 
 /// Ends its whole process group with it.
 pub(crate) struct Group(Child);

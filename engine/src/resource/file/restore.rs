@@ -596,3 +596,4 @@ mod inherit;
 mod start;
 #[cfg(test)]
 mod tests;
+mod userfaultfd;

@@ -48,6 +48,13 @@ pub struct Blueprint<'a> {
     pub fit: &'a Fit,
 }
 
+impl Blueprint<'_> {
+    /// Whether a userfaultfd(2) will be told of faults.
+    pub fn is_registered(&self) -> bool {
+        self.mm.vmas.iter().any(|vma| vma.userfaultfd.is_some())
+    }
+}
+
 /// The parts that are not a blueprint's own.
 pub struct Supplies<'a> {
     /// Mapped files.
@@ -71,6 +78,11 @@ pub fn build(
     parent: Option<&Blueprint<'_>>,
     with: &mut Supplies<'_>,
 ) -> Result<()> {
+    // Until its ranges are registered, which keeps khugepaged away, it must get no huge page over absent pages. A child
+    // inherits that.
+    if new.is_registered() || parent.is_some_and(Blueprint::is_registered) {
+        fill::forbid_huge(loan, new.is_registered())?;
+    }
     // The kernel changes the executable only while no mapping of the old one is left (kernel/fork.c, replace_mm_exe_file).
     let parent = parent.filter(|parent| parent.mm.exe_file_id == new.mm.exe_file_id);
     let kept = parent.map_or_else(Vec::new, |parent| common(new, parent));
