@@ -355,6 +355,7 @@ const MEMORY: &[State] = &[
     kept("protections, also PROT_BTI", "memory/vma.rs", "mprotect_areas"),
     kept("guard pages", "memory/mod.rs", "guard_pages"),
     kept("guard pages of shared memory and files", "memory/mod.rs", "guard_pages_shared"),
+    kept("guard pages in locked memory", "memory/restore.rs", "guard_pages_locked"),
     kept("mlock, also MLOCK_ONFAULT", "memory/restore.rs", "mlock"),
     kept("mlockall of the future", "task/attributes.rs", "mlockall_future"),
     kept("advice", "memory/vma.rs", "madvise_flags"),
