@@ -448,6 +448,7 @@ const FILES: &[State] = &[
     refused("locks and leases without --file-locks", "E-FILE-LOCKED"),
     refused("delegations of files (F_SETDELEG)", "E-FILE-LOCKED"),
     refused("files hidden by a mount", "E-FILE-HIDDEN"),
+    refused("files and directories of a mount that was unmounted", "E-FILE-UNMOUNTED"),
     refused("a changed file, at the restore", "E-FILE-CHANGED"),
     not_kept("how long a lease that is being broken lasts (cannot be seen)", "lease-break-time starts over"),
     not_kept("read-ahead and write hints", "reads may be slower at first"),
