@@ -17,7 +17,7 @@ use crate::image::journal::{Identity, Journal, Note};
 use crate::image::message::{InventoryEntry, LsmType, PstreeEntry, TaskKobjIdsEntry};
 use crate::image::{ImageDir, Kind};
 use crate::kernel::kcmp::{KcmpSet, Kind as Shared, Place};
-use crate::kernel::{Pid, ProcDir, stat, status};
+use crate::kernel::{Pid, ProcDir, smaps, stat, status};
 use crate::options::{DumpOptions, FinalState};
 use crate::report::{Counts, DumpReport, NotKept, micros};
 use crate::resource::cgroup::{CgroupDump, OWN_SET};
@@ -26,7 +26,7 @@ use crate::resource::file::table::Tables;
 use crate::resource::file::tty::TaskTerminal;
 use crate::resource::file::{DumpedFiles, FileDump, fs};
 use crate::resource::ipc::IpcDump;
-use crate::resource::memory::{MemoryDump, pages};
+use crate::resource::memory::{MemoryDump, pages, registered};
 use crate::resource::namespace;
 use crate::resource::socket::network_lock::LOCKED_BY_NFTABLES;
 use crate::resource::task::death::{self, Death};
@@ -207,6 +207,8 @@ impl<'a> Collector<'a> {
         task::refuse_dispatch(task)?;
         let ids = self.objects.ids(task)?;
         let sets = self.cgroups.add(task)?;
+        let vmas = smaps::read(&task.proc)?;
+        registered::refuse_absent(task, &vmas)?;
         let mut loan = Loan::take(Site::find(&task.proc)?, task.pid)?;
         self.ipc.add(task, &mut loan)?;
         let mut collected = task::dump(task, tree, &mut loan, &mut self.seccomp)?;
@@ -226,7 +228,7 @@ impl<'a> Collector<'a> {
         let umask = status::read(&task.proc)?.umask;
         let fs = fs::dump(&mut self.files, &task.proc, &task.comm, umask)?;
         self.images.write_one(Kind::Fs(task.pid as u32), &fs)?;
-        self.memory.add(task, collected.memory, &mut self.files)?;
+        self.memory.add(task, &vmas, collected.memory, &mut self.files)?;
         self.deaths.extend(death::foresee(task, &collected.cores, &self.memory.outlasting));
         Ok(())
     }
@@ -239,7 +241,7 @@ impl<'a> Collector<'a> {
         self.not_kept.extend(self.cgroups.write(self.images)?.into_iter().map(|lost| of_root(frozen, lost)));
         self.not_kept.append(&mut self.ipc.not_kept);
         self.not_kept.extend(self.files.not_kept(tree));
-        self.files.resolve(&self.tables)?;
+        self.files.resolve(&self.tables, frozen, std::mem::take(&mut self.memory.registered))?;
         let files = self.files.finish()?;
         let counts = Counts {
             tasks: frozen.tasks().len(),

@@ -82,6 +82,9 @@ pub const SET_TID: &str = "set-tid";
 /// A point of a dump that is passed by the process that reads terminals, with their input in its hands.
 pub const TERMINAL_TAKEN: &str = "terminal-taken";
 
+/// A point of a dump at which a page of the area of a task is registered with its userfaultfd.
+pub const PAGE_REGISTERED: &str = "page-registered";
+
 const LOOK_AGAIN: Duration = Duration::from_millis(1);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,7 +114,7 @@ impl Fault {
             .iter()
             .chain(&DECIDED)
             .chain(&RESTORE)
-            .chain([&TERMINAL_TAKEN, &HALF_LET_GO, &HALF_RELEASED, &SET_TID])
+            .chain([&TERMINAL_TAKEN, &PAGE_REGISTERED, &HALF_LET_GO, &HALF_RELEASED, &SET_TID])
             .any(|point| *point == name);
         known.then(|| Fault { name: name.to_owned(), effect, armed: AtomicBool::new(true) })
     }

@@ -17,6 +17,7 @@ mod plan;
 mod socket;
 mod stop;
 mod transport;
+mod userfaultfd;
 
 use std::path::PathBuf;
 use std::time::Instant;

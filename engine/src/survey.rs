@@ -21,9 +21,11 @@ use crate::kernel::{Pid, ProcDir, cgroup, children, fdinfo, smaps, stat, status,
 use crate::options::DumpOptions;
 use crate::report::{Counts, NotKept};
 use crate::resource::cgroup::freezer::FreezerSurvey;
+use crate::resource::file::event::EventKind;
 use crate::resource::file::tty::TaskTerminal;
 use crate::resource::file::{FileSurvey, Kind, Seen, event, lock};
 use crate::resource::ipc::shm;
+use crate::resource::memory::registered;
 use crate::resource::memory::vma::{self, Content, Mapping};
 use crate::resource::socket::Sockets;
 use crate::resource::task::lineage::{Kin, Lineage, Unborn};
@@ -77,10 +79,13 @@ pub fn survey(options: &DumpOptions) -> Result<Survey> {
     let terminals: Vec<TaskTerminal> = members.iter().map(|(_, stat)| TaskTerminal::from(stat)).collect();
     let mut files = FileSurvey::new(options, &terminals);
     let mut freezers = FreezerSurvey::new(options)?;
+    let mut faults = Faults::default();
     for (proc, stat) in &members {
         survey.counts.tasks += 1;
-        let (survey, sockets, files, freezers) = (&mut survey, &mut sockets, &mut files, &mut freezers);
-        let mut task = TaskSurvey { proc, comm: comm(stat), options, sockets, survey, files, freezers };
+        let (survey, sockets, files) = (&mut survey, &mut sockets, &mut files);
+        let (freezers, faults) = (&mut freezers, &mut faults);
+        let mut task =
+            TaskSurvey { proc, comm: comm(stat), options, sockets, survey, files, freezers, faults };
         task.place(stat, options, &tree);
         if stat.state == State::Zombie {
             sharing.skip();
@@ -94,6 +99,7 @@ pub fn survey(options: &DumpOptions) -> Result<Survey> {
     survey.blockers.extend(relations.map(|(stat, error)| error.task(stat.pid, &comm(stat))));
     survey.blockers.extend(sockets.blockers(options)?);
     survey.blockers.extend(files.blockers());
+    survey.blockers.extend(faults.blockers());
     Ok(survey)
 }
 
@@ -169,6 +175,19 @@ impl Own {
     }
 }
 
+/// Whether somebody in the tree is told of page faults that others wait for. Whose they are shows only when all is frozen.
+#[derive(Default)]
+struct Faults {
+    has_userfaultfd: bool,
+    registered: Vec<Error>,
+}
+
+impl Faults {
+    fn blockers(self) -> Vec<Error> {
+        if self.has_userfaultfd { Vec::new() } else { self.registered }
+    }
+}
+
 struct TaskSurvey<'a, 'f> {
     proc: &'a ProcDir,
     comm: String,
@@ -177,6 +196,7 @@ struct TaskSurvey<'a, 'f> {
     survey: &'a mut Survey,
     files: &'a mut FileSurvey<'f>,
     freezers: &'a mut FreezerSurvey<'f>,
+    faults: &'a mut Faults,
 }
 
 impl TaskSurvey<'_, '_> {
@@ -299,6 +319,8 @@ impl TaskSurvey<'_, '_> {
         }
         self.survey.counts.vmas += vmas.len();
         self.block_by(tracee::refuse_crowded(vmas.len()));
+        let unclaimed = registered::unclaimed(&vmas).map(|e| e.task(self.proc.pid(), &self.comm));
+        self.faults.registered.extend(unclaimed);
         vmas.iter().filter_map(|vma| Mapping::of(vma).err()).for_each(|error| self.block(error));
         if self.options.dry_run {
             self.lose(vma::lost(&vmas));
@@ -332,7 +354,10 @@ impl TaskSurvey<'_, '_> {
             self.survey.counts.files += 1;
             let seen = Seen { number, flags: info.flags, stat: &stat, target: &target };
             let judged = Kind::of(&seen).and_then(|kind| match kind {
-                Kind::Event(kind) => event::refuse(kind, &info, self.options.tree),
+                Kind::Event(kind) => {
+                    self.faults.has_userfaultfd |= kind == EventKind::Userfaultfd;
+                    event::refuse(kind, &info, self.options.tree)
+                }
                 Kind::Socket => {
                     closed_is_none(self.sockets.add(self.proc, &self.comm, &seen, &info)).map(drop)
                 }

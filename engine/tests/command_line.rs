@@ -46,6 +46,18 @@ fn an_option_that_is_not_there_is_refused_in_the_log_too() {
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "only the log may be written");
 }
 
+/// Who stores the report must not take an empty one for good.
+#[test]
+fn a_report_that_cannot_be_stored_is_an_error() {
+    for line in ["check --no-default-config", "check --no-default-config --feature ns_pid"] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_crio"));
+        command.args(line.split_whitespace()).stdout(std::fs::File::create("/dev/full").unwrap());
+        let output = command.output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{line}");
+        assert!(text(&output.stderr).contains("write to stdout"), "{line}: {}", text(&output.stderr));
+    }
+}
+
 /// CRIU's test runner asks like this, and looks at the exit status alone.
 #[test]
 fn features_are_asked_for_one_by_one() {

@@ -181,6 +181,8 @@ mod tests {
             (Feature::PagemapScanGuard, Feature::PagemapScan),
             (Feature::PagemapScanGuard, Feature::MadvGuard),
             (Feature::UserfaultfdNoncoop, Feature::Userfaultfd),
+            (Feature::UserfaultfdProtect, Feature::Userfaultfd),
+            (Feature::UserfaultfdMinor, Feature::Userfaultfd),
             (Feature::SeccompFilters, Feature::PtraceSeize),
             (Feature::CompatCr, Feature::CanMapVdso),
             (Feature::TcpHalfClosed, Feature::TcpRepair),

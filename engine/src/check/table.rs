@@ -261,6 +261,16 @@ features! {
         capability: "CAP_SYS_PTRACE",
         consequence: "no lazy restore",
     }
+    /// userfaultfd(2) that protects pages (Linux 5.7), with [`PagemapScan`](Feature::PagemapScan), which shows them.
+    UserfaultfdProtect = "uffd_wp", Extra, Programs, "6.7, CONFIG_HAVE_ARCH_USERFAULTFD_WP" {
+        purpose: "keeps which pages of a program's memory have writes reported",
+        consequence: "programs that have writes to their memory reported cannot be dumped",
+    }
+    /// userfaultfd(2) that tells of pages which shared memory has.
+    UserfaultfdMinor = "uffd_minor_shmem", Extra, Programs, "5.14, CONFIG_HAVE_ARCH_USERFAULTFD_MINOR" {
+        purpose: "keeps which pages of shared memory have minor faults reported",
+        consequence: "there are no such programs on this kernel, and those of an image are not restored",
+    }
     /// userfaultfd(2) that tells of fork, remap, remove and unmap.
     UserfaultfdNoncoop = "uffd-noncoop", Extra, Migration, "4.11, CONFIG_USERFAULTFD" {
         purpose: "serves pages of programs that fork and remap",

@@ -13,12 +13,11 @@ use crate::options::CheckOptions;
 pub(super) fn run(options: &CheckOptions) -> Result<ExitCode> {
     if options.features.is_empty() {
         let report = check::check(options);
-        if options.json {
-            print(&report.json().to_string());
-        } else {
-            print(&report.text(options.verbosity > log::DEFAULT_LEVEL));
-        }
-        return Ok(status(report.is_good()));
+        let text = match options.json {
+            true => report.json().to_string(),
+            false => report.text(options.verbosity > log::DEFAULT_LEVEL),
+        };
+        return Ok(status(print(&text) == ExitCode::SUCCESS && report.is_good()));
     }
     if options.features.iter().any(|f| f == "list") {
         return Ok(print(&check::names().join("\n")));
@@ -32,15 +31,16 @@ pub(super) fn run(options: &CheckOptions) -> Result<ExitCode> {
 
 fn tell(feature: Feature, options: &CheckOptions) -> bool {
     let finding = check::probe(feature);
-    if options.json {
-        print(&finding.json().to_string());
-    } else if finding.is_present() {
-        print(&format!("{} is supported", finding.name()));
-    } else {
-        print(&format!("{} is not supported", finding.name()));
+    let verdict = if finding.is_present() { "is supported" } else { "is not supported" };
+    let text = match options.json {
+        true => finding.json().to_string(),
+        false => format!("{} {verdict}", finding.name()),
+    };
+    let told = print(&text) == ExitCode::SUCCESS;
+    if !options.json && !finding.is_present() {
         log::warn!("{}", finding.explanation());
     }
-    finding.is_present()
+    told && finding.is_present()
 }
 
 fn status(good: bool) -> ExitCode {

@@ -22,7 +22,7 @@ mod job;
 mod restore;
 
 use std::ffi::{OsStr, OsString};
-use std::io::Write as _;
+use std::io::{ErrorKind, Write as _};
 use std::process::ExitCode;
 
 use clap::{ArgMatches, Parser};
@@ -196,10 +196,16 @@ fn git_id() -> String {
     format!("crio-{}", env!("CARGO_PKG_VERSION"))
 }
 
-/// To stdout. That it is closed is no reason to fail, nor to panic, as `println!` would.
+/// To stdout. That nobody reads it is no reason to fail, nor to panic, as `println!` would; that it cannot be stored is one.
 fn print(text: &str) -> ExitCode {
-    let _ = writeln!(std::io::stdout().lock(), "{}", text.trim_end());
-    ExitCode::SUCCESS
+    let mut out = std::io::stdout().lock();
+    match writeln!(out, "{}", text.trim_end()).and_then(|()| out.flush()) {
+        Err(e) if e.kind() != ErrorKind::BrokenPipe && e.raw_os_error() != Some(libc::EBADF) => {
+            print_error(&Error::os("write to stdout", e));
+            ExitCode::FAILURE
+        }
+        _ => ExitCode::SUCCESS,
+    }
 }
 
 /// To stderr, in the same way.

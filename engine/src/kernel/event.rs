@@ -2,7 +2,7 @@
 //!
 //! Each kind prints lines of its own, which [`fdinfo`](super::fdinfo) hands on: eventfd_show_fdinfo in fs/eventfd.c,
 //! signalfd_show_fdinfo in fs/signalfd.c, timerfd_show in fs/timerfd.c, ep_show_fdinfo in fs/eventpoll.c,
-//! fs/notify/fdinfo.c, pidfd_show_fdinfo in kernel/fork.c and later fs/pidfs.c.
+//! fs/notify/fdinfo.c, pidfd_show_fdinfo in kernel/fork.c and later fs/pidfs.c, userfaultfd_show_fdinfo in fs/userfaultfd.c.
 
 use super::fdinfo::FdInfo;
 use super::{Pid, text};
@@ -144,6 +144,14 @@ pub fn eventfd(info: &FdInfo) -> Result<Eventfd> {
 /// The signals that a signalfd(2) accepts, from 1 in the lowest bit.
 pub fn signalfd(info: &FdInfo) -> Result<u128> {
     required(info, "sigmask", signal_set)
+}
+
+/// The features (`UFFD_FEATURE_*`) that were asked for when a userfaultfd(2) was set up.
+pub fn userfaultfd(info: &FdInfo) -> Result<u64> {
+    /// UFFD_FEATURE_INITIALIZED of fs/userfaultfd.c: it was set up at all. Older kernels do not show that.
+    const INITIALIZED: u64 = 1 << 31;
+    let features = |value: &[u8]| value.split(|byte| *byte == b':').nth(1).and_then(text::hex);
+    Ok(required(info, "API", features)? & !INITIALIZED)
 }
 
 /// Reads the lines of a timerfd.
@@ -322,6 +330,14 @@ mod tests {
         assert_eq!(on, [(0, 16, 0), (0, 16, 0), (0x40, 0x20, 2)]);
         assert_eq!(group.marks.get(1).map(|mark| mark.on.clone()), Some(Marked::Mount(30)));
         assert!(fanotify(&info("")?).is_err());
+        Ok(())
+    }
+
+    #[test]
+    fn reads_features() -> Result<()> {
+        let shown = info("pending:\t0\ntotal:\t1\nAPI:\taa:80000011:800000000000001f\n")?;
+        assert_eq!(userfaultfd(&shown)?, 0x11);
+        assert!(userfaultfd(&info("API:\taa\n")?).is_err());
         Ok(())
     }
 

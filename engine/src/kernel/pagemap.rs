@@ -90,6 +90,32 @@ impl Filter {
     pub const GUARD: Filter =
         Filter { all: Categories::GUARD, any: Categories::NONE, none: Categories::NONE };
 
+    /// Content that is in no file, with the pages of zeros: what is absent where a userfaultfd(2) reports that.
+    pub const PRIVATE_OR_ZERO: Filter =
+        Filter { none: Categories(Categories::FILE.0 | Categories::GUARD.0), ..Filter::PRIVATE };
+
+    /// Pages that can be read without a fault, or after a look into swap space.
+    pub const THERE: Filter = Filter {
+        all: Categories::NONE,
+        any: Categories(Categories::PRESENT.0 | Categories::SWAPPED.0),
+        none: Categories::NONE,
+    };
+
+    /// Pages that are in memory and mapped.
+    pub const MAPPED: Filter =
+        Filter { all: Categories::PRESENT, any: Categories::NONE, none: Categories::NONE };
+
+    /// Pages of which a userfaultfd(2) reports writes, whether they are there or not.
+    pub const PROTECTED: Filter = Filter { none: Categories::WRITTEN, ..Filter::PRIVATE };
+
+    /// Those of them whose writers wait until somebody answers.
+    pub const PROTECTED_IN_TURN: Filter =
+        Filter { none: Categories(Categories::WRITTEN.0 | Categories::WP_ALLOWED.0), ..Filter::PRIVATE };
+
+    /// Those of [`PROTECTED`](Filter::PROTECTED) that are in swap space, or not there: both look the same.
+    pub const PROTECTED_AWAY: Filter =
+        Filter { all: Categories::SWAPPED, any: Categories::NONE, none: Categories::WRITTEN };
+
     fn matches(self, page: Categories) -> bool {
         page.contains(self.all)
             && (self.any == Categories::NONE || page.intersects(self.any))

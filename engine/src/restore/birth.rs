@@ -17,8 +17,9 @@ use nix::unistd;
 
 use super::construction::Built;
 use crate::check::{self, Feature};
-use crate::error::{Error, OsContext, Result};
+use crate::error::{Blame, Error, OsContext, Result};
 use crate::fault;
+use crate::kernel::stat::{self, Stat};
 use crate::kernel::{Pid, ProcDir, tasks};
 use crate::resource::memory::vdso::Fit;
 use crate::sys::process::{self, CloneArgs};
@@ -65,7 +66,8 @@ pub(super) fn fork_idle(pid: Pid, flags: u64) -> Result<()> {
     if !by_last_pid() {
         return while_id_is_leaving(|| {
             process::fork_idle(pid, flags).os(|| format!("clone3 with pid {pid}"))
-        });
+        })
+        .map_err(|e| name_owner(e, pid));
     }
     with_next_id(pid, || match process::fork_idle_next(flags).os(|| "clone")? {
         born if born == pid => Ok(true),
@@ -157,12 +159,40 @@ fn bear_at_once(parent: &mut Loan, ids: &[Pid], flags: u64, exit_signal: u64) ->
         missing = calls.into_iter().filter(|(_, call)| batch.ret(*call).is_err()).map(|(id, _)| id).collect();
         batch.expect_all()
     })
+    .map_err(|e| name_owner(e, missing.first().copied().unwrap_or(0)))
 }
 
 /// Tries again while the id is taken: the plan has seen that no task has it, but the kernel takes a task out of /proc
 /// before it gives the id back (release_task() in kernel/exit.c, free_pids() at its end).
 fn while_id_is_leaving(attempt: impl FnMut() -> Result<()>) -> Result<()> {
     process::until_free(PATIENCE, |e: &Error| e.errno() == Some(libc::EEXIST), attempt)
+}
+
+/// Says who has an id that is not free, although no task has it: the group or session of one whose leader has ended.
+fn name_owner(error: Error, id: Pid) -> Error {
+    if error.errno() != Some(libc::EEXIST) {
+        return error;
+    }
+    let reason = match owner(id) {
+        Some((what, stat)) => {
+            format!("is still the {what} of process {} ({})", stat.pid, stat.comm.escape_ascii())
+        }
+        None => "is not free".to_owned(),
+    };
+    Error::new("E-PID-IN-USE", Blame::Environment, reason)
+        .on(format!("pid {id}"))
+        .help("end that process, or restore where the pid is free, such as a new pid namespace (unshare -p)")
+}
+
+fn owner(id: Pid) -> Option<(&'static str, Stat)> {
+    let names =
+        std::fs::read_dir("/proc").ok()?.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    let pids = names.filter_map(|name| name.parse().ok());
+    pids.filter_map(|pid| stat::read(&ProcDir::open(pid).ok()?).ok()).find_map(|stat| match id {
+        _ if stat.sid == id => Some(("session", stat)),
+        _ if stat.pgid == id => Some(("process group", stat)),
+        _ => None,
+    })
 }
 
 /// Has the task on loan call clone(2), whose lowest byte of flags is the exit signal; returns the id.
@@ -211,6 +241,22 @@ fn with_next_id(id: Pid, mut attempt: impl FnMut() -> Result<bool>) -> Result<()
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_group_that_has_an_id_is_named() -> Result<()> {
+        use std::os::unix::process::CommandExt;
+        let mut command = std::process::Command::new("sh");
+        command.args(["-c", "sleep 1000 & exit"]).stdout(std::process::Stdio::null()).process_group(0);
+        let mut leader = command.spawn().os(|| "spawn")?;
+        let id = leader.id() as Pid;
+        leader.wait().os(|| "wait")?;
+        let refused = fork_idle(id, 0);
+        signal::killpg(unistd::Pid::from_raw(id), Signal::SIGKILL).os(|| "kill")?;
+        let refused = refused.map_err(|e| (e.code(), e.headline()));
+        let Err(("E-PID-IN-USE", headline)) = refused else { panic!("{refused:?}") };
+        assert!(headline.contains("process group of process") && headline.contains("(sleep)"), "{headline}");
+        Ok(())
+    }
 
     #[test]
     fn an_id_that_is_leaving_is_waited_for_and_nothing_else_is() {

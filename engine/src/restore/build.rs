@@ -12,6 +12,7 @@ use super::cgroup;
 use super::construction::Built;
 use super::plan::{Body, Plan, TaskPlan};
 use super::transport::{Parcel, Transport};
+use super::userfaultfd;
 use crate::check::{self, Feature};
 use crate::error::{Error, OsContext, Result};
 use crate::fault;
@@ -19,7 +20,7 @@ use crate::image::message::{CoreEntry, CredsEntry, FdinfoEntry, FileLockEntry, F
 use crate::kernel::{ProcDir, attr, status};
 use crate::report::{NotKept, RestoreStats};
 use crate::resource::cgroup::CgroupRestore;
-use crate::resource::file::{fs, lock};
+use crate::resource::file::{FileRestore, fs, lock};
 use crate::resource::memory::aio;
 use crate::resource::memory::restore::{self as memory_restore, Blueprint, Supplies};
 use crate::resource::memory::shared::SharedRestore;
@@ -357,8 +358,16 @@ pub(super) fn complete(
     run(loan, |batch| attributes::restore_memory(batch, &body.mm))
 }
 
-/// Arms the timers and leaves the task's memory; it stands ready to be detached afterwards.
-pub(super) fn depart(task: &TaskPlan, built: &mut Built, runtime: &Runtime) -> Result<()> {
+/// Arms the timers, has faults reported, and leaves the task's memory; it stands ready to be detached afterwards.
+pub(super) fn depart(
+    task: &TaskPlan,
+    built: &mut Built,
+    runtime: &Runtime,
+    files: &FileRestore,
+) -> Result<()> {
+    if let Some(body) = &task.body {
+        userfaultfd::register(built, &body.mm, files)?;
+    }
     let loan = &mut built.loan;
     if let Some(timers) = &task.process().timers {
         timers::arm(loan, timers)?;
@@ -378,7 +387,7 @@ pub(super) fn depart(task: &TaskPlan, built: &mut Built, runtime: &Runtime) -> R
         let word = section.to_ne_bytes();
         built.loan.memory().write_all_at(&word, address).os(|| format!("write rseq_cs at {address:x}"))?;
     }
-    Ok(())
+    files.protect(task.pid)
 }
 
 /// What belongs to the process as a whole and needs our privileges.

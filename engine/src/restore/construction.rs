@@ -309,6 +309,7 @@ impl Construction {
     /// it. A task borrows descriptors for its place, so no table, which tasks may share, can be filled before.
     pub(super) fn open_files(&mut self) -> Result<()> {
         self.log_in()?;
+        self.make_userfaultfds()?;
         let stand_ins = StandIns::for_dead(&self.plan.files.dead_processes())?;
         self.open_sockets()?;
         // Before any table is filled: descriptors are lent to tasks that have nothing open, and tables may be shared.
@@ -498,7 +499,7 @@ impl Construction {
             self.named(index, |this| {
                 let Construction { plan, built, runtime, .. } = this;
                 match (built.get_mut(&index), plan.tasks.get(index)) {
-                    (Some(built), Some(task)) => build::depart(task, built, runtime),
+                    (Some(built), Some(task)) => build::depart(task, built, runtime, &plan.files),
                     _ => Ok(()),
                 }
             })?;

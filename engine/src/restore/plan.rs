@@ -431,7 +431,7 @@ fn load_task(images: &ImageDir, entry: &PstreeEntry, index: &HashMap<u32, usize>
             let creds = core.thread_core.as_ref().and_then(|thread| thread.creds.as_ref());
             creds.map_or(Ok(()), |creds| credentials::check(creds, &name))?;
         }
-        threads.push((*tid as Pid, core));
+        threads.push((id(*tid)?, core));
     }
     let state = threads.first().and_then(|(_, core)| core.tc.as_ref()).map(|tc| tc.task_state);
     let body = match state {
@@ -441,8 +441,14 @@ fn load_task(images: &ImageDir, entry: &PstreeEntry, index: &HashMap<u32, usize>
             return Err(Error::image(Kind::Core(entry.pid).file_name(), format!("task state {other:?}")));
         }
     };
-    let (pid, pgid, sid) = (entry.pid as Pid, entry.pgid as Pid, entry.sid as Pid);
+    let [pid, pgid, sid] = [id(entry.pid)?, id(entry.pgid)?, id(entry.sid)?];
     Ok(TaskPlan { pid, parent, pgid, sid, threads, body })
+}
+
+/// An id that a kernel can give, or 0.
+fn id(number: u32) -> Result<Pid> {
+    let id = Pid::try_from(number).ok().filter(|id| *id as usize <= MOST_TASKS);
+    id.ok_or_else(|| Error::image("pstree.img", format!("{number} is no id of a task, group or session")))
 }
 
 fn load_body(images: &ImageDir, pid: u32) -> Result<Body> {
@@ -496,6 +502,12 @@ fn load_tables(images: &ImageDir, tasks: &[TaskPlan]) -> Result<HashMap<u32, Vec
 mod tests {
     use super::*;
     use crate::error::OsContext;
+
+    #[test]
+    fn ids_are_those_that_a_kernel_gives() {
+        assert_eq!((id(0).ok(), id(4 << 20).ok()), (Some(0), Some(4 << 20)));
+        assert!([u32::MAX, 1 << 31, (4 << 20) + 1].into_iter().all(|number| id(number).is_err()));
+    }
 
     #[test]
     fn ids_of_the_living_are_in_use_and_those_of_the_dead_are_waited_for() -> Result<()> {

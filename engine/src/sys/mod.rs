@@ -19,4 +19,5 @@ pub mod ptrace;
 pub mod socket;
 pub mod stat;
 pub mod tty;
+pub mod userfaultfd;
 pub mod xattr;

@@ -14,6 +14,8 @@ use crate::sys::process::read_memory;
 use crate::sys::ptrace::{self, Rseq, Stop};
 
 const ALL_SIGNALS: u128 = !0;
+/// Where struct rseq has its pointer to the sequence.
+const RSEQ_CS: u64 = 8;
 
 /// See the module text.
 #[derive(Debug, Clone)]
@@ -81,6 +83,25 @@ impl Departure {
 pub(super) fn pass_call(tid: i32) -> Result<()> {
     enter_call(tid)?;
     enter_call(tid).map(drop)
+}
+
+/// What a loan needs of the memory of a stopped thread.
+#[derive(Debug, Clone, Copy)]
+pub struct Need {
+    /// Where.
+    pub address: u64,
+    /// What is there.
+    pub what: &'static str,
+    /// Whether the kernel writes there when the thread goes on.
+    pub written: bool,
+}
+
+/// What [`Departure::of`] reads, and the kernel writes (kernel/rseq.c).
+pub fn needs(tid: i32) -> Result<Vec<Need>> {
+    let code = Need { address: registers(tid)?.ip(), what: "next instruction", written: false };
+    let area = ptrace::rseq(tid).unwrap_or_default().address;
+    let rseq = Need { address: area + RSEQ_CS, what: "area of restartable sequences", written: true };
+    Ok(std::iter::once(code).chain((area != 0).then_some(rseq)).collect())
 }
 
 /// Those of the register sets `kinds` that a stopped thread has.
@@ -170,7 +191,7 @@ fn aborted(pid: i32, regs: Regs, rseq: Rseq) -> Regs {
         if got == 8 { u64::from_ne_bytes(word) } else { 0 }
     };
     // struct rseq: cpu_id_start, cpu_id, rseq_cs. struct rseq_cs: version, flags, start_ip, post_commit_offset, abort_ip.
-    let section = word_at(rseq.address + 8);
+    let section = word_at(rseq.address + RSEQ_CS);
     if section == 0 {
         return regs;
     }

@@ -403,11 +403,17 @@ impl FrozenTask {
             return self.leader_has_exited();
         }
         let wchan = self.proc.thread(tid).read("wchan").unwrap_or_default();
+        let help = match wchan.as_slice() {
+            b"handle_userfault" | b"userfaultfd_event_wait_completion" => {
+                "a system call of it waits for the program that reads its userfaultfd: dump it again"
+            }
+            _ => "wait until its I/O or its vfork child has finished, or give --timeout more seconds",
+        };
         Error::new("E-FREEZE-TIMEOUT", Blame::Program, "did not stop in time")
             .on(format!("thread {tid}"))
             .task(self.pid, &self.comm)
             .detail(format!("it waits in the kernel at {}", String::from_utf8_lossy(&wchan)))
-            .help("wait until its I/O or its vfork child has finished, or give --timeout more seconds")
+            .help(help)
     }
 
     /// Sends the signal that leads to its fate.

@@ -22,7 +22,7 @@ mod wait;
 pub mod zombie;
 
 pub use batch::{Area, Batch, CallId};
-pub use departure::{other_registers, refuse};
+pub use departure::{Need, needs, other_registers, refuse};
 pub use filter::{Filter, filters};
 pub use freeze::{Fate, Frozen, FrozenTask};
 pub use freezer::Freezer;

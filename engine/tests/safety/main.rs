@@ -14,5 +14,6 @@ mod ipc;
 mod judged;
 mod random;
 mod restore;
+mod served;
 mod storage;
 mod victim;

@@ -22,7 +22,7 @@ enum By {
 use By::{Dump, Survey};
 
 /// What the programs in `refused` prepare, the code of the refusal, and who finds it.
-const REFUSED: [(&str, &str, By); 59] = [
+const REFUSED: [(&str, &str, By); 64] = [
     ("shared memory", "E-SHARED-MEMORY", Survey),
     ("pending vfork", "E-SHARED-MEMORY", Survey),
     ("siblings' table", "E-SHARED-TABLE", Survey),
@@ -38,7 +38,10 @@ const REFUSED: [(&str, &str, By); 59] = [
     ("session outside", "E-SESSION", Survey),
     ("group outside", "E-GROUP", Survey),
     ("segment of another namespace", "E-VMA-SYSVIPC", Survey),
-    ("userfaultfd range", "E-FILE-UNSUPPORTED", Survey),
+    ("userfaultfd range", "E-VMA-USERFAULTFD", Survey),
+    ("absent protected page", "E-VMA-USERFAULTFD", Dump),
+    ("absent code", "E-VMA-USERFAULTFD", Dump),
+    ("call at absent page", "E-FREEZE-TIMEOUT", Dump),
     ("ring without its socket", "E-VMA-SOCKET", Survey),
     ("part of a ring", "E-VMA-SOCKET", Survey),
     ("ring gone round", "E-SOCKET-RING", Dump),
@@ -55,7 +58,7 @@ const REFUSED: [(&str, &str, By); 59] = [
     ("namespace file", "E-NAMESPACE", Survey),
     ("other device", "E-FILE-UNSUPPORTED", Survey),
     ("block device", "E-FILE-UNSUPPORTED", Survey),
-    ("userfaultfd", "E-FILE-UNSUPPORTED", Survey),
+    ("userfaultfd", "E-USERFAULTFD-OUTSIDE", Dump),
     ("BPF map", "E-FILE-UNSUPPORTED", Survey),
     ("landlock ruleset", "E-FILE-UNSUPPORTED", Survey),
     ("message queue", "E-MQUEUE-MESSAGES", Survey),
@@ -70,6 +73,8 @@ const REFUSED: [(&str, &str, By); 59] = [
     ("locked", "E-FILE-LOCKED", Survey),
     ("lease", "E-FILE-LOCKED", Survey),
     ("hidden by mount", "E-FILE-HIDDEN", Survey),
+    ("unmounted directory", "E-FILE-UNMOUNTED", Survey),
+    ("unmounted file", "E-FILE-UNMOUNTED", Survey),
     ("SOCK_PACKET", "E-FILE-UNSUPPORTED", Survey),
     ("packet fanout by program", "E-SOCKET-FILTER", Survey),
     ("packet socket without interface", "E-SOCKET-ADDRESS", Survey),
@@ -85,7 +90,7 @@ const REFUSED: [(&str, &str, By); 59] = [
 ];
 
 /// Without these the dump would be refused for another reason, or not at all.
-const OPTIONS: [(&str, &str); 1] = [("group outside", "--shell-job")];
+const OPTIONS: [(&str, &str); 2] = [("group outside", "--shell-job"), ("call at absent page", "--timeout=1")];
 
 /// Ends its whole process group with it.
 pub(crate) struct Group(Child);

@@ -70,7 +70,10 @@ pub(super) fn run(feature: Feature) -> io::Result<()> {
         Feature::NetworkLockNftables => network::network_lock(),
         Feature::UdpLite => network::udplite(),
         Feature::Userfaultfd => probe::userfaultfd().map(drop),
-        Feature::UserfaultfdNoncoop => userfaultfd_events(),
+        Feature::UserfaultfdNoncoop => userfaultfd_has((1 << 1) | (1 << 2) | (1 << 3) | (1 << 6)),
+        // Before, some machines' kernels say that they have it.
+        Feature::UserfaultfdProtect => userfaultfd_has(1 << 0).and_then(|()| probe::pagemap_scan()),
+        Feature::UserfaultfdMinor => userfaultfd_has(1 << 10),
         Feature::Sve => Tracee::new()?.register_set(NT_ARM_SVE, 16),
         Feature::PacKeys => Tracee::new()?.register_set(NT_ARM_PACA_KEYS, 64),
         Feature::Tpidr2 => Tracee::new()?.register_set(NT_ARM_SSVE, 16),
@@ -182,11 +185,11 @@ fn apparmor_stacking() -> io::Result<()> {
     }
 }
 
-/// The events of a program that was not written for userfaultfd: fork, remap, remove and unmap.
-fn userfaultfd_events() -> io::Result<()> {
-    const EVENTS: u64 = (1 << 1) | (1 << 2) | (1 << 3) | (1 << 6);
+/// Some `UFFD_FEATURE_*`: the events of a program that was not written for userfaultfd (fork, remap, remove and unmap),
+/// PAGEFAULT_FLAG_WP, MINOR_SHMEM.
+fn userfaultfd_has(wanted: u64) -> io::Result<()> {
     let features = probe::userfaultfd()?;
-    if features & EVENTS == EVENTS { Ok(()) } else { Err(missing(format!("it only has {features:#x}"))) }
+    if features & wanted == wanted { Ok(()) } else { Err(missing(format!("it only has {features:#x}"))) }
 }
 
 /// The vdso, its data and the signal page of this process, in their order.

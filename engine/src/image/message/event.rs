@@ -1,4 +1,4 @@
-//! Descriptors that exist only for their events: eventfd, epoll, signalfd, timerfd, pidfd, inotify, fanotify.
+//! Descriptors that exist only for their events: eventfd, epoll, signalfd, timerfd, pidfd, inotify, fanotify, userfaultfd.
 //!
 //! All are embedded in `files.img`. Field numbers are those of CRIU 4.2's `images/{eventfd,eventpoll,...}.proto`.
 
@@ -256,6 +256,58 @@ pub struct FanotifyFileEntry {
     pub evflags: u32,
     #[prost(message, repeated, tag = "6")]
     pub mark: Vec<FanotifyMarkEntry>,
+}
+
+/// Ours: a userfaultfd(2).
+#[derive(Clone, PartialEq, prost::Message, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct UserfaultfdEntry {
+    #[prost(uint32, required, tag = "1")]
+    pub id: u32,
+    #[prost(uint32, required, tag = "2")]
+    #[serde(with = "As::<Hex>")]
+    pub flags: u32,
+    #[prost(message, required, tag = "3")]
+    pub fown: FownEntry,
+    /// UFFD_FEATURE_* that it was set up with.
+    #[prost(uint64, required, tag = "4")]
+    #[serde(with = "As::<Hex>")]
+    pub features: u64,
+    /// The process whose memory it serves.
+    #[prost(uint32, required, tag = "5")]
+    pub pid: u32,
+    #[prost(message, repeated, tag = "6")]
+    pub ranges: Vec<RegisteredEntry>,
+}
+
+/// Ours: a mapping that is registered with a userfaultfd.
+#[derive(Clone, PartialEq, prost::Message, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RegisteredEntry {
+    #[prost(message, required, tag = "1")]
+    pub range: AddressesEntry,
+    /// UFFDIO_REGISTER_MODE_*.
+    #[prost(uint32, required, tag = "2")]
+    #[serde(with = "As::<Hex>")]
+    pub modes: u32,
+    /// Pages whose writes are reported.
+    #[prost(message, repeated, tag = "3")]
+    pub protected: Vec<AddressesEntry>,
+    /// Pages whose minor faults were resolved.
+    #[prost(message, repeated, tag = "4")]
+    pub mapped: Vec<AddressesEntry>,
+}
+
+/// Ours: from an address up to another.
+#[derive(Clone, PartialEq, prost::Message, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AddressesEntry {
+    #[prost(uint64, required, tag = "1")]
+    #[serde(with = "As::<Hex>")]
+    pub start: u64,
+    #[prost(uint64, required, tag = "2")]
+    #[serde(with = "As::<Hex>")]
+    pub end: u64,
 }
 
 /// A file handle (name_to_handle_at(2)); `handle` holds `bytes` bytes in 64-bit words.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::bpf::BpfmapFileEntry;
 use super::event::{
     EventfdFileEntry, EventpollFileEntry, FanotifyFileEntry, InotifyFileEntry, PidfdEntry, SignalfdEntry,
-    TimerfdEntry,
+    TimerfdEntry, UserfaultfdEntry,
 };
 use super::memory::MemfdFileEntry;
 use super::network::TunfileEntry;
@@ -66,6 +66,9 @@ pub enum FdType {
     /// Ours.
     #[serde(rename = "MQUEUE")]
     Mqueue = 10000,
+    /// Ours.
+    #[serde(rename = "USERFAULTFD")]
+    Userfaultfd = 10001,
     #[serde(rename = "CTL_TTY")]
     CtlTty = 65534,
     #[serde(rename = "AUTOFS_PIPE")]
@@ -143,6 +146,9 @@ pub struct FileEntry {
     /// Ours.
     #[prost(message, optional, tag = "10000")]
     pub mq: Option<MqueueFileEntry>,
+    /// Ours.
+    #[prost(message, optional, tag = "10001")]
+    pub uffd: Option<UserfaultfdEntry>,
 }
 
 impl FileEntry {
@@ -170,6 +176,7 @@ impl FileEntry {
             FileEntry { ffy: Some(e), .. } => Some((e.flags, &e.fown)),
             FileEntry { pidfd: Some(e), .. } => Some((e.flags, &e.fown)),
             FileEntry { mq: Some(e), .. } => Some((e.flags, &e.fown)),
+            FileEntry { uffd: Some(e), .. } => Some((e.flags, &e.fown)),
             FileEntry { usk: Some(e), .. } => Some((e.flags, &e.fown)),
             FileEntry { isk: Some(e), .. } => Some((e.flags, &e.fown)),
             FileEntry { nlsk: Some(e), .. } => Some((e.flags, &e.fown)),

@@ -130,6 +130,10 @@ pub struct VmaEntry {
     /// Ours: `[sigpage]` of 32-bit ARM, which CRIU takes for ordinary memory.
     #[prost(bool, optional, tag = "10002")]
     pub sigpage: Option<bool>,
+    /// Ours: UFFDIO_REGISTER_MODE_* of the userfaultfd that it is registered with, which has its range in `files.img`.
+    #[prost(uint32, optional, tag = "10003")]
+    #[serde(with = "As::<Hex>")]
+    pub userfaultfd: Option<u32>,
 }
 
 /// First entry of a pagemap image: which `pages-N.img` holds the pages.

@@ -180,5 +180,6 @@ fn has_message(file: &FileEntry) -> bool {
         FdType::Bpfmap => file.bpf.is_some(),
         FdType::Pidfd => file.pidfd.is_some(),
         FdType::Mqueue => file.mq.is_some(),
+        FdType::Userfaultfd => file.uffd.is_some(),
     }
 }

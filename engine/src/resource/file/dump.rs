@@ -24,10 +24,12 @@ use crate::kernel::fdinfo::{FdInfo, Lock};
 use crate::kernel::{Pid, ProcDir, fdinfo};
 use crate::options::DumpOptions;
 use crate::report::NotKept;
+use crate::resource::memory::registered::Registered;
 use crate::resource::memory::shared::SharedDump;
 use crate::resource::socket::inet::connections::Connections;
 use crate::resource::socket::{InFlight, SocketDump};
 use crate::sys::stat::fstat;
+use crate::tracee::Frozen;
 
 /// Page images of memory files are numbered from here, out of reach of those that the address spaces have.
 const FIRST_PAGES_ID: u32 = 1 << 24;
@@ -298,9 +300,11 @@ impl<'a> FileDump<'a> {
         self.kinds.sockets.not_kept(tree)
     }
 
-    /// Finds the files that epoll instances watch, when all descriptors were added.
-    pub fn resolve(&mut self, tables: &Tables) -> Result<()> {
-        self.kinds.events.epolls.resolve(&mut self.entries, tables)
+    /// Finds the files that epoll instances watch and the memory that userfaultfds serve, when all descriptors and
+    /// mappings were added; `registered` are all that are registered with some.
+    pub fn resolve(&mut self, tables: &Tables, frozen: &Frozen, registered: Vec<Registered>) -> Result<()> {
+        self.kinds.events.epolls.resolve(&mut self.entries, tables)?;
+        self.kinds.events.userfaultfds.resolve(&mut self.entries, frozen.tasks(), registered)
     }
 
     /// Writes the images. Terminals are read last, as close to the end of the dump as can be.

@@ -183,7 +183,6 @@ fn of_anonymous(seen: &Seen<'_>) -> Result<Kind> {
     let (what, why) = match name {
         b"bpf-map" => ("a BPF map", later),
         b"io_uring" => ("an io_uring", "has requests in the kernel that cannot be read"),
-        b"userfaultfd" => ("a userfaultfd", "has page faults in the kernel that cannot be read"),
         b"perf_event" => ("a perf event", "counts events that cannot be set again"),
         b"seccomp notify" => ("a seccomp listener", "has requests in the kernel that cannot be read"),
         b"landlock-ruleset" => ("a landlock ruleset", "cannot be read"),

@@ -9,7 +9,7 @@
 //! - a file in `/proc/PID` of a process that is gone needs a process with that pid while it is opened.
 
 use std::collections::HashSet;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -25,7 +25,7 @@ use crate::error::{Blame, Error, OsContext, Result};
 use crate::image::journal::Note;
 use crate::image::message::{FileEntry, RemapFilePathEntry, RemapType};
 use crate::image::{ImageDir, Kind};
-use crate::kernel::Pid;
+use crate::kernel::{Pid, ProcDir, fdinfo, mountinfo};
 use crate::log;
 use crate::sys::stat::{FileStat, fstatat};
 
@@ -77,7 +77,7 @@ pub(super) struct Judged {
 /// Decides how the file of a description is found again.
 ///
 /// # Errors
-/// `E-FILE-HIDDEN` if another file has its path, `E-FILE-UNSUPPORTED` for a message queue that is no descriptor (O_PATH).
+/// `E-FILE-HIDDEN` if another file has its path, `E-FILE-UNMOUNTED` if no path leads to its mount, `E-FILE-UNSUPPORTED` for a message queue that is no descriptor (O_PATH).
 pub(super) fn judge(d: &Description<'_>, evasive_devices: bool) -> Result<Judged> {
     if !d.target.starts_with(b"/") {
         return Err(
@@ -105,6 +105,7 @@ pub(super) fn judge(d: &Description<'_>, evasive_devices: bool) -> Result<Judged
         return judged(&d.target, Standing::Linked, false);
     }
     match by_path(d, evasive_devices)? {
+        Standing::Linked if is_unmounted(d)? => Err(unmounted()),
         // A directory has one name; some file systems do not count it down.
         Standing::Linked if d.stat.st_mode & libc::S_IFMT == libc::S_IFDIR => {
             judged(stripped, Standing::Ghost, false)
@@ -130,6 +131,24 @@ fn by_path(d: &Description<'_>, evasive_devices: bool) -> Result<Standing> {
         return Ok(Standing::Named);
     }
     Err(hidden(&there, &d.stat))
+}
+
+/// Whether a file has its name, but in a mount that nobody sees: umount(2) with MNT_DETACH.
+fn is_unmounted(d: &Description<'_>) -> Result<bool> {
+    if d.target.ends_with(DELETED) {
+        return Ok(false);
+    }
+    let own = ProcDir::current()?;
+    let id = fdinfo::read(&own, d.fd.as_raw_fd())?.mnt_id;
+    let sees = |proc: &ProcDir| Ok(mountinfo::read(proc)?.iter().any(|mount| mount.id == id));
+    Ok(!sees(&own)? && !sees(d.proc)?)
+}
+
+fn unmounted() -> Error {
+    let reason =
+        "lies in a mount that was unmounted while it was in use (umount -l), and cannot be found again";
+    Error::new("E-FILE-UNMOUNTED", Blame::Program, reason)
+        .help("let the program leave or close it before the dump")
 }
 
 fn is_same_device(a: &FileStat, b: &FileStat) -> bool {

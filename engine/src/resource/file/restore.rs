@@ -566,3 +566,4 @@ mod start;
 mod terminal;
 #[cfg(test)]
 mod tests;
+mod userfaultfd;

@@ -51,7 +51,9 @@ pub(super) fn fill(
     with: &mut Supplies<'_>,
 ) -> Result<()> {
     let page = pagemap::page_size()?;
-    let by_default = huge_page::by_default();
+    // In a registered range a huge page would be there where the image has none; see `restore::build`.
+    let registered = new.is_registered();
+    let by_default = huge_page::by_default() && !registered;
     if by_default {
         forbid_huge(loan, true)?;
     }
@@ -78,6 +80,9 @@ pub(super) fn fill(
             }
         }
     }
+    if registered {
+        alone.clear();
+    }
     let windows = windows(&alone, if by_default { 0 } else { FEWEST_BYTES });
     let (plain, wide) = sort_into(&windows, &own);
     read_parts(loan, &plain, with.lend)?;
@@ -101,7 +106,7 @@ pub(super) fn fill(
 }
 
 /// Forbids huge pages in the whole address space, or allows them again.
-fn forbid_huge(loan: &mut Loan, forbidden: bool) -> Result<()> {
+pub(super) fn forbid_huge(loan: &mut Loan, forbidden: bool) -> Result<()> {
     let mut batch = loan.batch();
     let args = [libc::PR_SET_THP_DISABLE as u64, forbidden.into(), 0, 0, 0];
     batch.call("prctl PR_SET_THP_DISABLE", libc::SYS_prctl, &args);

@@ -5,6 +5,7 @@ mod attach;
 mod fill;
 pub mod huge;
 pub mod pages;
+pub mod registered;
 pub mod restore;
 pub mod shared;
 pub mod vdso;
@@ -20,6 +21,7 @@ use nix::fcntl::{FallocateFlags, OFlag, fallocate};
 use nix::sys::statfs::{TMPFS_MAGIC, fstatfs};
 
 use self::pages::{Planner, Transfer};
+use self::registered::Registered;
 use self::vma::{Content, Mapping};
 use super::file::FileDump;
 use super::ipc::shm::ShmDump;
@@ -56,6 +58,8 @@ pub struct MemoryDump<'a> {
     pub not_kept: Vec<NotKept>,
     /// Memory of the task that was added last that outlives it: of files and segments, and writable.
     pub outlasting: Vec<Range<u64>>,
+    /// Mappings of all tasks that are registered with some userfaultfd.
+    pub registered: Vec<Registered>,
 }
 
 impl<'a> MemoryDump<'a> {
@@ -72,6 +76,7 @@ impl<'a> MemoryDump<'a> {
             vmas: 0,
             not_kept: Vec::new(),
             outlasting: Vec::new(),
+            registered: Vec::new(),
         }
     }
 
@@ -81,15 +86,15 @@ impl<'a> MemoryDump<'a> {
         self.next_pages_id - 1
     }
 
-    /// Writes the mm image of a frozen task and plans the copies of its pages.
+    /// Writes the mm image of a frozen task with these mappings and plans the copies of its pages.
     pub fn add(
         &mut self,
         task: &FrozenTask,
+        vmas: &[Vma],
         attributes: MemoryAttributes,
         files: &mut FileDump<'_>,
     ) -> Result<()> {
-        let vmas = smaps::read(&task.proc)?;
-        self.not_kept.extend(vma::lost(&vmas).into_iter().map(|(what, consequence)| NotKept {
+        self.not_kept.extend(vma::lost(vmas).into_iter().map(|(what, consequence)| NotKept {
             pid: task.pid,
             comm: task.comm.clone(),
             what,
@@ -99,7 +104,7 @@ impl<'a> MemoryDump<'a> {
         mm.exe_file_id = files.add_link(&task.proc, &task.comm, "exe", false)?;
         let mut mappings = Vec::new();
         self.outlasting.clear();
-        for vma in &vmas {
+        for vma in vmas {
             let mut mapping = Mapping::of(vma)?;
             if matches!(mapping.content, Content::SharedFile | Content::Segment) && may_write(vma) {
                 self.outlasting.push(vma.range());
@@ -159,8 +164,11 @@ impl<'a> MemoryDump<'a> {
         let mut planner = Planner::new(task.pid, mem, writer.file());
         let mut scanner = PagemapScanner::open(&task.proc)?;
         let mut guards = Vec::new();
-        // Neighbours are searched together.
-        for group in mappings.chunk_by(|one, next| one.is_searched() && next.is_searched()) {
+        // Neighbours that are searched for the same are searched together.
+        let alike = |one: &Mapping, next: &Mapping| {
+            one.is_searched() && next.is_searched() && one.content_filter() == next.content_filter()
+        };
+        for group in mappings.chunk_by(alike) {
             let found = search(&mut scanner, group)?;
             for (mapping, runs) in group.iter().zip(found.content) {
                 self.scanned += if mapping.has_private_pages() { mapping.pages(page) } else { 0 };
@@ -173,6 +181,9 @@ impl<'a> MemoryDump<'a> {
                 }
             }
             guards.extend(found.guards);
+            for mapping in group {
+                self.registered.extend(Registered::of(task, mapping, &mut scanner)?);
+            }
         }
         self.transfers.extend(planner.finish());
         reserve(&writer.file(), writer.len()).os(|| format!("size {}", Kind::Pages(pages_id).file_name()))?;
@@ -206,7 +217,8 @@ fn search(scanner: &mut PagemapScanner, group: &[Mapping]) -> Result<Found> {
             content: vec![if one.has_private_pages() { ranges } else { Vec::new() }],
         },
         _ => Found {
-            content: scanner.find_in(&ranges, Filter::PRIVATE)?,
+            content: scanner
+                .find_in(&ranges, group.first().map_or(Filter::PRIVATE, Mapping::content_filter))?,
             guards: guards(scanner, group, &ranges)?,
         },
     })

@@ -48,6 +48,13 @@ pub struct Blueprint<'a> {
     pub fit: &'a Fit,
 }
 
+impl Blueprint<'_> {
+    /// Whether a userfaultfd(2) will be told of faults.
+    pub fn is_registered(&self) -> bool {
+        self.mm.vmas.iter().any(|vma| vma.userfaultfd.is_some())
+    }
+}
+
 /// The parts that are not a blueprint's own.
 pub struct Supplies<'a> {
     /// Mapped files.
@@ -71,6 +78,11 @@ pub fn build(
     parent: Option<&Blueprint<'_>>,
     with: &mut Supplies<'_>,
 ) -> Result<()> {
+    // Until its ranges are registered, which keeps khugepaged away, it must get no huge page over absent pages. A child
+    // inherits that.
+    if new.is_registered() || parent.is_some_and(Blueprint::is_registered) {
+        fill::forbid_huge(loan, new.is_registered())?;
+    }
     // The kernel changes the executable only while no mapping of the old one is left (kernel/fork.c, replace_mm_exe_file).
     let parent = parent.filter(|parent| parent.mm.exe_file_id == new.mm.exe_file_id);
     let kept = parent.map_or_else(Vec::new, |parent| common(new, parent));
@@ -407,19 +419,38 @@ fn populate(batch: &mut Batch, vma: &VmaEntry, data: &[Range<u64>]) {
     }
 }
 
+/// Adds the calls that lock a mapping. The kernel wants to bring all pages, and fails at a guard, when the mapping is locked
+/// already (mm/mlock.c, do_mlock).
+fn lock(batch: &mut Batch, vma: &VmaEntry, guarded: bool) {
+    let (start, len) = (vma.start, vma.end - vma.start);
+    let on_fault = vma.lock_on_fault == Some(true);
+    if on_fault || guarded {
+        let args = [start, len, libc::MLOCK_ONFAULT.into()];
+        batch.call(format!("mlock2 {start:x} on fault"), libc::SYS_mlock2, &args);
+    }
+    match (on_fault, guarded) {
+        (true, _) => {}
+        (false, true) => _ = batch.attempt(format!("mlock2 {start:x}"), libc::SYS_mlock2, &[start, len, 0]),
+        (false, false) => _ = batch.call(format!("mlock2 {start:x}"), libc::SYS_mlock2, &[start, len, 0]),
+    }
+}
+
 /// Adds the calls for what mappings remember: advice, locks, names, guards. After all children were born.
 pub fn finish(loan: &mut Loan, mm: &MmEntry, fit: &Fit, shared: &SharedRestore) -> Result<()> {
     let mut batch = loan.batch();
-    for vma in mm.vmas.iter().filter(|vma| !vdso::is_kernels(vma, fit) && vma.status & status::VSYSCALL == 0)
-    {
+    let (guards, mappings): (Vec<&VmaEntry>, Vec<_>) = mm
+        .vmas
+        .iter()
+        .filter(|vma| !vdso::is_kernels(vma, fit) && vma.status & status::VSYSCALL == 0)
+        .partition(|vma| vma.status & status::GUARD != 0);
+    // Not where memory is locked (mm/madvise.c, is_valid_guard_vma).
+    for guard in &guards {
+        let args = [guard.start, guard.end - guard.start, MADV_GUARD_INSTALL];
+        batch.call(format!("madvise guard {:x}", guard.start), libc::SYS_madvise, &args);
+        run_if_full(loan, &mut batch)?;
+    }
+    for vma in mappings {
         let (start, len) = (vma.start, vma.end - vma.start);
-        if vma.status & status::GUARD != 0 {
-            batch.call(
-                format!("madvise guard {start:x}"),
-                libc::SYS_madvise,
-                &[start, len, MADV_GUARD_INSTALL],
-            );
-        }
         if is_huge(vma) && vma.prot & libc::PROT_WRITE as u32 == 0 {
             batch.call(format!("mprotect {start:x}"), libc::SYS_mprotect, &[start, len, vma.prot.into()]);
         }
@@ -430,9 +461,8 @@ pub fn finish(loan: &mut Loan, mm: &MmEntry, fit: &Fit, shared: &SharedRestore) 
             populate(&mut batch, vma, &shared.data(vma.shmid)?);
         }
         if vma.flags as i32 & libc::MAP_LOCKED != 0 {
-            let on_fault = if vma.lock_on_fault == Some(true) { libc::MLOCK_ONFAULT } else { 0 };
-            let args = [start, len, on_fault.into()];
-            batch.call(format!("mlock2 {start:x}"), libc::SYS_mlock2, &args);
+            let guarded = guards.iter().any(|guard| vma.start < guard.end && guard.start < vma.end);
+            lock(&mut batch, vma, guarded);
         }
         if let Some(name) = &vma.anon_name {
             let mut name = name.clone().into_bytes();

@@ -69,11 +69,7 @@ fn write_object(images: &ImageDir, kind: Kind, pages_id: u32, file: &File) -> Re
         while from < end {
             let len = (end - from).min(CHUNK as u64) as usize;
             let Some(part) = buffer.get_mut(..len) else { break };
-            part.fill(0);
-            let got = file.read_at(part, from).os(|| "read shared memory")?;
-            if got == 0 {
-                return Err(Error::bug("shared memory ends before its data"));
-            }
+            read_whole(file, part, from)?;
             pages.write_all_at(part, offset).os(|| format!("write {}", Kind::Pages(pages_id).file_name()))?;
             (from, offset) = (from + len as u64, offset + len as u64);
         }
@@ -81,6 +77,24 @@ fn write_object(images: &ImageDir, kind: Kind, pages_id: u32, file: &File) -> Re
     }
     writer.finish()?;
     Ok(count)
+}
+
+/// Fills a buffer; behind the end, which need not be that of a page, are zeros.
+fn read_whole(file: &File, buffer: &mut [u8], from: u64) -> Result<()> {
+    let mut done = 0;
+    while let Some(rest) = buffer.get_mut(done..).filter(|rest| !rest.is_empty()) {
+        match file.read_at(rest, from + done as u64) {
+            Ok(0) if done == 0 => return Err(Error::bug("shared memory ends before its data")),
+            Ok(0) => {
+                rest.fill(0);
+                break;
+            }
+            Ok(got) => done += got,
+            Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(Error::os("read shared memory", e)),
+        }
+    }
+    Ok(())
 }
 
 /// The next range that is no hole, at or after `from`.

@@ -20,6 +20,9 @@ use crate::kernel::elf;
 use crate::kernel::smaps::{Backing, Vma};
 use crate::tracee::Loan;
 
+/// More than any kernel's vdso has, with pages of 64 KiB too.
+const MOST_BYTES: u64 = 1 << 20;
+
 /// The kernel's own mappings in a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Part {
@@ -179,7 +182,7 @@ impl Runtime {
         let find = |wanted: Part| theirs.iter().find(|(part, _)| *part == wanted).map(|(_, range)| range);
         let (Some(vdso), Some(pages)) = (find(Part::Vdso), pages) else { return Ok(Fit::Absent) };
         let read = |range: &Range<u64>| {
-            let mut content = vec![0; (range.end - range.start) as usize];
+            let mut content = vec![0; size(range)?];
             pages.read(range.start, &mut content).map(|()| content)
         };
         let mut image = read(vdso)?;
@@ -208,6 +211,14 @@ impl Runtime {
     }
 }
 
+/// The bytes of a vdso or signal page in an image.
+fn size(range: &Range<u64>) -> Result<usize> {
+    let len = range.end.saturating_sub(range.start);
+    usize::try_from(len).ok().filter(|_| len <= MOST_BYTES).ok_or_else(|| {
+        Error::image("mm", format!("the vdso at {:x} has {len} bytes, more than any kernel's", range.start))
+    })
+}
+
 /// Whether a mapping of the image is not to be made, because the kernel's own takes its place.
 pub fn is_kernels(vma: &VmaEntry, fit: &Fit) -> bool {
     match (part_of_image(vma), fit) {
@@ -231,6 +242,12 @@ mod tests {
         assert_eq!(outline(&with_page, 0xc000), outline(&other, 0xc000));
         let apart = [(Part::Data, 0x1000..0x5000), (Part::Vdso, 0x6000..0x8000)];
         assert_ne!(outline(&one, 0x5000), outline(&apart, 0x6000));
+    }
+
+    #[test]
+    fn a_vdso_without_bounds_is_no_vdso() {
+        assert_eq!(size(&(0x7000..0x9000)).ok(), Some(0x2000));
+        assert_eq!(size(&(0x1000..1 << 46)).map_err(|e| e.code()), Err("E-IMAGE-BAD"));
     }
 
     #[test]

@@ -3,12 +3,14 @@
 //! Memory of hugetlbfs is private, or a file of memfd_create(2), as which CRIU takes shared memory without a name too. Its
 //! page size is in the flags; holes and content are counted in the machine's pages all the same.
 //!
-//! Refused by name: device memory, shadow stacks, tagged memory, sealed mappings, userfaultfd ranges, uprobes, and what
+//! Refused by name: device memory, shadow stacks, tagged memory, sealed mappings, uprobes, and what
 //! this table does not know.
 
+use super::registered;
 use crate::error::{Blame, Error, Result};
 use crate::image::message::{VmaEntry, status};
 use crate::kernel::huge_pool;
+use crate::kernel::pagemap::Filter;
 use crate::kernel::smaps::{self, Backing, Mapped, Usage, VmFlags, Vma};
 
 const MAP_DROPPABLE: i32 = 8;
@@ -108,6 +110,7 @@ impl Mapping {
             anon_name: anon_name(vma),
             lock_on_fault: has(VmFlags::LOCK_ON_FAULT).then_some(true),
             sigpage: (vma.backing == Backing::Sigpage).then_some(true),
+            userfaultfd: registered::modes(vma),
         };
         // What shows as shared does not count huge pages. Those that are must not be copied for a reader who pins them: if the
         // pool is empty, the kernel takes them away from the child (mm/hugetlb.c, unmap_ref_private).
@@ -128,6 +131,11 @@ impl Mapping {
     /// Whether the page map tells which those are; the vdso and its kin, and the rings of AIO contexts are stored as a whole.
     pub fn is_searched(&self) -> bool {
         self.has_private_pages() && !self.is_made_by_kernel()
+    }
+
+    /// The pages to be stored where it is searched.
+    pub fn content_filter(&self) -> Filter {
+        if self.entry.userfaultfd.is_some() { Filter::PRIVATE_OR_ZERO } else { Filter::PRIVATE }
     }
 
     /// Whether there may be guard pages (MADV_GUARD_INSTALL): since Linux 6.15 also where memory is shared.
@@ -185,9 +193,6 @@ fn classify(vma: &Vma, usage: &Usage) -> Result<(u32, Content)> {
     let refused = [
         (VmFlags::SHADOW_STACK, "E-VMA-SHADOW-STACK", "is a shadow stack, which is not kept yet"),
         (VmFlags::MTE, "E-VMA-MTE", "is tagged memory (PROT_MTE), whose tags are not kept yet"),
-        (VmFlags::UFFD_MISSING, "E-VMA-USERFAULTFD", "is registered with a userfaultfd"),
-        (VmFlags::UFFD_WP, "E-VMA-USERFAULTFD", "is registered with a userfaultfd"),
-        (VmFlags::UFFD_MINOR, "E-VMA-USERFAULTFD", "is registered with a userfaultfd"),
         (VmFlags::PFN_MAP, "E-VMA-DEVICE", "maps the memory of a device"),
         (VmFlags::IO, "E-VMA-DEVICE", "maps the memory of a device"),
     ];
@@ -338,7 +343,7 @@ mod tests {
         let perf =
             judge("1000-2000 r--s 00000000 00:10 9    anon_inode:[perf_event]\nVmFlags: rd sh mr ms pf\n");
         assert_eq!(perf.err().map(|e| e.code()), Some("E-VMA-ANON-INODE"));
-        let flags = [("mt", "E-VMA-MTE"), ("ss", "E-VMA-SHADOW-STACK"), ("um", "E-VMA-USERFAULTFD")];
+        let flags = [("mt", "E-VMA-MTE"), ("ss", "E-VMA-SHADOW-STACK")];
         for (flag, code) in flags {
             let refused =
                 judge(&format!("1000-2000 rw-p 00000000 00:00 0 \nVmFlags: rd wr mr mw me {flag}\n"));

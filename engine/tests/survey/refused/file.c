@@ -183,6 +183,25 @@ static void hidden_by_mount(void)
 	need(close(open(below, O_RDWR | O_CREAT, 0600)) == 0);
 }
 
+/* A working directory of a file system that is no longer mounted anywhere. */
+static void unmounted_directory(void)
+{
+	char below[256];
+
+	need(snprintf(below, sizeof(below), "%s/below", path) > 0 && mkdir(path, 0700) == 0);
+	need(mount("none", path, "tmpfs", 0, NULL) == 0 && mkdir(below, 0700) == 0);
+	need(chdir(below) == 0 && umount2(path, MNT_DETACH) == 0);
+}
+
+static void unmounted_file(void)
+{
+	char inside[256];
+
+	need(snprintf(inside, sizeof(inside), "%s/inside", path) > 0 && mkdir(path, 0700) == 0);
+	need(mount("none", path, "tmpfs", 0, NULL) == 0 && open(inside, O_RDWR | O_CREAT, 0600) >= 0);
+	need(umount2(path, MNT_DETACH) == 0);
+}
+
 const struct thing file_things[] = {
 	{ "namespace file", namespace_file, 0 },
 	{ "other device", other_device, 0 },
@@ -203,5 +222,7 @@ const struct thing file_things[] = {
 	{ "locked", locked, 0 },
 	{ "lease", lease, 0 },
 	{ "hidden by mount", hidden_by_mount, 0 },
+	{ "unmounted directory", unmounted_directory, 0 },
+	{ "unmounted file", unmounted_file, 0 },
 	{ NULL, NULL, 0 },
 };

@@ -9,6 +9,8 @@
 #include <linux/io_uring.h>
 #include <linux/perf_event.h>
 #include <linux/userfaultfd.h>
+#include <poll.h>
+#include <pthread.h>
 #include <sched.h>
 #include <sys/ioctl.h>
 #include <sys/resource.h>
@@ -26,16 +28,81 @@ static void foreign_segment(void)
 	need(setns(namespace, CLONE_NEWIPC) == 0 && close(namespace) == 0);
 }
 
+/* Linux 6.4. */
+enum { FEATURE_WP_UNPOPULATED = 1 << 13 };
+
+/* A page of memory that is registered; returns the userfaultfd. */
+static int registered(char **page, int prot, unsigned long features, unsigned long mode)
+{
+	struct uffdio_api api = { .api = UFFD_API, .features = features };
+	struct uffdio_register range = { .range.len = 4096, .mode = mode };
+	int fd = syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);
+
+	*page = mmap(NULL, 4096, prot, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	range.range.start = (unsigned long)*page;
+	need(fd >= 0 && *page != MAP_FAILED && ioctl(fd, UFFDIO_API, &api) == 0);
+	need(ioctl(fd, UFFDIO_REGISTER, &range) == 0);
+	return fd;
+}
+
+static void nobody(void)
+{
+}
+
 static void userfaultfd_range(void)
 {
-	struct uffdio_api api = { .api = UFFD_API };
-	struct uffdio_register range = { .range.len = 4096, .mode = UFFDIO_REGISTER_MODE_MISSING };
-	int fd = syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);
-	void *area = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char *page;
+	int fd = registered(&page, PROT_READ | PROT_WRITE, 0, UFFDIO_REGISTER_MODE_MISSING);
 
-	range.range.start = (unsigned long)area;
-	need(fd >= 0 && area != MAP_FAILED && ioctl(fd, UFFDIO_API, &api) == 0);
-	need(ioctl(fd, UFFDIO_REGISTER, &range) == 0);
+	outside(nobody);
+	need(close(fd) == 0);
+}
+
+static void absent_protected_page(void)
+{
+	char *page;
+	int fd = registered(&page, PROT_READ | PROT_WRITE, FEATURE_WP_UNPOPULATED,
+			    UFFDIO_REGISTER_MODE_MISSING | UFFDIO_REGISTER_MODE_WP);
+	struct uffdio_writeprotect range = { { (unsigned long)page, 4096 }, UFFDIO_WRITEPROTECT_MODE_WP };
+
+	need(ioctl(fd, UFFDIO_WRITEPROTECT, &range) == 0);
+}
+
+static int handled;
+
+static void *caller(void *page)
+{
+	((void (*)(void))page)();
+	return NULL;
+}
+
+static void *reader(void *page)
+{
+	need(read(open("/dev/zero", O_RDONLY), page, 1) == 1);
+	return NULL;
+}
+
+/* A thread that waits for an absent page. */
+static void waits(void *(*work)(void *))
+{
+	struct pollfd ready = { 0, POLLIN, 0 };
+	pthread_t thread;
+	char *page;
+
+	handled = registered(&page, PROT_READ | PROT_WRITE | PROT_EXEC, 0, UFFDIO_REGISTER_MODE_MISSING);
+	need(pthread_create(&thread, NULL, work, page) == 0);
+	ready.fd = handled;
+	need(poll(&ready, 1, -1) == 1);
+}
+
+static void absent_code(void)
+{
+	waits(caller);
+}
+
+static void call_at_absent_page(void)
+{
+	waits(reader);
 }
 
 /* A ring of two blocks; returns the socket. */
@@ -208,6 +275,9 @@ static void limit_of_mappings(void)
 const struct thing memory_things[] = {
 	{ "segment of another namespace", foreign_segment, 0 },
 	{ "userfaultfd range", userfaultfd_range, 0 },
+	{ "absent protected page", absent_protected_page, 0 },
+	{ "absent code", absent_code, 0 },
+	{ "call at absent page", call_at_absent_page, 0 },
 	{ "ring without its socket", ring_without_socket, 0 },
 	{ "part of a ring", part_of_ring, 0 },
 	{ "ring gone round", ring_gone_round, 0 },

@@ -59,11 +59,14 @@ static void ended(void)
 	need(waitid(P_PID, root, &info, WEXITED | WNOWAIT) == 0);
 }
 
-static void *with_own_table(void *unused)
+static void *with_own_table(void *born)
 {
 	need(unshare(CLONE_FILES) == 0);
+	/* While a thread is born, its creator blocks all signals. */
+	while (!__atomic_load_n((int *)born, __ATOMIC_ACQUIRE))
+		usleep(1000);
 	stay();
-	return unused;
+	return NULL;
 }
 
 static void *after_the_leader(void *unused)
@@ -75,9 +78,11 @@ static void *after_the_leader(void *unused)
 
 static void table_of_thread(void)
 {
+	static int born;
 	pthread_t thread;
 
-	need(pthread_create(&thread, NULL, with_own_table, NULL) == 0);
+	need(pthread_create(&thread, NULL, with_own_table, &born) == 0);
+	__atomic_store_n(&born, 1, __ATOMIC_RELEASE);
 }
 
 static void leader_ended(void)

@@ -8,6 +8,7 @@
 //! | [`epoll`] | files, and which of their events are waited for |
 //! | [`pidfd`] | a process |
 //! | `inotify`, [`fanotify`] | what is done with files, directories, mounts |
+//! | [`userfaultfd`] | pages that are absent or protected |
 //! | `watched` | where the inode of a watch is |
 //!
 //! What would begin to work at once is left for the end of the restore ([`EventRestore::start`]).
@@ -19,6 +20,7 @@ mod inotify;
 pub mod pidfd;
 mod signalfd;
 mod timerfd;
+pub mod userfaultfd;
 mod watched;
 
 use std::os::fd::{AsFd, OwnedFd};
@@ -27,6 +29,7 @@ use std::path::PathBuf;
 use self::epoll::EpollDump;
 use self::inotify::Find;
 use self::pidfd::DeadProcesses;
+use self::userfaultfd::UserfaultfdDump;
 use self::watched::Places;
 use super::Description;
 use crate::error::{Blame, Error, OsContext, Result};
@@ -55,6 +58,8 @@ pub enum EventKind {
     Inotify,
     /// `anon_inode:[fanotify]`
     Fanotify,
+    /// `anon_inode:[userfaultfd]`
+    Userfaultfd,
 }
 
 impl EventKind {
@@ -68,6 +73,7 @@ impl EventKind {
             b"pidfd" => Some(EventKind::Pidfd),
             b"inotify" => Some(EventKind::Inotify),
             b"fanotify" => Some(EventKind::Fanotify),
+            b"userfaultfd" => Some(EventKind::Userfaultfd),
             _ if name.starts_with(b"pidfd:[") => Some(EventKind::Pidfd),
             _ => None,
         }
@@ -99,6 +105,7 @@ struct Nameless {
 #[derive(Debug)]
 pub(super) struct EventDump {
     pub(super) epolls: EpollDump,
+    pub(super) userfaultfds: UserfaultfdDump,
     places: Places,
     nameless: Vec<Nameless>,
     not_kept: Vec<NotKept>,
@@ -109,6 +116,7 @@ impl EventDump {
     pub(super) fn new(scanned: &[PathBuf]) -> Self {
         EventDump {
             epolls: EpollDump::default(),
+            userfaultfds: UserfaultfdDump::default(),
             places: Places::new(scanned),
             nameless: Vec::new(),
             not_kept: Vec::new(),
@@ -132,6 +140,7 @@ impl EventDump {
             EventKind::Pidfd => (FdType::Pidfd, pidfd::dump(id, d)?),
             EventKind::Inotify => (FdType::Inotify, inotify::dump(id, d, &mut self.places)?),
             EventKind::Fanotify => (FdType::Fanotify, fanotify::dump(id, d, &mut self.places)?),
+            EventKind::Userfaultfd => (FdType::Userfaultfd, self.userfaultfds.add(id, d)?),
         };
         self.note(d, &entry)?;
         Ok((kind, entry))
@@ -164,7 +173,7 @@ impl EventDump {
     /// What is lost; when all files were added. `has` says whether an inode is carried as a deleted file.
     pub(super) fn finish(self, has: impl Fn((u64, u64)) -> bool) -> Result<Vec<NotKept>> {
         match self.nameless.into_iter().find(|watch| !has(watch.inode)) {
-            None => Ok(self.not_kept),
+            None => Ok(self.not_kept.into_iter().chain(self.userfaultfds.not_kept()).collect()),
             Some(Nameless { inode: (_, ino), pid, comm, name }) => {
                 let reason = format!(
                     "watches inode {ino}, to which no path leads and which the tree does not have open"
