@@ -6,13 +6,15 @@
 //!
 //! Removed is what nobody can need: the run is dead, and its image is not complete, or is one of a tree that runs on all
 //! the same. What a complete image needs is left, unless that is given up (`--give-up`): without its lock the other ends
-//! of its connections learn that nobody is there. The locks of other directories are only told.
+//! of its connections learn that nobody is there. The locks of other directories are only told; that of an image which was
+//! deleted is given up in the name of its directory, whether that is there or not.
 //!
 //! Not here: what a killed restore leaves beside its tasks, which end with it: sockets and FIFOs with a name, System V
 //! objects. The next restore of the image takes these.
 
 use std::path::PathBuf;
 
+use nix::fcntl::{AT_FDCWD, AtFlags};
 use serde::Serialize;
 
 use crate::error::{Blame, Error, OsContext, Result};
@@ -24,7 +26,7 @@ use crate::options::CleanOptions;
 use crate::report::{error_text, plural};
 use crate::resource::file::remap;
 use crate::resource::socket::network_lock;
-use crate::sys::stat::stat;
+use crate::sys::stat::fstatat;
 
 /// What was found, and what became of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -112,7 +114,9 @@ impl Thing {
         Ok(match self {
             Thing::Lock(run) => network_lock::list()?.iter().any(|lock| lock.run == *run),
             Thing::Link(path, file) => {
-                let found = stat(path).ok().map(|stat| (stat.st_dev, stat.st_ino));
+                let found = fstatat(AT_FDCWD, path, AtFlags::AT_SYMLINK_NOFOLLOW)
+                    .ok()
+                    .map(|stat| (stat.st_dev, stat.st_ino));
                 found.is_some_and(|found| file.is_none_or(|file| file == found))
             }
             Thing::Images(names) => !names.is_empty(),
@@ -207,17 +211,59 @@ fn image_files(images: &ImageDir) -> Result<Vec<String>> {
 
 /// Cleans up `options.places.images_dir`, and tells of the locks that are there.
 pub fn clean(options: &CleanOptions) -> Result<CleanReport> {
-    let images = ImageDir::open(&options.places.images_dir)?;
+    let dir = &options.places.images_dir;
+    let images = match ImageDir::open(dir) {
+        // Who has deleted an image may give up its lock all the same.
+        Err(error) if options.give_up && error.code() == "E-NOT-FOUND" => {
+            return Ok(CleanReport { findings: other_locks(options, &[], std::path::absolute(dir).ok())? });
+        }
+        images => images?,
+    };
     let mut cleaning = Cleaning { images: &images, options, findings: Vec::new() };
-    let runs = match Journal::left(&images) {
+    let (runs, place) = match Journal::left(&images) {
         Err(error) if error.code() == "E-IMAGES-BUSY" => {
             cleaning.tell_busy();
-            Vec::new()
+            (Vec::new(), None)
         }
-        left => cleaning.clean_directory(left?)?,
+        left => (cleaning.clean_directory(left?)?, std::fs::canonicalize(dir).ok()),
     };
-    cleaning.tell_locks(&runs)?;
-    Ok(CleanReport { findings: cleaning.findings })
+    let mut findings = cleaning.findings;
+    findings.extend(other_locks(options, &runs, place)?);
+    Ok(CleanReport { findings })
+}
+
+/// The locks of other runs than these. Those of dumps into `place` are of images that are not there any more.
+fn other_locks(options: &CleanOptions, runs: &[String], place: Option<PathBuf>) -> Result<Vec<Finding>> {
+    let end = place.map(|place| format!(" into {}", place.display()));
+    let locks = network_lock::list()?.into_iter().filter(|lock| !runs.contains(&lock.run));
+    Ok(locks.map(|lock| other_lock(options, &lock, end.as_deref())).collect())
+}
+
+fn other_lock(options: &CleanOptions, lock: &network_lock::Found, end: Option<&str>) -> Finding {
+    let name = network_lock::name(&lock.run);
+    let about = lock.about.as_deref().unwrap_or("a dump that has not said which");
+    let found = |state, why: &str, help: Option<String>| Finding {
+        what: "network lock",
+        name: name.clone(),
+        state,
+        reason: format!("{about}{why}"),
+        help,
+    };
+    let is_of_place = end.is_some_and(|end| about.ends_with(end));
+    let gone = ", whose image is not there";
+    match (lock.owned, is_of_place, options.give_up) {
+        (true, ..) => found(State::Kept, ", which is at work", None),
+        (_, true, true) if options.dry_run => found(State::Removable, gone, None),
+        (_, true, true) => match network_lock::unlock(&lock.run) {
+            Ok(()) => found(State::Removed, gone, None),
+            Err(error) => found(State::Failed, &format!("{gone}: {error}"), None),
+        },
+        (_, true, false) => found(State::Kept, gone, Some("if it is nowhere else, add --give-up".to_owned())),
+        (_, false, _) if lock.about.is_none() => {
+            found(State::Kept, "", Some(format!("if its image is gone, nft delete table inet {name}")))
+        }
+        _ => found(State::Kept, "", Some("crio clean -D with that directory".to_owned())),
+    }
 }
 
 /// Removes what a killed dump into a directory has left, before another one.
@@ -343,25 +389,6 @@ impl Cleaning<'_> {
             if thing.is_there()? {
                 self.findings.push(thing.found(self.images, State::Kept, reason, Some(help)));
             }
-        }
-        Ok(())
-    }
-
-    /// The locks of other runs than those of this directory.
-    fn tell_locks(&mut self, runs: &[String]) -> Result<()> {
-        for lock in network_lock::list()?.into_iter().filter(|lock| !runs.contains(&lock.run)) {
-            let name = network_lock::name(&lock.run);
-            let about = lock.about.unwrap_or_else(|| "a dump that has not said which".to_owned());
-            let (reason, help) = match lock.owned {
-                true => (format!("{about}, which is at work"), None),
-                false => (
-                    about,
-                    Some(format!(
-                        "crio clean -D with the directory of that dump; if there is no image any more, nft delete table inet {name}"
-                    )),
-                ),
-            };
-            self.findings.push(Finding { what: "network lock", name, state: State::Kept, reason, help });
         }
         Ok(())
     }

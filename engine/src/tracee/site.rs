@@ -188,7 +188,7 @@ pub(super) fn no_room(pid: Pid, len: u64, errno: std::io::Error) -> Error {
         ("it locks all new memory, but may lock no more", format!("prlimit --pid {pid} --memlock={more}:"))
     } else if room > soft(libc::RLIMIT_AS) {
         ("its memory is near its limit (RLIMIT_AS)", format!("prlimit --pid {pid} --as={room}:"))
-    } else if soft(libc::RLIMIT_DATA) != libc::RLIM_INFINITY {
+    } else if soft(libc::RLIMIT_DATA) != u64::MAX {
         ("its data are near their limit (RLIMIT_DATA)", format!("prlimit --pid {pid} --data={room}:"))
     } else {
         (

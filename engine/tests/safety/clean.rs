@@ -211,6 +211,27 @@ fn a_complete_image_keeps_what_it_needs_until_it_is_given_up() {
     }
 }
 
+/// The connections of an image that was deleted would be locked for ever.
+#[test]
+fn the_lock_of_a_deleted_image_can_be_given_up() {
+    for whole in [false, true] {
+        let mut victim = Connected::start();
+        let images = tempfile::tempdir().unwrap().keep();
+        run(dump(victim.pid(), WORDS, &images)).succeeded("dump");
+        victim.child.wait().unwrap();
+        fs::remove_dir_all(&images).unwrap();
+        if !whole {
+            fs::create_dir(&images).unwrap();
+            assert_eq!(clean("", &images), [pair("network lock", "kept")]);
+        }
+        assert_eq!(clean("--give-up --dry-run", &images), [pair("network lock", "removable")]);
+        assert_eq!(locks(&images).len(), 1);
+        assert_eq!(clean("--give-up", &images), [pair("network lock", "removed")]);
+        assert!(locks(&images).is_empty());
+        let _ = fs::remove_dir(&images);
+    }
+}
+
 /// Two dumps at work; `crio clean` in either directory, or in that of neither, changes nothing.
 #[test]
 fn a_dump_at_work_is_not_touched() {
