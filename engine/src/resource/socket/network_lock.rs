@@ -7,15 +7,20 @@
 //! that it goes with us if we are killed; when the tree is about to end it is made anew, and stays. A comment, as nft(8)
 //! shows it, says what it is for.
 //!
+//! CRIU locks by rules of iptables(8) if it is not told otherwise; those of its images are removed by that program.
+//!
 //! include/uapi/linux/netfilter/{nfnetlink,nf_tables}.h
 
 use std::net::{IpAddr, SocketAddr};
+use std::process::{Command, Stdio};
 
 use super::inet::octets;
-use crate::error::{Error, Result};
+use crate::error::{Blame, Error, OsContext, Result};
 use crate::kernel::netlink::{Netlink, Request, attribute, attributes, nested};
 
-/// CRIU's number of this method, in the inventory.
+/// CRIU's number of its own method, in the inventory.
+pub const LOCKED_BY_IPTABLES: u32 = 1;
+/// CRIU's number of ours.
 pub const LOCKED_BY_NFTABLES: u32 = 2;
 /// SO_MARK of what has to pass all the same.
 pub(super) const MARK: u32 = 0xc114;
@@ -200,6 +205,34 @@ pub fn unlock(run: &str) -> Result<()> {
     }
 }
 
+/// Removes CRIU's rules of iptables(8) for connections.
+pub fn unlock_iptables(connections: impl Iterator<Item = Connection>) -> Result<()> {
+    for (ours, other) in connections {
+        let program = if ours.ip().to_canonical().is_ipv4() { "iptables" } else { "ip6tables" };
+        for (chain, from, to) in [("INPUT", other, ours), ("OUTPUT", ours, other)] {
+            let done = Command::new(program).args(rule(chain, &from, &to)).stdin(Stdio::null()).output();
+            let done = done.os(|| format!("run {program}")).map_err(|e| refused("remove", &e))?;
+            if !done.status.success() {
+                let said = String::from_utf8_lossy(&done.stderr).trim().to_owned();
+                let reason = format!("{program} has not removed a rule of the network lock: {said}");
+                return Err(Error::new("E-NETWORK-LOCK", Blame::Environment, reason)
+                    .help(format!("remove it: {program} {}", rule(chain, &from, &to).join(" "))));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What iptables(8) is to do.
+fn rule(chain: &str, from: &SocketAddr, to: &SocketAddr) -> Vec<String> {
+    let mark = format!("{MARK:#x}");
+    let [source, destination] = [from, to].map(|end| end.ip().to_canonical().to_string());
+    let [sport, dport] = [from, to].map(|end| end.port().to_string());
+    let what = ["-w", "-t", "filter", "-D", chain, "--protocol", "tcp", "-m", "mark", "!", "--mark", &mark];
+    let ends = ["--source", &source, "--sport", &sport, "--destination", &destination, "--dport", &dport];
+    what.iter().chain(&ends).chain(&["-j", "DROP"]).map(|word| (*word).to_owned()).collect()
+}
+
 /// What a run's lock is called: its table.
 pub fn name(run: &str) -> String {
     format!("{PREFIX}{run}")
@@ -207,7 +240,7 @@ pub fn name(run: &str) -> String {
 
 fn refused(verb: &str, error: &Error) -> Error {
     let reason = format!("cannot {verb} the network lock: {error}");
-    Error::new("E-NETWORK-LOCK", crate::error::Blame::Kernel, reason)
+    Error::new("E-NETWORK-LOCK", Blame::Kernel, reason)
         .help("the kernel needs CONFIG_NF_TABLES_INET, and crio CAP_NET_ADMIN; or add --network-lock skip")
 }
 
@@ -332,5 +365,14 @@ mod tests {
             server.read_exact(&mut buffer).os(|| "after the lock")?;
         }
         Ok(())
+    }
+
+    #[test]
+    fn rules_of_criu_are_removed_as_they_were_made() {
+        let [from, to] =
+            ["127.0.0.1:80", "[::ffff:10.0.0.1]:4000"].map(|end| end.parse().unwrap_or(([0; 4], 0).into()));
+        let expected = "-w -t filter -D INPUT --protocol tcp -m mark ! --mark 0xc114 --source 127.0.0.1 --sport 80 \
+                        --destination 10.0.0.1 --dport 4000 -j DROP";
+        assert_eq!(rule("INPUT", &from, &to).join(" "), expected);
     }
 }

@@ -11,7 +11,7 @@ use std::rc::Rc;
 
 use nix::unistd::{Gid, Uid, fchown};
 
-use super::super::network_lock::{self, LOCKED_BY_NFTABLES};
+use super::super::network_lock::{self, LOCKED_BY_IPTABLES, LOCKED_BY_NFTABLES};
 use super::super::options;
 use super::super::queue::Queues;
 use super::tcp::{self, Repair, Stream};
@@ -41,6 +41,8 @@ pub struct InetRestore {
     repairs: Vec<Repair>,
     /// The name of the lock that the dump has left.
     lock: Option<String>,
+    /// CRIU has locked by iptables(8).
+    by_iptables: bool,
 }
 
 impl InetRestore {
@@ -62,11 +64,14 @@ impl InetRestore {
             streams.extend(stream(images, entry, options)?.map(|stream| (entry.id, stream)));
         }
         let inventory: Option<InventoryEntry> = images.read_one(Kind::Inventory)?;
+        let by_criu = inventory.as_ref().filter(|found| found.crio_version.is_none());
+        let by_iptables = by_criu
+            .is_some_and(|found| found.network_lock_method.is_none_or(|method| method == LOCKED_BY_IPTABLES));
         let locked = inventory.filter(|found| found.network_lock_method == Some(LOCKED_BY_NFTABLES));
         let lock = locked.and_then(|inventory| inventory.dump_criu_run_id);
         let (made, repairs, queues) = (HashMap::new(), Vec::new(), Queues::load(images)?);
         let shared = shared_ports(entries.values());
-        Ok(InetRestore { entries, made, shared, queues, streams, repairs, lock })
+        Ok(InetRestore { entries, made, shared, queues, streams, repairs, lock, by_iptables })
     }
 
     /// If there is a socket of this inode, it is `fd`.
@@ -96,9 +101,16 @@ impl InetRestore {
 
     /// The restore has succeeded: the connections go on.
     pub fn commit(&mut self) {
+        let by_iptables = std::mem::take(&mut self.by_iptables);
+        let alive = self
+            .entries
+            .values()
+            .filter(|entry| entry.state != CLOSE && self.streams.contains_key(&entry.id));
+        let locked: Vec<_> = alive.filter_map(|entry| Some((name(entry).ok()?, peer(entry).ok()?))).collect();
         let unlocked = self.lock.take().map_or(Ok(()), |run| network_lock::unlock(&run));
         let gone_on = self.repairs.drain(..).map(tcp::go_on);
-        let mut done: Vec<Result<()>> = std::iter::once(unlocked).chain(gone_on).collect();
+        let rules = if by_iptables { network_lock::unlock_iptables(locked.into_iter()) } else { Ok(()) };
+        let mut done: Vec<Result<()>> = [unlocked, rules].into_iter().chain(gone_on).collect();
         done.extend(self.entries.values().filter(|entry| entry.state == SYN_SENT).filter_map(|entry| {
             let (fd, stream) = (self.made.get(&entry.id)?, self.streams.get(&entry.id)?);
             Some(begin_again(entry, fd.as_fd(), stream).map_err(|e| e.on(shown(entry))))
