@@ -92,6 +92,7 @@ impl Construction {
         let transport = Transport::new(plan.free_descriptor())?;
         let claims = plan.open_terminals()?;
         let mut told = Vec::new();
+        plan.adopt_timers(&mut told);
         if options.detached && !options.sibling {
             plan.prepare_orphan(options.shell_job, &mut told);
         }

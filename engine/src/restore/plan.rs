@@ -27,7 +27,7 @@ use crate::resource::memory::huge::HugeDemand;
 use crate::resource::memory::shared::SharedRestore;
 use crate::resource::task::lineage::{Kin, Lineage};
 use crate::resource::task::seccomp::{self, SeccompRestore};
-use crate::resource::task::{attributes, credentials, registers, signals};
+use crate::resource::task::{attributes, credentials, registers, signals, timers};
 use crate::survey::sharing;
 use crate::sys::attr::prlimit;
 
@@ -198,6 +198,20 @@ impl Plan {
         let sessions = self.tasks.iter().map(|task| task.sid).filter(|sid| *sid != own_sid);
         let groups = self.tasks.iter().map(|task| task.pgid).filter(|pgid| *pgid != own_pgid);
         sessions.chain(groups).filter(|id| *id != 0 && !pids.contains(id)).collect()
+    }
+
+    /// Takes out the timers that cannot be made, of images of other programs.
+    pub(super) fn adopt_timers(&mut self, told: &mut Vec<NotKept>) {
+        let tree: Vec<Pid> = self.tasks.iter().map(|task| task.pid).collect();
+        for task in &mut self.tasks {
+            let (threads, comm) = (task.threads.iter().map(|(tid, _)| *tid).collect::<Vec<_>>(), task.comm());
+            let process = task.threads.first_mut().and_then(|(_, core)| core.tc.as_mut());
+            let Some(timers) = process.and_then(|process| process.timers.as_mut()) else { continue };
+            let lost = timers::adopt(&mut timers.posix, &threads, &tree).into_iter();
+            told.extend(
+                lost.map(|timer| timers::lost((task.pid, &comm), timer.it_id, timer.clock_id as i32)),
+            );
+        }
     }
 
     /// Makes the System V objects that are gone, and takes hold of segments that are still there.

@@ -87,7 +87,8 @@ pub fn kcmp() -> io::Result<()> {
 /// prctl(2) PR_SET_MM_MAP_SIZE: the kernel knows PR_SET_MM_MAP and the size of its argument.
 pub fn prctl_mm_map() -> io::Result<()> {
     let mut size: libc::c_uint = 0;
-    let (request, out) = (libc::PR_SET_MM_MAP_SIZE as c_ulong, (&raw mut size).addr() as c_ulong);
+    let (request, out) =
+        (libc::PR_SET_MM_MAP_SIZE as c_ulong, (&raw mut size).expose_provenance() as c_ulong);
     prctl(libc::PR_SET_MM, [request, out, 0, 0])?;
     expect(size != 0, "PR_SET_MM_MAP_SIZE is zero")
 }
@@ -95,7 +96,7 @@ pub fn prctl_mm_map() -> io::Result<()> {
 /// prctl(2) PR_GET_TID_ADDRESS.
 pub fn tid_address() -> io::Result<()> {
     let mut address: u64 = 0;
-    prctl(libc::PR_GET_TID_ADDRESS, [(&raw mut address).addr() as c_ulong, 0, 0, 0])
+    prctl(libc::PR_GET_TID_ADDRESS, [(&raw mut address).expose_provenance() as c_ulong, 0, 0, 0])
 }
 
 /// prctl(2) PR_TIMER_CREATE_RESTORE_IDS: its state can be asked for.
@@ -108,7 +109,7 @@ pub fn timer_restore_ids() -> io::Result<()> {
 /// prctl(2) PR_SET_VMA_ANON_NAME names a page of ours.
 pub fn anon_vma_name() -> io::Result<()> {
     let page = Page::new()?;
-    let name = c"crio".as_ptr().addr() as c_ulong;
+    let name = c"crio".as_ptr().expose_provenance() as c_ulong;
     let kind = libc::PR_SET_VMA_ANON_NAME as c_ulong;
     prctl(libc::PR_SET_VMA, [kind, page.address() as c_ulong, page.len as c_ulong, name])
 }
@@ -138,7 +139,7 @@ pub fn clone3_set_tid() -> io::Result<()> {
     let wanted = own_pid();
     let mut args = [0_u64; 10];
     args[EXIT_SIGNAL] = libc::SIGCHLD as u64;
-    args[SET_TID] = (&raw const wanted).addr() as u64;
+    args[SET_TID] = (&raw const wanted).expose_provenance() as u64;
     args[SET_TID_SIZE] = 1;
     // SAFETY: a child, which there cannot be, would leave at once, as a fork that shares nothing.
     unsafe {
@@ -271,7 +272,7 @@ fn scan(page: &Page, category: u64) -> io::Result<c_long> {
         size: size_of::<ScanArg>() as u64,
         start: page.address() as u64,
         end: (page.address() + page.len) as u64,
-        vec: region.as_mut_ptr().addr() as u64,
+        vec: region.as_mut_ptr().expose_provenance() as u64,
         vec_len: 1,
         category_mask: category,
         return_mask: category,

@@ -84,7 +84,7 @@ fn clone_with_pid(pid: i32, flags: u64) -> io::Result<libc::c_long> {
         flags,
         // With CLONE_PARENT the kernel takes the caller's own exit signal and refuses another one.
         exit_signal: if flags & libc::CLONE_PARENT as u64 != 0 { 0 } else { libc::SIGCHLD as u64 },
-        set_tid: wanted.as_ptr().addr() as u64,
+        set_tid: wanted.as_ptr().expose_provenance() as u64,
         set_tid_size: 1,
         ..CloneArgs::default()
     };

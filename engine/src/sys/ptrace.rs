@@ -79,14 +79,14 @@ pub fn detach(tid: Tid) -> io::Result<()> {
 /// The id of the task born at a [`Stop::Birth`].
 pub fn event_message(tid: Tid) -> io::Result<u64> {
     let mut message: libc::c_ulong = 0;
-    request(libc::PTRACE_GETEVENTMSG as _, tid, 0, (&raw mut message).addr() as u64)?;
+    request(libc::PTRACE_GETEVENTMSG as _, tid, 0, (&raw mut message).expose_provenance() as u64)?;
     Ok(message as u64)
 }
 
 /// Reads register set `kind` (`NT_*`) into `buffer`; returns the bytes that the kernel wrote.
 pub fn get_regset(tid: Tid, kind: u32, buffer: &mut [u8]) -> io::Result<usize> {
     let mut iov = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
-    request(libc::PTRACE_GETREGSET as _, tid, kind.into(), (&raw mut iov).addr() as u64)?;
+    request(libc::PTRACE_GETREGSET as _, tid, kind.into(), (&raw mut iov).expose_provenance() as u64)?;
     Ok(iov.iov_len)
 }
 
@@ -96,7 +96,8 @@ pub fn set_regset(tid: Tid, kind: u32, bytes: &[u8]) -> io::Result<()> {
         return set_tls_descriptors(tid, bytes);
     }
     let iov = libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
-    request(libc::PTRACE_SETREGSET as _, tid, kind.into(), (&raw const iov).addr() as u64).map(drop)
+    request(libc::PTRACE_SETREGSET as _, tid, kind.into(), (&raw const iov).expose_provenance() as u64)
+        .map(drop)
 }
 
 /// `NT_386_TLS`: `struct user_desc` for each of the three entries of the descriptor table that are the thread's own. The
@@ -116,7 +117,7 @@ fn tls_descriptors(tid: Tid) -> io::Result<Option<Vec<u8>>> {
     let mut any = false;
     for entry in TLS_ENTRIES {
         let mut descriptor: TlsDescriptor = [0; 4];
-        request(PTRACE_GET_THREAD_AREA, tid, entry, descriptor.as_mut_ptr().addr() as u64)?;
+        request(PTRACE_GET_THREAD_AREA, tid, entry, descriptor.as_mut_ptr().expose_provenance() as u64)?;
         any |= descriptor[1..] != [0, 0, TLS_UNSET];
         all.extend(descriptor.into_iter().flat_map(u32::to_ne_bytes));
     }
@@ -129,7 +130,7 @@ fn set_tls_descriptors(tid: Tid, bytes: &[u8]) -> io::Result<()> {
         for (word, bytes) in descriptor.iter_mut().zip(raw.as_chunks::<4>().0) {
             *word = u32::from_ne_bytes(*bytes);
         }
-        let address = (&raw const descriptor).addr() as u64;
+        let address = (&raw const descriptor).expose_provenance() as u64;
         request(PTRACE_SET_THREAD_AREA, tid, descriptor[0].into(), address)?;
     }
     Ok(())
@@ -158,7 +159,7 @@ pub fn get_regs(tid: Tid, buffer: &mut [u8; arch::REGS_LEN]) -> io::Result<usize
     match arch::REGS_ACCESS {
         RegsAccess::Set(kind) => get_regset(tid, kind, buffer),
         RegsAccess::Requests { get, .. } => {
-            request(get as _, tid, 0, buffer.as_mut_ptr().addr() as u64).map(|_| arch::REGS_LEN)
+            request(get as _, tid, 0, buffer.as_mut_ptr().expose_provenance() as u64).map(|_| arch::REGS_LEN)
         }
     }
 }
@@ -168,7 +169,9 @@ pub fn set_regs(tid: Tid, regs: &Regs) -> io::Result<()> {
     let bytes = regs.to_bytes();
     match arch::REGS_ACCESS {
         RegsAccess::Set(kind) => set_regset(tid, kind, &bytes),
-        RegsAccess::Requests { set, .. } => request(set as _, tid, 0, bytes.as_ptr().addr() as u64).map(drop),
+        RegsAccess::Requests { set, .. } => {
+            request(set as _, tid, 0, bytes.as_ptr().expose_provenance() as u64).map(drop)
+        }
     }
 }
 
@@ -176,7 +179,7 @@ pub fn set_regs(tid: Tid, regs: &Regs) -> io::Result<()> {
 pub fn entered_call(tid: Tid) -> io::Result<Option<u64>> {
     // struct ptrace_syscall_info: op, padding, arch, instruction_pointer, stack_pointer, nr.
     let mut info = [0u64; 11];
-    let address = info.as_mut_ptr().addr() as u64;
+    let address = info.as_mut_ptr().expose_provenance() as u64;
     request(PTRACE_GET_SYSCALL_INFO, tid, size_of_val(&info) as u64, address)?;
     let op = info[0].to_ne_bytes()[0];
     Ok((op == PTRACE_SYSCALL_INFO_ENTRY).then_some(info[3]))
@@ -194,21 +197,22 @@ pub fn skip_call(tid: Tid) -> io::Result<()> {
 /// The base of thread-local storage, asked by request `get` of [`arch::THREAD_AREA`].
 pub fn thread_area(tid: Tid, get: u32) -> io::Result<u64> {
     let mut base = 0usize;
-    request(get as _, tid, 0, (&raw mut base).addr() as u64)?;
+    request(get as _, tid, 0, (&raw mut base).expose_provenance() as u64)?;
     Ok(base as u64)
 }
 
 /// The signal mask, bit n-1 for signal n; inside sigsuspend(2) and its like the mask that will be put back.
 pub fn get_sigmask(tid: Tid) -> io::Result<u128> {
     let mut mask = [0u64; 2];
-    request(PTRACE_GETSIGMASK, tid, arch::SIGMASK_LEN as u64, mask.as_mut_ptr().addr() as u64)?;
+    request(PTRACE_GETSIGMASK, tid, arch::SIGMASK_LEN as u64, mask.as_mut_ptr().expose_provenance() as u64)?;
     Ok(u128::from(mask[0]) | u128::from(mask[1]) << 64)
 }
 
 /// Replaces the signal mask.
 pub fn set_sigmask(tid: Tid, mask: u128) -> io::Result<()> {
     let mask = [mask as u64, (mask >> 64) as u64];
-    request(PTRACE_SETSIGMASK, tid, arch::SIGMASK_LEN as u64, mask.as_ptr().addr() as u64).map(drop)
+    request(PTRACE_SETSIGMASK, tid, arch::SIGMASK_LEN as u64, mask.as_ptr().expose_provenance() as u64)
+        .map(drop)
 }
 
 /// The signals queued for the thread, or for its whole process when `shared`; each a raw `siginfo_t`, oldest first.
@@ -225,8 +229,8 @@ pub fn peek_signals(tid: Tid, shared: bool) -> io::Result<Vec<[u8; SIGINFO_LEN]>
         let mut chunk = [[0u8; SIGINFO_LEN]; AT_ONCE as usize];
         let flags = if shared { PTRACE_PEEKSIGINFO_SHARED } else { 0 };
         let args = Args { off: all.len() as u64, flags, nr: AT_ONCE };
-        let addr = (&raw const args).addr() as u64;
-        let got = request(PTRACE_PEEKSIGINFO, tid, addr, chunk.as_mut_ptr().addr() as u64)?;
+        let addr = (&raw const args).expose_provenance() as u64;
+        let got = request(PTRACE_PEEKSIGINFO, tid, addr, chunk.as_mut_ptr().expose_provenance() as u64)?;
         all.extend(chunk.into_iter().take(got as usize));
         if got < c_long::from(AT_ONCE) {
             return Ok(all);
@@ -253,7 +257,12 @@ pub struct Rseq {
 /// The thread's rseq registration. Since Linux 5.13.
 pub fn rseq(tid: Tid) -> io::Result<Rseq> {
     let mut conf = Rseq::default();
-    request(PTRACE_GET_RSEQ_CONFIGURATION, tid, size_of::<Rseq>() as u64, (&raw mut conf).addr() as u64)?;
+    request(
+        PTRACE_GET_RSEQ_CONFIGURATION,
+        tid,
+        size_of::<Rseq>() as u64,
+        (&raw mut conf).expose_provenance() as u64,
+    )?;
     Ok(conf)
 }
 
@@ -261,7 +270,7 @@ pub fn rseq(tid: Tid) -> io::Result<Rseq> {
 pub fn has_syscall_dispatch(tid: Tid) -> io::Result<bool> {
     // struct ptrace_sud_config: mode, selector, offset, len.
     let mut config = [0u64; 4];
-    let address = config.as_mut_ptr().addr() as u64;
+    let address = config.as_mut_ptr().expose_provenance() as u64;
     request(PTRACE_GET_SYSCALL_USER_DISPATCH_CONFIG, tid, size_of_val(&config) as u64, address)?;
     Ok(config[0] != 0)
 }
@@ -277,7 +286,7 @@ pub fn seccomp_filter(tid: Tid, index: u64) -> io::Result<Option<Vec<u8>>> {
         other => other?,
     };
     let mut program = vec![0; steps as usize * FILTER_STEP];
-    request(PTRACE_SECCOMP_GET_FILTER, tid, index, program.as_mut_ptr().addr() as u64)?;
+    request(PTRACE_SECCOMP_GET_FILTER, tid, index, program.as_mut_ptr().expose_provenance() as u64)?;
     Ok(Some(program))
 }
 
@@ -285,7 +294,7 @@ pub fn seccomp_filter(tid: Tid, index: u64) -> io::Result<Option<Vec<u8>>> {
 pub fn seccomp_filter_flags(tid: Tid, index: u64) -> io::Result<u32> {
     // struct seccomp_metadata: filter_off, flags.
     let mut metadata = [index, 0];
-    let address = metadata.as_mut_ptr().addr() as u64;
+    let address = metadata.as_mut_ptr().expose_provenance() as u64;
     request(PTRACE_SECCOMP_GET_METADATA, tid, size_of_val(&metadata) as u64, address)?;
     Ok(metadata[1] as u32)
 }

@@ -44,13 +44,21 @@ pub fn stat(path: &(impl NixPath + ?Sized)) -> nix::Result<FileStat> {
     path.with_nix_path(|path| statx(libc::AT_FDCWD, path, 0))?
 }
 
-fn statx(dir: RawFd, path: &std::ffi::CStr, flags: i32) -> nix::Result<FileStat> {
+/// Which of `STATX_ATTR_*` a file has.
+pub fn attributes(fd: impl AsFd) -> nix::Result<u64> {
+    ask(fd.as_fd().as_raw_fd(), c"", libc::AT_EMPTY_PATH).map(|found| found.stx_attributes)
+}
+
+fn ask(dir: RawFd, path: &std::ffi::CStr, flags: i32) -> nix::Result<libc::statx> {
     // SAFETY: all zeroes is a valid structure of integers.
     let mut found: libc::statx = unsafe { std::mem::zeroed() };
     // SAFETY: the path ends in NUL; the kernel fills the structure.
-    Errno::result(unsafe {
-        libc::statx(dir, path.as_ptr(), flags, libc::STATX_BASIC_STATS, &raw mut found)
-    })?;
+    Errno::result(unsafe { libc::statx(dir, path.as_ptr(), flags, libc::STATX_BASIC_STATS, &raw mut found) })
+        .map(|_| found)
+}
+
+fn statx(dir: RawFd, path: &std::ffi::CStr, flags: i32) -> nix::Result<FileStat> {
+    let found = ask(dir, path, flags)?;
     Ok(FileStat {
         st_dev: libc::makedev(found.stx_dev_major, found.stx_dev_minor),
         st_ino: found.stx_ino,

@@ -18,7 +18,7 @@ use super::{Description, owner, validate};
 use crate::error::{Error, OsContext, Result};
 use crate::image::message::{FownEntry, RegFileEntry};
 use crate::options::FileValidation;
-use crate::sys::stat::fstat;
+use crate::sys::stat::{self, fstat};
 
 /// The position of a file that has none to be set: a write-only /dev/kmsg.
 const NO_POSITION: u64 = u64::MAX;
@@ -92,7 +92,26 @@ pub(super) fn open_anchored(anchor: &Anchor, reg: &RegFileEntry, flags: OFlag) -
         // A symbolic link cannot be opened through its link in /proc; and O_PATH has nothing that could be shared.
         return anchor.as_fd().try_clone_to_owned().os(|| "duplicate a descriptor");
     }
-    anchor.open(flags).os(|| format!("open {} with flags {:#o}", path_of(&reg.name).display(), flags.bits()))
+    let opened = anchor.open(flags);
+    opened
+        .os(|| format!("open {} with flags {:#o}", path_of(&reg.name).display(), flags.bits()))
+        .map_err(|e| explain(e, anchor))
+}
+
+/// What chattr(1) forbids, it forbids root as well; who had the file open before may go on.
+fn explain(e: Error, anchor: &Anchor) -> Error {
+    let attributes = match e.errno() {
+        Some(libc::EPERM) => stat::attributes(anchor).unwrap_or(0),
+        _ => 0,
+    };
+    let forbids =
+        [(libc::STATX_ATTR_IMMUTABLE, "immutable", 'i'), (libc::STATX_ATTR_APPEND, "append-only", 'a')];
+    match forbids.into_iter().find(|(bit, ..)| attributes & *bit as u64 != 0) {
+        Some((_, what, letter)) => e.help(format!(
+            "the file is {what}: take that away for the restore (chattr -{letter}), and set it again afterwards"
+        )),
+        None => e,
+    }
 }
 
 /// Puts a fresh description where the old one was.
@@ -137,6 +156,24 @@ mod tests {
             ("789", b"0123456789ab".to_vec())
         );
         Ok(())
+    }
+
+    #[test]
+    fn what_forbids_to_write_is_named() -> Result<()> {
+        let trip = RoundTrip::new()?;
+        let change = |how: &str| {
+            let changed = std::process::Command::new("chattr").arg(how).arg(trip.path("data")).status();
+            assert!(changed.is_ok_and(|status| status.success()), "chattr {how}");
+        };
+        trip.dump([trip.open("data", OFlag::O_RDWR | OFlag::O_CREAT)?])?.keep();
+        for (set, take, what) in [("+i", "-i", "immutable"), ("+a", "-a", "append-only")] {
+            change(set);
+            let opened = trip.load()?.open(1);
+            change(take);
+            let told = opened.err().map(|e| e.to_string()).unwrap_or_default();
+            assert!(told.contains(what) && told.contains(take), "{told}");
+        }
+        trip.load()?.open(1).map(drop)
     }
 
     #[test]

@@ -42,12 +42,8 @@ pub fn restorable(
 ) -> Vec<Timer> {
     let (kept, lost): (Vec<_>, Vec<_>) =
         timers.into_iter().partition(|timer| has_clock(timer.clock, &task.threads, tree));
-    told.extend(lost.into_iter().map(|timer| NotKept {
-        pid: task.pid,
-        comm: task.comm.clone(),
-        what: format!("POSIX timer {} on the CPU time of {}", timer.id, !(timer.clock >> CLOCK_BITS)),
-        consequence: "calls for this timer fail".to_owned(),
-    }));
+    let report = |timer: Timer| self::lost((task.pid, &task.comm), timer.id as u32, timer.clock);
+    told.extend(lost.into_iter().map(report));
     kept.into_iter().map(|timer| silenced(timer, &task.threads)).collect()
 }
 
@@ -69,6 +65,31 @@ fn silenced(timer: Timer, threads: &[Pid]) -> Timer {
     match timer.thread && !threads.contains(&timer.target) {
         true => Timer { notify: Notify::None, thread: false, ..timer },
         false => timer,
+    }
+}
+
+/// Gives timers of an image, of which older dumps have written more than can be made, to a task with these threads: one
+/// whose thread had ended tells nobody, and what counts a time that nobody has is taken out and returned.
+pub fn adopt(timers: &mut Vec<PosixTimerEntry>, threads: &[Pid], tree: &[Pid]) -> Vec<PosixTimerEntry> {
+    for timer in timers.iter_mut() {
+        let of_thread = timer.it_sigev_notify & libc::SIGEV_THREAD_ID as u32 != 0;
+        if of_thread && timer.notify_thread_id.is_some_and(|tid| !threads.contains(&tid)) {
+            (timer.it_sigev_notify, timer.notify_thread_id) = (libc::SIGEV_NONE as u32, None);
+        }
+    }
+    let all = std::mem::take(timers);
+    let (kept, lost) = all.into_iter().partition(|timer| has_clock(timer.clock_id as i32, threads, tree));
+    *timers = kept;
+    lost
+}
+
+/// The report of a timer that is not made again.
+pub fn lost((pid, comm): (Pid, &str), id: u32, clock: i32) -> NotKept {
+    NotKept {
+        pid,
+        comm: comm.to_owned(),
+        what: format!("POSIX timer {id} on the CPU time of {}", !(clock >> CLOCK_BITS)),
+        consequence: "calls for this timer fail".to_owned(),
     }
 }
 
@@ -272,6 +293,25 @@ mod tests {
         assert_eq!(bits(timer(true, 8)), (libc::SIGEV_SIGNAL | libc::SIGEV_THREAD_ID) as u32);
         assert_eq!(bits(timer(false, 7)), libc::SIGEV_SIGNAL as u32);
         assert_eq!(bits(timer(true, 9)), libc::SIGEV_NONE as u32);
+    }
+
+    #[test]
+    fn timers_of_older_images_are_those_that_can_be_made() {
+        let of_thread = (libc::SIGEV_SIGNAL | libc::SIGEV_THREAD_ID) as u32;
+        let timer = |it_id, tid, clock: i32| PosixTimerEntry {
+            it_id,
+            clock_id: clock as u32,
+            it_sigev_notify: of_thread,
+            notify_thread_id: Some(tid),
+            ..PosixTimerEntry::default()
+        };
+        let (wall, gone) = (libc::CLOCK_MONOTONIC, !9 << CLOCK_BITS | CLOCK_OF_THREAD | 2);
+        let mut timers = vec![timer(1, 8, wall), timer(2, 9, wall), timer(3, 8, gone)];
+        let lost = adopt(&mut timers, &[7, 8], &[7]);
+        assert_eq!(lost.iter().map(|timer| timer.it_id).collect::<Vec<_>>(), [3]);
+        let kept = timers.iter().map(|timer| (timer.it_id, timer.it_sigev_notify, timer.notify_thread_id));
+        assert_eq!(kept.collect::<Vec<_>>(), [(1, of_thread, Some(8)), (2, libc::SIGEV_NONE as u32, None)]);
+        assert!(super::lost((7, "a"), 3, gone).what.ends_with("timer 3 on the CPU time of 9"));
     }
 
     #[test]

@@ -165,12 +165,15 @@ impl Tracee {
         const PTRACE_GETSIGMASK: c_uint = 0x420a;
         // struct ptrace_peeksiginfo_args, include/uapi/linux/ptrace.h: off, then flags and nr in one word each half.
         let (arguments, mut info) = (PeekArguments { off: 0, flags: 0, nr: 1 }, [0_u64; 16]);
-        let found =
-            self.request(PTRACE_PEEKSIGINFO, (&raw const arguments).addr(), info.as_mut_ptr().addr())?;
+        let found = self.request(
+            PTRACE_PEEKSIGINFO,
+            (&raw const arguments).expose_provenance(),
+            info.as_mut_ptr().expose_provenance(),
+        )?;
         expect(found == 0, "PTRACE_PEEKSIGINFO finds a signal that was not sent")?;
         // Room for the largest set, of 128 signals.
         let mut mask = [0_u64; 2];
-        self.request(PTRACE_GETSIGMASK, arch::SIGMASK_LEN, mask.as_mut_ptr().addr()).map(drop)
+        self.request(PTRACE_GETSIGMASK, arch::SIGMASK_LEN, mask.as_mut_ptr().expose_provenance()).map(drop)
     }
 
     /// PTRACE_GET_RSEQ_CONFIGURATION has the size that we know.
@@ -179,7 +182,11 @@ impl Tracee {
         // struct ptrace_rseq_configuration: address, then four 32-bit words.
         let mut configuration = [0_u64; 3];
         let size = size_of_val(&configuration);
-        let got = self.request(PTRACE_GET_RSEQ_CONFIGURATION, size, configuration.as_mut_ptr().addr())?;
+        let got = self.request(
+            PTRACE_GET_RSEQ_CONFIGURATION,
+            size,
+            configuration.as_mut_ptr().expose_provenance(),
+        )?;
         expect(usize::try_from(got) == Ok(size), "PTRACE_GET_RSEQ_CONFIGURATION has another size")
     }
 
@@ -189,14 +196,14 @@ impl Tracee {
         let known = arch::FPU_REGSETS.contains(&crate::sys::ptrace::TLS_DESCRIPTORS);
         expect(known, "this machine has no descriptors of thread-local storage")?;
         let mut descriptor = [0_u32; 4];
-        self.request(PTRACE_GET_THREAD_AREA, 12, descriptor.as_mut_ptr().addr()).map(drop)
+        self.request(PTRACE_GET_THREAD_AREA, 12, descriptor.as_mut_ptr().expose_provenance()).map(drop)
     }
 
     /// PTRACE_GETREGSET knows the set `kind`, of at least `least` bytes.
     pub fn register_set(&self, kind: u32, least: usize) -> io::Result<()> {
         let mut set = [0_u8; 64];
         let iov = libc::iovec { iov_base: set.as_mut_ptr().cast(), iov_len: set.len() };
-        self.request(libc::PTRACE_GETREGSET as _, kind as usize, (&raw const iov).addr())?;
+        self.request(libc::PTRACE_GETREGSET as _, kind as usize, (&raw const iov).expose_provenance())?;
         // SAFETY: the kernel has written the length that it used.
         let got = unsafe { std::ptr::read_volatile(&raw const iov.iov_len) };
         expect(got >= least, "the register set is smaller")
