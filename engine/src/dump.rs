@@ -7,13 +7,13 @@
 
 use std::time::Instant;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::fault;
 use crate::hooks::{Hooks, Point};
 use crate::image::message::{InventoryEntry, LsmType, PstreeEntry, TaskKobjIdsEntry};
 use crate::image::{ImageDir, Kind};
 use crate::kernel::kcmp::{KcmpSet, Kind as Shared, Place};
-use crate::kernel::{Pid, ProcDir, stat, status};
+use crate::kernel::{Pid, stat, status};
 use crate::options::{DumpOptions, FinalState};
 use crate::report::{Counts, DumpReport, NotKept, micros};
 use crate::resource::cgroup::{CgroupDump, OWN_SET};
@@ -134,8 +134,7 @@ impl Collection {
     fn of(frozen: &Frozen, images: &ImageDir, options: &DumpOptions) -> Result<Self> {
         let terminals = frozen.tasks().iter().map(|task| Ok(TaskTerminal::from(&stat::read(&task.proc)?)));
         let terminals = terminals.collect::<Result<Vec<_>>>()?;
-        let cgroups = CgroupDump::new(options, frozen.thawed()?)?;
-        let mut collector = Collector::new(images, options, &terminals, cgroups)?;
+        let mut collector = Collector::new(images, options, &terminals, frozen)?;
         let tree: Vec<Pid> = frozen.tasks().iter().map(|task| task.pid).collect();
         let mut entries = Vec::new();
         for task in frozen.tasks() {
@@ -180,18 +179,20 @@ impl<'a> Collector<'a> {
         images: &'a ImageDir,
         options: &'a DumpOptions,
         terminals: &'a [TaskTerminal],
-        cgroups: CgroupDump<'a>,
+        frozen: &Frozen,
     ) -> Result<Self> {
+        let root = frozen.tasks().first().ok_or_else(|| Error::bug("a frozen tree without tasks"))?;
+        let namespaces = Namespaces::for_tree_of(&root.proc, options.cgroups.mode)?;
         Ok(Collector {
             images,
-            namespaces: Namespaces::of(&ProcDir::current()?)?,
+            namespaces,
             objects: Objects::default(),
             files: FileDump::new(options, images, terminals),
             tables: Tables::default(),
             memory: MemoryDump::new(images),
             ipc: IpcDump::new()?,
             seccomp: SeccompDump::default(),
-            cgroups,
+            cgroups: CgroupDump::new(options, frozen)?,
             not_kept: Vec::new(),
         })
     }
@@ -204,7 +205,10 @@ impl<'a> Collector<'a> {
         }
         judge::refuse(task, &self.namespaces)?;
         task::refuse_dispatch(task)?;
-        let ids = self.objects.ids(task)?;
+        let mut ids = self.objects.ids(task)?;
+        if self.cgroups.has_namespace() {
+            ids.entry.cgroup_ns_id = Some(CGROUP_NAMESPACE);
+        }
         let sets = self.cgroups.add(task)?;
         let mut loan = Loan::take(Site::find(&task.proc)?, task.pid)?;
         self.ipc.add(task, &mut loan)?;
@@ -332,6 +336,9 @@ impl Objects {
 
 /// That of the IPC namespace in [`host_namespaces`].
 const IPC_NAMESPACE: u32 = 3;
+
+/// That of a cgroup namespace which is not ours.
+const CGROUP_NAMESPACE: u32 = 9;
 
 /// The numbers that CRIU gives to the namespaces that it runs in itself, in the order in which it meets them.
 fn host_namespaces() -> TaskKobjIdsEntry {

@@ -64,6 +64,7 @@ fn build(
     let processor = OneProcessor::stay()?;
     // What would be the worker's child is ours.
     let mut tree = Construction::begin(plan, options, worker.is_some() || options.sibling)?;
+    tree.begin_cgroups()?;
     tree.populate()?;
     fault::point("tree-populated")?;
     let forking_time = micros(started);

@@ -71,7 +71,7 @@ pub fn survey(options: &DumpOptions) -> Result<Survey> {
         members.push((proc, stat));
     }
     let tree = Tree::of(options.tree, &members);
-    let ours = Own::read(&own)?;
+    let ours = Own::read(&own, members.first().map_or(&own, |(root, _)| root), options)?;
     let mut sharing = sharing::Sharing::default();
     let mut sockets = Sockets::default();
     let terminals: Vec<TaskTerminal> = members.iter().map(|(_, stat)| TaskTerminal::from(stat)).collect();
@@ -164,8 +164,9 @@ struct Own {
 }
 
 impl Own {
-    fn read(proc: &ProcDir) -> Result<Self> {
-        Ok(Own { namespaces: Namespaces::of(proc)?, surroundings: lost::Surroundings::of(proc)? })
+    fn read(proc: &ProcDir, root: &ProcDir, options: &DumpOptions) -> Result<Self> {
+        let namespaces = Namespaces::for_tree_of(root, options.cgroups.mode)?;
+        Ok(Own { namespaces, surroundings: lost::Surroundings::of(proc)? })
     }
 }
 

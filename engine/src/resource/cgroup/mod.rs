@@ -19,12 +19,16 @@
 //! | `dump` | sets and directories into the image |
 //! | `restore`, `place` | the image back; one directory of it |
 //! | `freezer` | tasks that a frozen cgroup holds |
+//! | `namespace` | the cgroup namespace of a tree |
+//! | `root` | `--cgroup-root`, and what paths may be |
 
 mod dump;
 pub mod freezer;
+mod namespace;
 mod place;
 mod properties;
 mod restore;
+mod root;
 mod specification;
 
 pub use dump::CgroupDump;
@@ -57,16 +61,4 @@ impl<'a> Opener<'a> {
             None => Hierarchy::open(controllers, &self.mounts),
         }
     }
-}
-
-/// The root that options give to a hierarchy.
-fn root_of<'a>(options: &'a CgroupOptions, controllers: &[Vec<u8>]) -> Option<&'a [u8]> {
-    use std::os::unix::ffi::OsStrExt;
-    let is_of = |name: &str| match name {
-        "" => controllers.is_empty(),
-        name => name.split(',').any(|name| controllers.iter().any(|c| c == name.as_bytes())),
-    };
-    let own = options.roots.iter().rev().find(|(name, _)| name.as_deref().is_some_and(is_of));
-    let global = || options.roots.iter().rev().find(|(name, _)| name.is_none());
-    own.or_else(global).map(|(_, path)| path.as_os_str().as_bytes())
 }
