@@ -32,7 +32,7 @@ mod root;
 mod specification;
 
 pub use dump::CgroupDump;
-pub use restore::CgroupRestore;
+pub use restore::{CgroupRestore, Hierarchies};
 
 use crate::error::Result;
 use crate::kernel::cgroupfs::Hierarchy;

@@ -270,6 +270,28 @@ impl Drop for CgroupRestore {
     }
 }
 
+/// The hierarchies that there are before a restore.
+#[derive(Debug)]
+pub struct Hierarchies(Vec<Membership>);
+
+impl Hierarchies {
+    /// Those of now.
+    pub fn now() -> Result<Self> {
+        cgroup::read(&ProcDir::current()?).map(Hierarchies)
+    }
+
+    /// Destroys those that a failed restore has made, when its tasks are gone; others that are in use are not harmed.
+    pub fn destroy_others(&self) -> Result<()> {
+        for new in cgroup::read(&ProcDir::current()?)? {
+            let is_known = self.0.iter().any(|known| known.has_controllers(&new.controllers));
+            if !is_known && new.name().starts_with(b"name=") {
+                Hierarchy::open(&new.controllers, &[])?.destroy()?;
+            }
+        }
+        Ok(())
+    }
+}
+
 fn teller<'a>(tell: &'a mut dyn FnMut(String, &'static str)) -> impl FnMut(&Error) + use<'a> {
     |error| tell(error.headline(), "the cgroup has what is the rule here")
 }
