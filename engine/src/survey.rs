@@ -20,6 +20,7 @@ use crate::kernel::stat::{Stat, State};
 use crate::kernel::{Pid, ProcDir, cgroup, children, fdinfo, smaps, stat, status, tasks};
 use crate::options::DumpOptions;
 use crate::report::{Counts, NotKept};
+use crate::resource::cgroup::check_options;
 use crate::resource::cgroup::freezer::FreezerSurvey;
 use crate::resource::file::tty::TaskTerminal;
 use crate::resource::file::{FileSurvey, Kind, Seen, event, lock};
@@ -50,6 +51,7 @@ pub struct Survey {
 
 /// Looks at the tree of `options.tree`. Fails only if its root is not there or /proc cannot be read.
 pub fn survey(options: &DumpOptions) -> Result<Survey> {
+    check_options(&options.cgroups)?;
     let root = ProcDir::open(options.tree)?;
     let own = ProcDir::current()?;
     let mut survey = Survey::default();

@@ -370,11 +370,17 @@ fn a_frozen_thread_is_refused_before_it_should_work() {
 }
 
 #[test]
-fn a_directory_that_is_no_freezer_is_refused() {
-    let victim = Victim::start("no-terminal");
+fn options_that_mean_nothing_are_refused() {
+    let mut victim = Victim::start("no-terminal");
     let images = tempfile::tempdir().unwrap();
-    for (dir, code) in [("/proc", "E-CGROUP-FREEZER"), ("/nowhere", "E-NOT-FOUND")] {
-        let words = format!("--freeze-cgroup {dir}");
-        run(dump(victim.pid(), &words, images.path())).refused(code, dir);
+    let cases = [
+        ("--freeze-cgroup /proc", "E-CGROUP-FREEZER"),
+        ("--freeze-cgroup /nowhere", "E-NOT-FOUND"),
+        ("--cgroup-props cpu", "E-USAGE"),
+        ("--cgroup-props-file /nowhere", "E-NOT-FOUND"),
+    ];
+    for (words, code) in cases {
+        run(dump(victim.pid(), words, images.path())).refused(code, words);
     }
+    victim.check("after the refusals");
 }

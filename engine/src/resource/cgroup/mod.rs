@@ -42,6 +42,14 @@ use crate::options::CgroupOptions;
 /// The set of the program that dumps.
 pub const OWN_SET: u32 = 1;
 
+/// Reads what options say of properties, before anything is done.
+///
+/// # Errors
+/// `E-USAGE`, or that of a file that cannot be read.
+pub fn check_options(options: &CgroupOptions) -> Result<()> {
+    properties::Properties::of(options).map(drop)
+}
+
 /// Opens hierarchies where they are mounted, or in a yard.
 #[derive(Debug)]
 struct Opener<'a> {
