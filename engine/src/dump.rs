@@ -10,14 +10,14 @@ mod end;
 use std::time::Instant;
 
 use crate::clean;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::fault;
 use crate::hooks::{Hooks, Point};
 use crate::image::journal::{Identity, Journal, Note};
 use crate::image::message::{InventoryEntry, LsmType, PstreeEntry, TaskKobjIdsEntry};
 use crate::image::{ImageDir, Kind};
 use crate::kernel::kcmp::{KcmpSet, Kind as Shared, Place};
-use crate::kernel::{Pid, ProcDir, smaps, stat, status};
+use crate::kernel::{Pid, smaps, stat, status};
 use crate::options::{DumpOptions, FinalState};
 use crate::report::{Counts, DumpReport, NotKept, micros};
 use crate::resource::cgroup::{CgroupDump, OWN_SET};
@@ -133,8 +133,7 @@ impl Collection {
     fn of(frozen: &Frozen, images: &ImageDir, options: &DumpOptions) -> Result<Self> {
         let terminals = frozen.tasks().iter().map(|task| Ok(TaskTerminal::from(&stat::read(&task.proc)?)));
         let terminals = terminals.collect::<Result<Vec<_>>>()?;
-        let cgroups = CgroupDump::new(options, frozen.thawed()?)?;
-        let mut collector = Collector::new(images, options, &terminals, cgroups)?;
+        let mut collector = Collector::new(images, options, &terminals, frozen)?;
         let tree: Vec<Pid> = frozen.tasks().iter().map(|task| task.pid).collect();
         let mut entries = Vec::new();
         for task in frozen.tasks() {
@@ -180,18 +179,20 @@ impl<'a> Collector<'a> {
         images: &'a ImageDir,
         options: &'a DumpOptions,
         terminals: &'a [TaskTerminal],
-        cgroups: CgroupDump<'a>,
+        frozen: &Frozen,
     ) -> Result<Self> {
+        let root = frozen.tasks().first().ok_or_else(|| Error::bug("a frozen tree without tasks"))?;
+        let namespaces = Namespaces::for_tree_of(&root.proc, options.cgroups.mode)?;
         Ok(Collector {
             images,
-            namespaces: Namespaces::of(&ProcDir::current()?)?,
+            namespaces,
             objects: Objects::default(),
             files: FileDump::new(options, images, terminals),
             tables: Tables::default(),
             memory: MemoryDump::new(images),
             ipc: IpcDump::new()?,
             seccomp: SeccompDump::default(),
-            cgroups,
+            cgroups: CgroupDump::new(options, frozen)?,
             not_kept: Vec::new(),
             deaths: Vec::new(),
         })
@@ -205,7 +206,10 @@ impl<'a> Collector<'a> {
         }
         judge::refuse(task, &self.namespaces)?;
         task::refuse_dispatch(task)?;
-        let ids = self.objects.ids(task)?;
+        let mut ids = self.objects.ids(task)?;
+        if self.cgroups.has_namespace() {
+            ids.entry.cgroup_ns_id = Some(namespace::TREES_CGROUP);
+        }
         let sets = self.cgroups.add(task)?;
         let vmas = smaps::read(&task.proc)?;
         registered::refuse_absent(task, &vmas)?;

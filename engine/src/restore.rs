@@ -32,6 +32,7 @@ use crate::hooks::{Hooks, Point};
 use crate::log_warn;
 use crate::options::{FinalState, RestoreOptions};
 use crate::report::{RestoreReport, micros};
+use crate::resource::cgroup::Hierarchies;
 use crate::resource::task::scheduling::OneProcessor;
 use crate::sys::attr::DescriptorLimit;
 use crate::worker::{self, Worker};
@@ -39,12 +40,15 @@ use crate::worker::{self, Worker};
 /// Restores the tree in `options.places.images_dir`. Returns when it runs.
 pub fn restore(options: &RestoreOptions) -> Result<RestoreReport> {
     let descriptors = DescriptorLimit::raise();
+    let hierarchies = Hierarchies::now()?;
     let build = |worker| build(options, worker, &descriptors);
     // A sibling's parent is not ours to give another child, which it would have to wait for.
-    if options.sibling {
-        return build(None);
-    }
-    worker::run("restores", |worker| build(Some(worker))).inspect_err(|_| reap_root())
+    let built = match options.sibling {
+        true => build(None),
+        false => worker::run("restores", |worker| build(Some(worker))).inspect_err(|_| reap_root()),
+    };
+    // Not before the tasks have been reaped, which are in their cgroups until then.
+    built.inspect_err(|_| only_log(hierarchies.destroy_others()))
 }
 
 /// The root that the worker has killed is our child, and has its pid until we have taken notice.
@@ -66,6 +70,7 @@ fn build(
     let processor = OneProcessor::stay()?;
     // What would be the worker's child is ours.
     let mut tree = Construction::begin(plan, options, worker.is_some() || options.sibling)?;
+    tree.begin_cgroups()?;
     tree.populate()?;
     fault::point("tree-populated")?;
     let forking_time = micros(started);

@@ -20,6 +20,7 @@ use crate::kernel::stat::{Stat, State};
 use crate::kernel::{Pid, ProcDir, cgroup, children, fdinfo, smaps, stat, status, tasks};
 use crate::options::DumpOptions;
 use crate::report::{Counts, NotKept};
+use crate::resource::cgroup::check_options;
 use crate::resource::cgroup::freezer::FreezerSurvey;
 use crate::resource::file::event::EventKind;
 use crate::resource::file::tty::TaskTerminal;
@@ -52,6 +53,7 @@ pub struct Survey {
 
 /// Looks at the tree of `options.tree`. Fails only if its root is not there or /proc cannot be read.
 pub fn survey(options: &DumpOptions) -> Result<Survey> {
+    check_options(&options.cgroups)?;
     let root = ProcDir::open(options.tree)?;
     let own = ProcDir::current()?;
     let mut survey = Survey::default();
@@ -73,7 +75,7 @@ pub fn survey(options: &DumpOptions) -> Result<Survey> {
         members.push((proc, stat));
     }
     let tree = Tree::of(options.tree, &members);
-    let ours = Own::read(&own)?;
+    let ours = Own::read(&own, members.first().map_or(&own, |(root, _)| root), options)?;
     let mut sharing = sharing::Sharing::default();
     let mut sockets = Sockets::default();
     let terminals: Vec<TaskTerminal> = members.iter().map(|(_, stat)| TaskTerminal::from(stat)).collect();
@@ -170,8 +172,9 @@ struct Own {
 }
 
 impl Own {
-    fn read(proc: &ProcDir) -> Result<Self> {
-        Ok(Own { namespaces: Namespaces::of(proc)?, surroundings: lost::Surroundings::of(proc)? })
+    fn read(proc: &ProcDir, root: &ProcDir, options: &DumpOptions) -> Result<Self> {
+        let namespaces = Namespaces::for_tree_of(root, options.cgroups.mode)?;
+        Ok(Own { namespaces, surroundings: lost::Surroundings::of(proc)? })
     }
 }
 

@@ -46,5 +46,6 @@ int main(int argc, char **argv)
 	cgroup_remove(root, "/outer/empty");
 	cgroup_remove(root, "/outer/inner");
 	cgroup_remove(root, "/outer");
+	cgroup_forget(hierarchy, root);
 	return pass();
 }

@@ -49,5 +49,6 @@ int main(int argc, char **argv)
 		while (unlinkat(root, paths[i] + 1, AT_REMOVEDIR) != 0)
 			check(errno == EBUSY, "rmdir %s", paths[i]);
 	}
+	cgroup_forget(hierarchy, root);
 	return pass();
 }

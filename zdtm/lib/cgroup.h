@@ -12,19 +12,31 @@
 #include <mntent.h>
 #include <sys/stat.h>
 
-/* fsopen(2) and its kin, which older C libraries lack. */
-static inline int cgroup_mount_name(const char *name)
+/* fsopen(2) and its kin, which older C libraries lack; -1 if the kernel is destroying the hierarchy. */
+static inline int cgroup_try_mount(const char *name)
 {
 	int context = syscall(SYS_fsopen, "cgroup", 0);
+	int root = -1;
 
 	check(context >= 0, "fsopen");
 	check(syscall(SYS_fsconfig, context, 0 /* SET_FLAG */, "none", NULL, 0) == 0, "fsconfig none");
 	check(syscall(SYS_fsconfig, context, 1 /* SET_STRING */, "name", name, 0) == 0, "fsconfig name");
-	check(syscall(SYS_fsconfig, context, 6 /* CREATE */, NULL, NULL, 0) == 0, "fsconfig create");
-	int root = syscall(SYS_fsmount, context, 0, 0);
-
-	check(root >= 0, "fsmount");
+	if (syscall(SYS_fsconfig, context, 6 /* CREATE */, NULL, NULL, 0) == 0) {
+		root = syscall(SYS_fsmount, context, 0, 0);
+		check(root >= 0, "fsmount");
+	} else {
+		check(errno == EBUSY, "fsconfig create");
+	}
 	close(context);
+	return root;
+}
+
+static inline int cgroup_mount_name(const char *name)
+{
+	int root;
+
+	while ((root = cgroup_try_mount(name)) < 0)
+		;
 	return root;
 }
 
@@ -52,7 +64,7 @@ static inline int cgroup_root(const char *hierarchy)
 /* True if a controller of this name is in a v1 hierarchy. */
 static inline bool cgroup_is_v1(const char *controller)
 {
-	char text[4096], wanted[64];
+	char text[8192], wanted[64];
 
 	check(read_text("/proc/self/cgroup", text, sizeof(text)) > 0, "/proc/self/cgroup");
 	snprintf(wanted, sizeof(wanted), ":%s:", controller);
@@ -62,7 +74,7 @@ static inline bool cgroup_is_v1(const char *controller)
 /* The path of a task ("self", "thread-self", a pid) in a hierarchy. */
 static inline void cgroup_path(const char *task, const char *hierarchy, char *path, size_t size)
 {
-	char file[64], text[4096], wanted[128];
+	char file[64], text[8192], wanted[128];
 
 	snprintf(file, sizeof(file), "/proc/%s/cgroup", task);
 	check(read_text(file, text, sizeof(text)) > 0, "%s", file);
@@ -93,6 +105,23 @@ static inline void cgroup_make(int root, const char *path)
 static inline void cgroup_remove(int root, const char *path)
 {
 	check(unlinkat(root, path + 1, AT_REMOVEDIR) == 0, "rmdir %s", path);
+}
+
+/* Gives up a named hierarchy that is empty: it goes with its last mount, if the kernel is done with its cgroups. */
+static inline void cgroup_forget(const char *hierarchy, int root)
+{
+	char text[8192];
+
+	for (;;) {
+		if (root >= 0)
+			close(root);
+		/* A mount that comes too soon makes it anew. */
+		usleep(20000);
+		check(read_text("/proc/self/cgroup", text, sizeof(text)) > 0, "/proc/self/cgroup");
+		if (!strstr(text, hierarchy))
+			return;
+		root = cgroup_try_mount(hierarchy + strlen("name="));
+	}
 }
 
 static inline int cgroup_open(int root, const char *path, const char *name, int flags)

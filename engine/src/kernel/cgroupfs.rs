@@ -13,6 +13,8 @@ use std::io::{Read, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use nix::dir::{Dir, Type};
 use nix::errno::Errno;
@@ -21,11 +23,17 @@ use nix::sys::stat::{FchmodatFlags, Mode, fchmodat, mkdirat};
 use nix::unistd::{Gid, Uid, UnlinkatFlags, fchownat, unlinkat};
 
 use super::mountinfo::Mount;
+use super::{ProcDir, cgroup};
 use crate::error::{Error, OsContext, Result};
 use crate::sys::mount;
 use crate::sys::stat::{FileStat, fstat, fstatat};
 
 const DIRECTORY: OFlag = OFlag::O_RDONLY.union(OFlag::O_DIRECTORY).union(OFlag::O_CLOEXEC);
+
+/// The option of a v1 hierarchy that has only a name.
+const NO_CONTROLLERS: &[u8] = b"none";
+/// How long the kernel may take for removed cgroups.
+const DESTRUCTION: Duration = Duration::from_secs(2);
 
 /// An open hierarchy.
 #[derive(Debug)]
@@ -108,6 +116,23 @@ impl Hierarchy {
         unlinkat(&self.root, &*below(path), UnlinkatFlags::RemoveDir)
     }
 
+    /// Gives up a v1 hierarchy that has only a name and no cgroups; whether it is gone. It goes with its last mount, unless
+    /// the kernel is still busy with cgroups that have been removed: then with another one.
+    pub fn destroy(self) -> Result<bool> {
+        let (name, since) = (self.name.clone().into_bytes(), Instant::now());
+        drop(self);
+        while since.elapsed() < DESTRUCTION {
+            // A mount that comes too soon makes it anew.
+            sleep(DESTRUCTION / 100);
+            let all = cgroup::read(&ProcDir::current()?)?;
+            if all.iter().all(|membership| membership.name() != name) {
+                return Ok(true);
+            }
+            drop(mount::detached(c"cgroup", &[name.clone(), NO_CONTROLLERS.to_vec()]));
+        }
+        Ok(false)
+    }
+
     /// A path with its hierarchy, for messages: `memory:/a/b`, `/a/b` in v2.
     pub fn shown(&self, path: &[u8]) -> String {
         let separator = if self.is_v2() { "" } else { ":" };
@@ -132,12 +157,20 @@ fn has_options(mount: &Mount, controllers: &[Vec<u8>]) -> bool {
     controllers.iter().all(|controller| options.contains(&controller.as_slice()))
 }
 
+/// One with a name alone is busy for a moment while it is being destroyed (cgroup1_get_tree() in cgroup-v1.c).
 fn mount_detached(fstype: &CStr, controllers: &[Vec<u8>]) -> std::io::Result<OwnedFd> {
-    let mut options = controllers.to_vec();
-    if matches!(controllers, [only] if only.starts_with(b"name=")) {
-        options.push(b"none".to_vec());
+    if !matches!(controllers, [only] if only.starts_with(b"name=")) {
+        return mount::detached(fstype, controllers);
     }
-    mount::detached(fstype, &options)
+    let (options, since) = ([controllers, &[NO_CONTROLLERS.to_vec()]].concat(), Instant::now());
+    loop {
+        match mount::detached(fstype, &options) {
+            Err(e) if e.raw_os_error() == Some(libc::EBUSY) && since.elapsed() < DESTRUCTION => {
+                sleep(DESTRUCTION / 200);
+            }
+            mounted => return mounted,
+        }
+    }
 }
 
 /// A mount that another one hides is none.
@@ -242,7 +275,7 @@ impl Group {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernel::{ProcDir, cgroup, mountinfo};
+    use crate::kernel::mountinfo;
 
     /// The hierarchies of this machine, each with our own cgroup in it.
     #[test]
@@ -274,10 +307,9 @@ mod tests {
             Ok::<_, Error>((member, mounted))
         };
         assert_eq!(shows()?, (true, false));
-        drop(hierarchy);
-        // The kernel destroys it in the background.
-        let since = std::time::Instant::now();
-        while shows()?.0 && since.elapsed().as_secs() < 5 {}
+        hierarchy.make(b"/a")?;
+        hierarchy.remove(b"/a").os(|| "rmdir")?;
+        assert!(hierarchy.destroy()?);
         assert_eq!(shows()?, (false, false));
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! The namespaces that a tree lives in: those of crio itself, as others are refused.
+//! The namespaces that a tree lives in: those of crio itself, as others are refused, but for a cgroup namespace.
 //!
 //! Images refer to a namespace by a number. CRIU gives them in the order in which it meets namespaces, and it meets its
 //! own first; they are the same in all our images.
@@ -10,6 +10,8 @@ use crate::kernel::ns::Kind;
 pub const HOST_NETWORK: u32 = 2;
 /// That of its IPC namespace.
 pub const HOST_IPC: u32 = 3;
+/// That of a cgroup namespace that all of the tree is in, and crio is not: the first behind those of crio.
+pub const TREES_CGROUP: u32 = 9;
 
 /// The numbers of crio's own namespaces, and nothing else.
 pub fn host() -> TaskKobjIdsEntry {

@@ -1,11 +1,29 @@
 //! Tasks and threads enter their control groups.
 
+use super::build;
 use super::construction::{Built, Construction};
 use super::plan::TaskPlan;
 use crate::error::Result;
 use crate::resource::cgroup::CgroupRestore;
 
 impl Construction {
+    /// Has the root make the namespace of the tree, which begins where it stands at that moment.
+    pub(super) fn begin_cgroups(&mut self) -> Result<()> {
+        let Construction { plan, built, told, .. } = self;
+        let set = plan.tasks.first().and_then(|task| task.cgroup_sets().next().flatten());
+        if let (Some(set), Some(built)) = (set, built.get_mut(&0))
+            && plan.cgroups.has_namespace(set)
+        {
+            plan.cgroups.join_namespace_root(&built.proc, set)?;
+            build::run(&mut built.loan, |batch| {
+                let flags = [libc::CLONE_NEWCGROUP as u64];
+                batch.call("unshare of the cgroup namespace", libc::SYS_unshare, &flags);
+            })?;
+            plan.cgroups.leave(&built.proc)?;
+        }
+        plan.prepare_cgroups(told)
+    }
+
     /// Moves a process, that has no memory yet which would count for its group.
     pub(super) fn join_cgroups(&mut self, index: usize) -> Result<()> {
         let set = self.plan.tasks.get(index).and_then(|task| task.cgroup_sets().next().flatten());

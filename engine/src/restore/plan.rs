@@ -226,6 +226,12 @@ impl Plan {
         self.cgroups.make(&mut tell)
     }
 
+    /// Sets what v2 cgroups must have before they have tasks.
+    pub(super) fn prepare_cgroups(&mut self, told: &mut Vec<NotKept>) -> Result<()> {
+        let mut tell = self.tell(told);
+        self.cgroups.prepare(&mut tell)
+    }
+
     /// Sets the limits of cgroups.
     pub(super) fn complete_cgroups(&mut self, told: &mut Vec<NotKept>) -> Result<()> {
         let mut tell = self.tell(told);

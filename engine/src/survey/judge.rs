@@ -6,6 +6,7 @@
 use super::sharing;
 use crate::error::{Blame, Error, Result};
 use crate::kernel::{ProcDir, ns, stat};
+use crate::options::CgroupMode;
 use crate::tracee::FrozenTask;
 
 /// The namespaces of a thread.
@@ -21,6 +22,18 @@ impl Namespaces {
     fn read(proc: &ProcDir, kinds: &[ns::Kind]) -> Result<Self> {
         let each = kinds.iter().map(|kind| Ok((*kind, ns::read(proc, *kind)?)));
         Ok(Namespaces(each.collect::<Result<_>>()?))
+    }
+
+    /// Those that the tasks of a tree may have: ours, and the cgroup namespace of its root, unless cgroups are left alone.
+    pub(crate) fn for_tree_of(root: &ProcDir, mode: CgroupMode) -> Result<Self> {
+        let mut own = Self::of(&ProcDir::current()?)?;
+        let cgroup = ns::read(root, ns::Kind::Cgroup)?.filter(|_| mode != CgroupMode::Ignore);
+        for (kind, namespace) in &mut own.0 {
+            if *kind == ns::Kind::Cgroup && cgroup.is_some() {
+                *namespace = cgroup;
+            }
+        }
+        Ok(own)
     }
 
     fn get(&self, kind: ns::Kind) -> Option<u32> {

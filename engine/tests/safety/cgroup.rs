@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use engine::image::message::{CgControllerEntry, CgMemberEntry, CgroupDirEntry, CgroupEntry};
 use engine::image::{ImageDir, Kind};
+use engine::kernel::cgroupfs::Hierarchy;
 
 use crate::command::{LIMIT, Outcome, crio, dump, run, with_fault};
 use crate::victim::{Victim, await_gone, names};
@@ -110,6 +111,41 @@ fn a_restore_that_fails_leaves_no_cgroup() {
     restore(images.path(), "").succeeded("the restore after all the failures");
     groups.assert_made();
     groups.victim.check("restored");
+}
+
+#[test]
+fn a_restore_that_fails_leaves_no_hierarchy() {
+    // Without a child, whose remains would be in its cgroup until somebody else reaps it.
+    let mut victim = Victim::start("alone no-terminal");
+    let (images, pids) = (tempfile::tempdir().unwrap(), victim.pids());
+    let name = format!("name=crio-{}", victim.pid());
+    let open = || Hierarchy::open(&[name.clone().into_bytes()], &[]).unwrap();
+    let exists = || fs::read_to_string("/proc/self/cgroup").unwrap().contains(&name);
+    let hierarchy = open();
+    hierarchy.make(b"/a").unwrap();
+    let group = hierarchy.group(b"/a").unwrap().unwrap();
+    pids.iter().for_each(|pid| group.write("cgroup.procs", pid.to_string().as_bytes()).unwrap());
+    run(dump(victim.pid(), "", images.path())).succeeded("dump");
+    victim.reap();
+    await_gone(&pids, "after the dump");
+    hierarchy.remove(b"/a").unwrap();
+    drop(group);
+    assert!(hierarchy.destroy().unwrap() && !exists());
+    for point in ["cgroups-made", "before-letting-go"] {
+        restore_with(images.path(), point).refused("E-FAULT", point);
+        await_gone(&pids, point);
+        assert!(!exists(), "{point}");
+    }
+    restore(images.path(), "").succeeded("restore");
+    let membership = fs::read_to_string(format!("/proc/{}/cgroup", victim.pid())).unwrap();
+    assert!(membership.contains(&format!("{name}:/a\n")), "{membership}");
+    victim.check("restored");
+    drop(victim);
+    await_gone(&pids, "at the end");
+    let hierarchy = open();
+    let started = Instant::now();
+    while hierarchy.remove(b"/a").is_err() && started.elapsed() < LIMIT {}
+    assert!(hierarchy.destroy().unwrap());
 }
 
 #[test]
@@ -334,11 +370,17 @@ fn a_frozen_thread_is_refused_before_it_should_work() {
 }
 
 #[test]
-fn a_directory_that_is_no_freezer_is_refused() {
-    let victim = Victim::start("no-terminal");
+fn options_that_mean_nothing_are_refused() {
+    let mut victim = Victim::start("no-terminal");
     let images = tempfile::tempdir().unwrap();
-    for (dir, code) in [("/proc", "E-CGROUP-FREEZER"), ("/nowhere", "E-NOT-FOUND")] {
-        let words = format!("--freeze-cgroup {dir}");
-        run(dump(victim.pid(), &words, images.path())).refused(code, dir);
+    let cases = [
+        ("--freeze-cgroup /proc", "E-CGROUP-FREEZER"),
+        ("--freeze-cgroup /nowhere", "E-NOT-FOUND"),
+        ("--cgroup-props cpu", "E-USAGE"),
+        ("--cgroup-props-file /nowhere", "E-NOT-FOUND"),
+    ];
+    for (words, code) in cases {
+        run(dump(victim.pid(), words, images.path())).refused(code, words);
     }
+    victim.check("after the refusals");
 }

@@ -126,3 +126,28 @@ fn the_help_shows_switches_without_values() {
     );
     assert!(help.contains("-t, --tree <PID>"), "{help}");
 }
+
+#[test]
+fn options_of_cgroups_are_crius() {
+    let got = dump(
+        "-t 1 -D img --manage-cgroups --cgroup-root name=x:/a --cgroup-root /b --cgroup-dump-controller cpu \
+        --cgroup-yard ../yard --cgroup-props-file /props --freeze-cgroup /f",
+    )
+    .unwrap();
+    let expected = CgroupOptions {
+        mode: CgroupMode::Soft,
+        roots: vec![(Some("name=x".to_owned()), "/a".into()), (None, "/b".into())],
+        properties: None,
+        properties_file: Some("/props".into()),
+        controllers: vec!["cpu".to_owned()],
+        yard: Some("img/../yard".into()),
+    };
+    assert_eq!((got.cgroups, got.freeze_cgroup), (expected, Some("/f".into())));
+    assert_eq!(
+        dump("-t 1 --manage-cgroups=full --manage-cgroups=strict").unwrap().cgroups.mode,
+        CgroupMode::Strict
+    );
+    for bad in ["--manage-cgroups=some", "--cgroup-root a", "--cgroup-root cpu:a"] {
+        assert_eq!(parse(bad).map(drop).map_err(|e| e.code()), Err("E-USAGE"), "{bad}");
+    }
+}

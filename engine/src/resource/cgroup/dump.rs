@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::freezer::FreezerSurvey;
 use super::properties::{FREEZERS, Properties};
-use super::{OWN_SET, Opener, root_of};
+use super::root::{is_below, root_of};
+use super::{OWN_SET, Opener, namespace};
 use crate::error::{Blame, Error, Result};
 use crate::image::message::{
     CgControllerEntry, CgMemberEntry, CgSetEntry, CgroupDirEntry, CgroupEntry, CgroupPerms, CgroupPropEntry,
@@ -15,7 +16,7 @@ use crate::kernel::cgroup::{self, Membership};
 use crate::kernel::cgroupfs::{Group, Hierarchy};
 use crate::log_info;
 use crate::options::{CgroupMode, CgroupOptions, DumpOptions};
-use crate::tracee::FrozenTask;
+use crate::tracee::{Frozen, FrozenTask};
 
 /// The cgroups of a dump.
 #[derive(Debug)]
@@ -27,14 +28,28 @@ pub struct CgroupDump<'a> {
     freezers: FreezerSurvey<'a>,
     /// Device and inode of the cgroup that the dump has thawed.
     thawed: Option<(u64, u64)>,
+    /// Of the namespace of the tree.
+    roots: BTreeMap<Vec<u8>, Vec<u8>>,
 }
 
 impl<'a> CgroupDump<'a> {
-    /// `thawed` is the directory of a cgroup that was frozen, and is not only for the dump.
-    pub fn new(options: &'a DumpOptions, thawed: Option<(u64, u64)>) -> Result<Self> {
+    /// Of a tree that stands still.
+    pub fn new(options: &'a DumpOptions, frozen: &Frozen) -> Result<Self> {
         let (own, freezers) = (cgroup::read(&ProcDir::current()?)?, FreezerSurvey::new(options)?);
-        let options = &options.cgroups;
-        Ok(CgroupDump { options, sets: vec![own], used: BTreeSet::new(), freezers, thawed })
+        let root = frozen.tasks().first().map(|root| namespace::roots(&root.proc));
+        Ok(CgroupDump {
+            options: &options.cgroups,
+            sets: vec![own],
+            used: BTreeSet::new(),
+            freezers,
+            thawed: frozen.thawed()?,
+            roots: root.transpose()?.unwrap_or_default(),
+        })
+    }
+
+    /// Whether the tree has a cgroup namespace of its own.
+    pub fn has_namespace(&self) -> bool {
+        !self.roots.is_empty()
     }
 
     /// Numbers the sets of a task's threads, before any of them works for us: one that is frozen cannot.
@@ -60,7 +75,7 @@ impl<'a> CgroupDump<'a> {
         if self.options.mode == CgroupMode::Ignore || self.used.iter().all(|id| *id == OWN_SET) {
             return Ok(not_kept);
         }
-        let entry = CgroupEntry { sets: self.set_entries(), controllers: self.controllers(&mut not_kept)? };
+        let entry = CgroupEntry { sets: self.set_entries()?, controllers: self.controllers(&mut not_kept)? };
         log_info!("Dumping {} cgroup sets", entry.sets.len());
         images.write_one(Kind::Cgroup, &entry)?;
         Ok(not_kept)
@@ -75,19 +90,20 @@ impl<'a> CgroupDump<'a> {
         used.map(move |(id, set)| (id, set.iter().filter(is_wanted).collect()))
     }
 
-    fn set_entries(&self) -> Vec<CgSetEntry> {
-        let member = |membership: &Membership| CgMemberEntry {
-            name: String::from_utf8_lossy(&membership.name()).into_owned(),
-            path: membership.path.clone(),
-            cgns_prefix: None,
-        };
-        self.used_sets()
-            .map(|(id, set)| {
-                let mut ctls: Vec<CgMemberEntry> = set.into_iter().map(member).collect();
-                ctls.sort_by(|a, b| a.name.cmp(&b.name));
-                CgSetEntry { id, ctls }
+    fn set_entries(&self) -> Result<Vec<CgSetEntry>> {
+        let member = |membership: &Membership| {
+            Ok(CgMemberEntry {
+                name: String::from_utf8_lossy(&membership.name()).into_owned(),
+                path: membership.path.clone(),
+                cgns_prefix: namespace::prefix(&self.roots, membership)?,
             })
-            .collect()
+        };
+        let sets = self.used_sets().map(|(id, set)| {
+            let mut ctls = set.into_iter().map(member).collect::<Result<Vec<_>>>()?;
+            ctls.sort_by(|a, b| a.name.cmp(&b.name));
+            Ok(CgSetEntry { id, ctls })
+        });
+        sets.collect()
     }
 
     fn controllers(&self, not_kept: &mut Vec<(String, &'static str)>) -> Result<Vec<CgControllerEntry>> {
@@ -195,11 +211,6 @@ impl Walk<'_> {
     }
 }
 
-/// Whether a path is the other, or below it.
-fn is_below(path: &[u8], other: &[u8]) -> bool {
-    path.strip_prefix(other).is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -211,11 +222,5 @@ mod tests {
         let moved = cgroup::parse(b"10:name=new:/a\n9:name=systemd:/\n2:cpu:/a\n0::/\n")?;
         assert!(are_same(&before, &after) && !are_same(&before, &moved) && !are_same(&moved, &after));
         Ok(())
-    }
-
-    #[test]
-    fn names_that_begin_alike_are_not_below_each_other() {
-        assert!(is_below(b"/a/b", b"/a") && is_below(b"/a", b"/a"));
-        assert!(!is_below(b"/ab", b"/a") && !is_below(b"/a", b"/a/b"));
     }
 }

@@ -19,16 +19,20 @@
 //! | `dump` | sets and directories into the image |
 //! | `restore`, `place` | the image back; one directory of it |
 //! | `freezer` | tasks that a frozen cgroup holds |
+//! | `namespace` | the cgroup namespace of a tree |
+//! | `root` | `--cgroup-root`, and what paths may be |
 
 mod dump;
 pub mod freezer;
+mod namespace;
 mod place;
 mod properties;
 mod restore;
+mod root;
 mod specification;
 
 pub use dump::CgroupDump;
-pub use restore::CgroupRestore;
+pub use restore::{CgroupRestore, Hierarchies};
 
 use crate::error::Result;
 use crate::kernel::cgroupfs::Hierarchy;
@@ -37,6 +41,14 @@ use crate::options::CgroupOptions;
 
 /// The set of the program that dumps.
 pub const OWN_SET: u32 = 1;
+
+/// Reads what options say of properties, before anything is done.
+///
+/// # Errors
+/// `E-USAGE`, or that of a file that cannot be read.
+pub fn check_options(options: &CgroupOptions) -> Result<()> {
+    properties::Properties::of(options).map(drop)
+}
 
 /// Opens hierarchies where they are mounted, or in a yard.
 #[derive(Debug)]
@@ -57,16 +69,4 @@ impl<'a> Opener<'a> {
             None => Hierarchy::open(controllers, &self.mounts),
         }
     }
-}
-
-/// The root that options give to a hierarchy.
-fn root_of<'a>(options: &'a CgroupOptions, controllers: &[Vec<u8>]) -> Option<&'a [u8]> {
-    use std::os::unix::ffi::OsStrExt;
-    let is_of = |name: &str| match name {
-        "" => controllers.is_empty(),
-        name => name.split(',').any(|name| controllers.iter().any(|c| c == name.as_bytes())),
-    };
-    let own = options.roots.iter().rev().find(|(name, _)| name.as_deref().is_some_and(is_of));
-    let global = || options.roots.iter().rev().find(|(name, _)| name.is_none());
-    own.or_else(global).map(|(_, path)| path.as_os_str().as_bytes())
 }

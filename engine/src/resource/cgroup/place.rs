@@ -79,7 +79,7 @@ impl Place {
         }
     }
 
-    /// Makes it if it is missing, with what it must have before it has tasks.
+    /// Makes it if it is missing; in v1 with what it must have before it has children.
     pub(super) fn make(
         &self,
         hierarchy: &Hierarchy,
@@ -89,13 +89,34 @@ impl Place {
     ) -> Result<()> {
         if self.missing {
             remove_left_behind(hierarchy, &self.path);
-            make_with_parents(hierarchy, &self.path, &self.controllers(), changes)?;
+            make_with_parents(hierarchy, &self.path, changes)?;
         }
         let group = self.open(hierarchy)?;
         if let Some(perms) = self.perms.as_ref().filter(|_| self.missing || mode != CgroupMode::None) {
             set_owner(&self.path, &group, perms, changes)?;
         }
-        self.set(&group, When::Early, changes, tell)
+        if hierarchy.is_v2() { Ok(()) } else { self.set(&group, When::Early, changes, tell) }
+    }
+
+    /// Sets what it must have before it has tasks. In v2 after a namespace has begun: a cgroup whose children have
+    /// controllers takes no task.
+    pub(super) fn prepare(
+        &self,
+        hierarchy: &Hierarchy,
+        changes: &mut Vec<Change>,
+        tell: &mut dyn FnMut(&Error),
+    ) -> Result<()> {
+        if !hierarchy.is_v2() || !self.applies {
+            return Ok(());
+        }
+        if self.missing {
+            let parents = parts(&self.path).filter(|part| *part != self.path.as_slice());
+            let controllers = self.controllers();
+            std::iter::once(&b"/"[..])
+                .chain(parents)
+                .try_for_each(|parent| enable(hierarchy, parent, &controllers, changes))?;
+        }
+        self.set(&self.open(hierarchy)?, When::Early, changes, tell)
     }
 
     /// Sets what the complete tree may have.
@@ -206,20 +227,16 @@ fn set_owner(path: &[u8], group: &Group, perms: &CgroupPerms, changes: &mut Vec<
     group.set_owner(".", perms.uid, perms.gid, perms.mode & 0o7777)
 }
 
-/// Makes a cgroup, and those above it that are missing, in which its controllers are enabled.
-fn make_with_parents(
-    hierarchy: &Hierarchy,
-    path: &[u8],
-    controllers: &BTreeSet<&str>,
-    changes: &mut Vec<Change>,
-) -> Result<()> {
+/// The cgroups that a path leads through, and the one that it leads to.
+fn parts(path: &[u8]) -> impl Iterator<Item = &[u8]> {
     let ends = path.iter().enumerate().skip(1).filter(|(_, byte)| **byte == b'/').map(|(end, _)| end);
+    ends.chain([path.len()]).filter_map(|end| path.get(..end))
+}
+
+/// Makes a cgroup, and those above it that are missing.
+fn make_with_parents(hierarchy: &Hierarchy, path: &[u8], changes: &mut Vec<Change>) -> Result<()> {
     let mut parent: &[u8] = b"/";
-    for end in ends.chain([path.len()]) {
-        let Some(part) = path.get(..end) else { break };
-        if hierarchy.is_v2() {
-            enable(hierarchy, parent, controllers, changes)?;
-        }
+    for part in parts(path) {
         if hierarchy.group(part)?.is_none() {
             hierarchy.make(part)?;
             changes.push(Change::Made(part.to_vec()));

@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::place::{Change, Place};
-use super::{OWN_SET, Opener, root_of};
+use super::root::{check_path, controllers_of, move_root, root_of};
+use super::{OWN_SET, Opener};
 use crate::error::{Blame, Error, Result};
 use crate::fault;
-use crate::image::message::{CgControllerEntry, CgMemberEntry, CgroupDirEntry, CgroupEntry};
+use crate::image::message::{CgMemberEntry, CgroupDirEntry, CgroupEntry};
 use crate::image::{ImageDir, Kind};
 use crate::kernel::cgroup::{self, Membership};
 use crate::kernel::cgroupfs::{Hierarchy, shown};
@@ -27,20 +28,32 @@ struct Tree {
     changes: Vec<Change>,
 }
 
+/// A path in one of the hierarchies.
+#[derive(Debug)]
+struct Member {
+    tree: usize,
+    path: Vec<u8>,
+    /// How much of it is the root of a namespace.
+    prefix: Option<usize>,
+}
+
 /// See the module text. Dropped, it takes back what it has made, unless it was told to [`keep`](CgroupRestore::keep) it.
 #[derive(Debug, Default)]
 pub struct CgroupRestore {
     options: CgroupOptions,
     trees: Vec<Tree>,
-    /// By number: the path in each hierarchy.
-    sets: BTreeMap<u32, Vec<(usize, Vec<u8>)>>,
+    /// By number.
+    sets: BTreeMap<u32, Vec<Member>>,
+    /// The number of our own.
+    own_set: u32,
 }
 
 impl CgroupRestore {
     /// Reads the image; `own_set` is the number of the set in which the dumper was, which is that of the restorer now.
     pub fn load(images: &ImageDir, options: &CgroupOptions, own_set: Option<u32>) -> Result<Self> {
+        let own_set = own_set.unwrap_or(OWN_SET);
         let mut restore =
-            CgroupRestore { options: options.clone(), trees: Vec::new(), sets: BTreeMap::new() };
+            CgroupRestore { options: options.clone(), trees: Vec::new(), sets: BTreeMap::new(), own_set };
         // CRIU leaves an empty image if there is nothing to say.
         let entry = images.read_all::<CgroupEntry>(Kind::Cgroup)?.into_iter().next();
         let Some(mut entry) = entry.filter(|_| options.mode != CgroupMode::Ignore) else {
@@ -59,9 +72,11 @@ impl CgroupRestore {
             restore.sets.insert(set.id, paths);
         }
         let own = cgroup::read(&ProcDir::current()?)?;
-        let own = own.into_iter().filter_map(|m| Some((restore.tree_of(&m.controllers)?, m.path)));
+        let own = own.into_iter().filter_map(|m| {
+            Some(Member { tree: restore.tree_of(&m.controllers)?, path: m.path, prefix: None })
+        });
         let own = own.collect();
-        restore.sets.insert(own_set.unwrap_or(OWN_SET), own);
+        restore.sets.insert(own_set, own);
         Ok(restore)
     }
 
@@ -86,13 +101,17 @@ impl CgroupRestore {
         self.trees.iter().position(is_it)
     }
 
-    fn member(&self, member: &CgMemberEntry) -> Result<(usize, Vec<u8>)> {
+    fn member(&self, member: &CgMemberEntry) -> Result<Member> {
         let controllers = controllers_of(std::slice::from_ref(&member.name));
         let tree = self.tree_of(&controllers).ok_or_else(|| {
             Error::image("cgroup.img", format!("no hierarchy has the controllers {:?}", member.name))
         })?;
         check_path(&member.path)?;
-        Ok((tree, member.path.clone()))
+        let prefix = member.cgns_prefix.map(|prefix| prefix as usize).filter(|prefix| *prefix > 0);
+        if prefix.is_some_and(|prefix| member.path.get(..prefix).is_none()) {
+            return Err(Error::image("cgroup.img", "the root of a namespace is longer than a path in it"));
+        }
+        Ok(Member { tree, path: member.path.clone(), prefix })
     }
 
     /// Finds what stands in the way of tasks with these sets.
@@ -126,7 +145,7 @@ impl CgroupRestore {
             let here = own.iter().find(|membership| membership.has_controllers(&tree.controllers));
             let paths = self.sets.iter().filter(|(id, _)| used.contains(id)).flat_map(|(_, set)| set);
             let paths: BTreeSet<&Vec<u8>> =
-                paths.filter(|(of, _)| *of == index).map(|(_, path)| path).collect();
+                paths.filter(|member| member.tree == index).map(|member| &member.path).collect();
             // Of a hierarchy that is not here, everybody is in the root.
             if let Some(here) = here {
                 tree.own.clone_from(&here.path);
@@ -159,26 +178,63 @@ impl CgroupRestore {
         fault::point("cgroups-made")
     }
 
+    /// Has v2 cgroups get what they must have before tasks enter them.
+    pub fn prepare(&mut self, tell: &mut dyn FnMut(String, &'static str)) -> Result<()> {
+        for Tree { hierarchy, places, changes, .. } in &mut self.trees {
+            let Some(hierarchy) = hierarchy else { continue };
+            places.iter().try_for_each(|place| place.prepare(hierarchy, changes, &mut teller(tell)))?;
+        }
+        Ok(())
+    }
+
+    /// Whether the processes of a set are in a cgroup namespace of their own.
+    pub fn has_namespace(&self, set: u32) -> bool {
+        let set = self.sets.get(&set).filter(|_| !self.trees.is_empty());
+        set.is_some_and(|set| set.iter().any(|member| member.prefix.is_some()))
+    }
+
+    /// Moves a process to where a namespace begins that it is to make.
+    pub fn join_namespace_root(&self, proc: &ProcDir, set: u32) -> Result<()> {
+        self.move_to(
+            proc,
+            set,
+            |_| "cgroup.procs",
+            |member| member.prefix.and_then(|prefix| member.path.get(..prefix)).unwrap_or(b"/"),
+        )
+    }
+
+    /// Moves a process back to where we are ourselves.
+    pub fn leave(&self, proc: &ProcDir) -> Result<()> {
+        self.join(proc, self.own_set)
+    }
+
     /// Moves a process that stands still into the cgroups of its set.
     pub fn join(&self, proc: &ProcDir, set: u32) -> Result<()> {
-        self.move_to(proc, set, |_| "cgroup.procs")
+        self.move_to(proc, set, |_| "cgroup.procs", |member| &member.path)
     }
 
     /// Moves one thread; where a hierarchy keeps threads together, they are already.
     pub fn join_thread(&self, thread: &ProcDir, set: u32) -> Result<()> {
-        self.move_to(thread, set, |is_v2| if is_v2 { "cgroup.threads" } else { "tasks" })
+        let file = |is_v2| if is_v2 { "cgroup.threads" } else { "tasks" };
+        self.move_to(thread, set, file, |member| &member.path)
     }
 
-    fn move_to(&self, task: &ProcDir, set: u32, file: impl Fn(bool) -> &'static str) -> Result<()> {
+    fn move_to(
+        &self,
+        task: &ProcDir,
+        set: u32,
+        file: impl Fn(bool) -> &'static str,
+        path: impl Fn(&Member) -> &[u8],
+    ) -> Result<()> {
         let Some(set) = self.sets.get(&set).filter(|_| !self.trees.is_empty()) else { return Ok(()) };
         let now = cgroup::read(task)?;
-        for (index, path) in set {
-            let Some(tree) = self.trees.get(*index) else { continue };
+        for member in set {
+            let Some(tree) = self.trees.get(member.tree) else { continue };
             let there = now.iter().find(|membership| membership.has_controllers(&tree.controllers));
             let there = there.map_or(&b"/"[..], |there| &there.path);
             let Some(hierarchy) = &tree.hierarchy else { continue };
-            if there != path.as_slice() {
-                move_into(hierarchy, path, file(hierarchy.is_v2()), task.pid())?;
+            if there != path(member) {
+                move_into(hierarchy, path(member), file(hierarchy.is_v2()), task.pid())?;
             }
         }
         Ok(())
@@ -214,26 +270,30 @@ impl Drop for CgroupRestore {
     }
 }
 
+/// The hierarchies that there are before a restore.
+#[derive(Debug)]
+pub struct Hierarchies(Vec<Membership>);
+
+impl Hierarchies {
+    /// Those of now.
+    pub fn now() -> Result<Self> {
+        cgroup::read(&ProcDir::current()?).map(Hierarchies)
+    }
+
+    /// Destroys those that a failed restore has made, when its tasks are gone; others that are in use are not harmed.
+    pub fn destroy_others(&self) -> Result<()> {
+        for new in cgroup::read(&ProcDir::current()?)? {
+            let is_known = self.0.iter().any(|known| known.has_controllers(&new.controllers));
+            if !is_known && new.name().starts_with(b"name=") {
+                Hierarchy::open(&new.controllers, &[])?.destroy()?;
+            }
+        }
+        Ok(())
+    }
+}
+
 fn teller<'a>(tell: &'a mut dyn FnMut(String, &'static str)) -> impl FnMut(&Error) + use<'a> {
     |error| tell(error.headline(), "the cgroup has what is the rule here")
-}
-
-/// `memory`, `cpu,cpuacct`; v2 is a controller without a name.
-fn controllers_of(names: &[String]) -> Vec<Vec<u8>> {
-    let names = names.iter().flat_map(|name| name.split(','));
-    names.filter(|name| !name.is_empty()).map(|name| name.as_bytes().to_vec()).collect()
-}
-
-/// A path that leads out of its hierarchy is none.
-fn check_path(path: &[u8]) -> Result<()> {
-    let is_bad = |part: &[u8]| part == b".." || part == b"." || part.contains(&0);
-    if !path.starts_with(b"/") || path.split(|byte| *byte == b'/').any(is_bad) {
-        return Err(Error::image(
-            "cgroup.img",
-            format!("impossible path {:?}", path.escape_ascii().to_string()),
-        ));
-    }
-    Ok(())
 }
 
 /// A directory and its children; that of the root itself is left out.
@@ -251,50 +311,6 @@ fn add_places(dir: CgroupDirEntry, parent: &[u8], places: &mut Vec<Place>) -> Re
         places.push(Place::new(path.clone(), dir_perms, [properties, more_properties]));
     }
     children.into_iter().try_for_each(|child| add_places(child, &path, places))
-}
-
-/// Puts `root` in place of the first directories, and of what members' paths have of them.
-fn move_root<'a>(
-    controller: &mut CgControllerEntry,
-    controllers: &[Vec<u8>],
-    members: impl Iterator<Item = &'a mut CgMemberEntry>,
-    root: &[u8],
-) -> Result<()> {
-    check_path(root)?;
-    let root = root.strip_suffix(b"/").unwrap_or(root);
-    let mut moved = BTreeSet::new();
-    for member in members {
-        let theirs = controllers_of(std::slice::from_ref(&member.name));
-        if theirs.len() != controllers.len() || !theirs.iter().all(|name| controllers.contains(name)) {
-            continue;
-        }
-        let below = |(head, dir): (usize, &CgroupDirEntry)| Some((head, rest(&member.path, &dir.dir_name)?));
-        if let Some((head, rest)) = controller.dirs.iter().enumerate().find_map(below) {
-            moved.insert(head);
-            member.path =
-                if rest.is_empty() && !root.is_empty() { root.to_vec() } else { [root, &rest].join(&b'/') };
-        }
-    }
-    for head in moved {
-        let Some(dir) = controller.dirs.get_mut(head) else { continue };
-        // What the root of a hierarchy has is the machine's.
-        if dir.dir_name.is_empty() {
-            *dir =
-                CgroupDirEntry { children: std::mem::take(&mut dir.children), ..CgroupDirEntry::default() };
-        }
-        dir.dir_name = root.to_vec();
-    }
-    Ok(())
-}
-
-/// What a path has below a first directory.
-fn rest(path: &[u8], head: &[u8]) -> Option<Vec<u8>> {
-    let path = path.strip_prefix(b"/").unwrap_or(path);
-    let rest = path.strip_prefix(head)?;
-    match rest {
-        rest if head.is_empty() || rest.is_empty() => Some(rest.to_vec()),
-        rest => rest.strip_prefix(b"/").map(<[u8]>::to_vec),
-    }
 }
 
 /// A v1 hierarchy that nobody has made is made if it has but a name; controllers are where the machine has them.
