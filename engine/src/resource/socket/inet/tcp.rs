@@ -245,6 +245,7 @@ fn rebuild(fd: BorrowedFd<'_>, name: &SocketAddr, peer: &SocketAddr, stream: &St
         return closing::reset(fd, (*name, *peer), entry);
     }
     set_window(fd, entry, fins)?;
+    adopt_segment_size(fd)?;
     if !fresh.is_empty() {
         // What was never sent is sent as usual.
         set(fd, libc::TCP_REPAIR, OFF_SILENTLY)?;
@@ -255,6 +256,13 @@ fn rebuild(fd: BorrowedFd<'_>, name: &SocketAddr, peer: &SocketAddr, stream: &St
         return Ok(());
     }
     closing::close(fd, (*name, *peer), stream.state, entry)
+}
+
+/// Lets the kernel make segments of the size that the repair option allows: TCP_REPAIR_OPTIONS does not ask for that, so
+/// that they would have 536 bytes less options for ever. Options of IP do (do_ip_setsockopt in net/ipv4/ip_sockglue.c),
+/// also on sockets of IPv6; the socket has none yet. The window limits the size, too (tcp_bound_to_half_wnd).
+fn adopt_segment_size(fd: BorrowedFd<'_>) -> Result<()> {
+    set_option(fd, libc::SOL_IP, libc::IP_OPTIONS, &[]).os(|| "setsockopt IP_OPTIONS")
 }
 
 /// The window before the other end's FIN has taken its number, which is so before what was received and acknowledged last.
