@@ -20,9 +20,9 @@ pub(super) struct Engine {
 /// How a dump ended that was to be killed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Killed {
-    /// By the signal: the server goes on.
+    /// In time: the server goes on.
     Yes,
-    /// It was done before: the server is in the images.
+    /// It was done before, or so near its end that it went through with it: the server is in the images.
     TooLate,
 }
 
@@ -62,10 +62,11 @@ impl Engine {
         std::thread::sleep(moment);
         child.kill().context("cannot kill crio")?;
         let status = child.wait().context("cannot wait for crio")?;
-        if status.signal() == Some(Signal::SIGKILL as i32) {
+        if status.signal() != Some(Signal::SIGKILL as i32) {
+            check("dump", status, images)?;
+        } else if wait_for("the end of a killed dump", || Ok(runs_on(pid)))? {
             return Ok(Killed::Yes);
         }
-        check("dump", status, images)?;
         descendants::reap_other_sessions()?;
         Ok(Killed::TooLate)
     }
@@ -86,6 +87,17 @@ impl Engine {
     }
 }
 
+/// Whether a process runs, or has ended; nothing as long as it is held (proc_pid_status(5)).
+fn runs_on(pid: Pid) -> Option<bool> {
+    let Ok(status) = fs::read_to_string(format!("/proc/{pid}/status")) else { return Some(false) };
+    let field = |name: &str| status.lines().find_map(|line| Some(line.strip_prefix(name)?.trim()));
+    match (field("State:"), field("TracerPid:")) {
+        (Some(state), _) if state.starts_with(['Z', 'X']) => Some(false),
+        (_, Some("0")) => Some(true),
+        _ => None,
+    }
+}
+
 fn said(images: &Path, verb: &str) -> PathBuf {
     images.join(format!("{verb}.said"))
 }
@@ -97,4 +109,22 @@ fn check(verb: &str, status: ExitStatus, images: &Path) -> Result<()> {
     }
     let said = fs::read_to_string(said(images, verb)).unwrap_or_default();
     bail!("crio {verb} ended with {status}\n{}", said.trim_end());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_runs_on_until_it_is_held_or_has_ended() {
+        assert_eq!(runs_on(Pid::this()), Some(true));
+        let mut child = Command::new("true").spawn().unwrap();
+        let pid = Pid::from_raw(child.id().cast_signed());
+        while runs_on(pid) == Some(true) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        assert_eq!(runs_on(pid), Some(false), "a zombie");
+        child.wait().unwrap();
+        assert_eq!(runs_on(pid), Some(false));
+    }
 }
