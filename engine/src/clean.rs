@@ -10,7 +10,7 @@
 //! deleted is given up in the name of its directory, whether that is there or not.
 //!
 //! Not here: what a killed restore leaves beside its tasks, which end with it: sockets and FIFOs with a name, System V
-//! objects. The next restore of the image takes these.
+//! objects, empty control groups. They carry a mark, by which the next restore knows and takes them (`resource::maker`).
 
 use std::path::PathBuf;
 
