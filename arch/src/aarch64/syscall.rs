@@ -13,6 +13,9 @@ pub const RSEQ_SIGNATURE: u32 = 0xd428_bc00;
 /// As whose system calls seccomp filters see those of this machine: `AUDIT_ARCH_AARCH64` of include/uapi/linux/audit.h.
 pub const AUDIT_ARCH: u32 = 0xc000_00b7;
 
+/// Addresses for shmat(2) have to be multiples of this many bytes (SHMLBA of arch/arm64/include/asm/shmparam.h); any page will do; only 32-bit programs are told more.
+pub const SHMLBA: u64 = 1;
+
 /// How many signals there are, and so the highest number: `_NSIG`.
 pub const SIGNALS: i32 = 64;
 

@@ -21,6 +21,9 @@ pub const RSEQ_SIGNATURE: u32 = 0xe7f5_def3;
 /// As whose system calls seccomp filters see those of this machine: `AUDIT_ARCH_ARM` of include/uapi/linux/audit.h.
 pub const AUDIT_ARCH: u32 = 0x4000_0028;
 
+/// Addresses for shmat(2) have to be multiples of this many bytes (SHMLBA of arch/arm/include/asm/shmparam.h).
+pub const SHMLBA: u64 = 4 * 4096;
+
 /// How many signals there are, and so the highest number: `_NSIG`.
 pub const SIGNALS: i32 = 64;
 

@@ -13,6 +13,9 @@ pub const RSEQ_SIGNATURE: u32 = 0x0350_000d;
 /// As whose system calls seccomp filters see those of this machine: `AUDIT_ARCH_MIPSEL64` of include/uapi/linux/audit.h.
 pub const AUDIT_ARCH: u32 = 0xc000_0008;
 
+/// Addresses for shmat(2) have to be multiples of this many bytes (SHMLBA of arch/mips/include/asm/shmparam.h).
+pub const SHMLBA: u64 = 0x40000;
+
 /// How many signals there are, and so the highest number: `_NSIG` of arch/mips/include/uapi/asm/signal.h.
 pub const SIGNALS: i32 = 128;
 

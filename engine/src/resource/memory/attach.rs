@@ -3,6 +3,8 @@
 //! An attach maps a segment whole; munmap(2), mprotect(2) and mremap(2) leave parts of it. shmdt(2) undoes what is left of
 //! one attach: all that has the open file of the first part, and lies where the segment would be. So the parts are built
 //! from one attach again. If all of them are there it is made in place; else in a free range, from which they are moved.
+//! So are those whose address shmat(2) does not take, although the kernel has chosen it: where it knows that caches are no
+//! matter, any page will do (arch_get_unmapped_area in arch/arm/mm/mmap.c, against `__ARCH_FORCE_SHMLBA` in ipc/shm.c).
 //! What a child has in common with its parent it has by birth, if that is all of an attach.
 
 use std::collections::{BTreeMap, HashSet};
@@ -15,7 +17,7 @@ use crate::error::{Error, Result};
 use crate::image::message::{MmEntry, VmaEntry, status};
 use crate::tracee::{Batch, Loan, hole};
 
-/// The largest SHMLBA, a multiple of which an attach of small pages begins at: that of mips with the largest caches (arch/mips/include/asm/shmparam.h).
+/// What an attach of small pages in a free range begins at a multiple of: SHMLBA or more, of whole pages.
 const ALIGN: u64 = 0x40000;
 
 /// What parts of one attach have in common: the segment, the address of its first byte, whether it is for reading alone.
@@ -68,7 +70,7 @@ pub(super) fn build(
         }
         let len = with.segments.len(key.0)?;
         let mut batch = loan.batch();
-        if is_whole(&parts, key.1, len) {
+        if key.1.is_multiple_of(arch::syscall::SHMLBA) && is_whole(&parts, key.1, len) {
             in_place(&mut batch, key);
         } else {
             let taken: Vec<Range<u64>> =
