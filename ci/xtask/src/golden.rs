@@ -114,7 +114,7 @@ impl Golden {
     /// what it dumps itself. The smoke set has them all.
     ///
     /// # Errors
-    /// When it is not one of images. That there is none is told, and no release is made without it.
+    /// When there is none, or it is not one of images.
     pub(crate) fn of(machine: &Machine, options: &::zdtm::Options, is_smoke: bool) -> Result<Self> {
         let archive = archive(machine);
         let no_restore = options.no_cr || options.leave_running || options.depart;
@@ -122,8 +122,7 @@ impl Golden {
             return Ok(Golden { archive, tests: Vec::new() });
         }
         if !archive.is_file() {
-            println!("golden: no images of {} are kept: cargo xtask golden", machine.name);
-            return Ok(Golden { archive, tests: Vec::new() });
+            bail!("{} is not there: cargo xtask golden --arch {}", archive.display(), machine.name);
         }
         setup::ensure(&[Need::Tar, xz()])?;
         let folder = unpacked(&archive)?;
