@@ -5,6 +5,7 @@
 #include <ctype.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <setjmp.h>
 
 #define HUGE_OVERCOMMIT "/proc/sys/vm/nr_overcommit_hugepages"
 
@@ -61,6 +62,30 @@ void *map_pages(size_t pages)
 	memory = mmap(NULL, pages * page_size(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	check(memory != MAP_FAILED, "mmap of %zu pages", pages);
 	return memory;
+}
+
+static sigjmp_buf back;
+
+static void on_fault(int signal)
+{
+	siglongjmp(back, signal);
+}
+
+bool read_faults(const volatile char *address)
+{
+	static const int signals[] = { SIGSEGV, SIGBUS };
+	struct sigaction action = { .sa_handler = on_fault }, before[ARRAY_SIZE(signals)];
+	volatile bool faulted = true;
+
+	for (size_t i = 0; i < ARRAY_SIZE(signals); i++)
+		check(sigaction(signals[i], &action, &before[i]) == 0, "sigaction");
+	if (sigsetjmp(back, 1) == 0) {
+		(void)*address;
+		faulted = false;
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(signals); i++)
+		check(sigaction(signals[i], &before[i], NULL) == 0, "sigaction");
+	return faulted;
 }
 
 ssize_t read_text(const char *path, char *text, size_t size)

@@ -131,6 +131,8 @@ bool all_zero(const void *memory, size_t size);
 size_t page_size(void);
 /* Anonymous private read-write memory, in whole pages; fails the test when there is none. */
 void *map_pages(size_t pages);
+/* True if the byte cannot be read: SIGSEGV or SIGBUS. For one thread at a time. */
+bool read_faults(const volatile char *address);
 
 /* Allows the kernel to make that many more huge pages of hugetlbfs on demand, until this process exits; returns their
  * size in bytes. The limit is the whole machine's: such tests run one at a time. */
