@@ -23,16 +23,48 @@ pub fn shared_memory(len: u64, page: u64, huge: i32) -> io::Result<OwnedFd> {
     Ok(open(path.as_str(), OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty())?)
 }
 
-/// A shared mapping of ours.
+/// Addresses of ours that nothing is behind, until something is mapped over them. Dropped, all is unmapped.
 ///
 /// Where huge pages may stand is not left to the kernel: on 32-bit ARM, Linux 7 places them as if they were small
 /// (arch_get_unmapped_area in arch/arm/mm/mmap.c) and dies of it.
+#[derive(Debug)]
+pub(super) struct Room {
+    start: usize,
+    len: usize,
+    alignment: usize,
+}
+
+impl Room {
+    /// Room for `len` bytes at a multiple of `alignment`, whole pages.
+    pub(super) fn new(len: usize, alignment: usize) -> io::Result<Self> {
+        let len = len.checked_add(alignment).ok_or(io::ErrorKind::OutOfMemory)?;
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+        // SAFETY: a new mapping at an address of the kernel's choice, which nobody else learns of.
+        let start = unsafe { libc::mmap(std::ptr::null_mut(), len, libc::PROT_NONE, flags, -1, 0) };
+        if start == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        Ok(Room { start: start.expose_provenance(), len, alignment })
+    }
+
+    /// Where to map.
+    pub(super) fn address(&self) -> *mut libc::c_void {
+        std::ptr::with_exposed_provenance_mut(self.start.next_multiple_of(self.alignment))
+    }
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        // SAFETY: all of it is ours, and no reference into it exists.
+        unsafe { libc::munmap(std::ptr::with_exposed_provenance_mut(self.start), self.len) };
+    }
+}
+
+/// A shared mapping of ours.
 struct Shared {
     address: *mut libc::c_void,
     len: usize,
-    /// What is mapped around it.
-    room: *mut libc::c_void,
-    room_len: usize,
+    _room: Room,
 }
 
 impl Shared {
@@ -41,15 +73,8 @@ impl Shared {
         // Where caches alias, a shared mapping stands at a multiple of several small pages (SHMLBA).
         let alignment = page.max(PROBE_LEN);
         let len = len.checked_next_multiple_of(page).ok_or(io::ErrorKind::OutOfMemory)?;
-        let room_len = len.checked_add(alignment).ok_or(io::ErrorKind::OutOfMemory)?;
-        let reserved = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
-        // SAFETY: a new mapping at an address of the kernel's choice, which nobody else learns of.
-        let room = unsafe { libc::mmap(std::ptr::null_mut(), room_len, libc::PROT_NONE, reserved, -1, 0) };
-        if room == libc::MAP_FAILED {
-            return Err(io::Error::last_os_error());
-        }
-        let address = room.map_addr(|address| address.next_multiple_of(alignment));
-        let shared = Shared { address, len, room, room_len };
+        let room = Room::new(len, alignment)?;
+        let shared = Shared { address: room.address(), len, _room: room };
         let (fd, offset) = file.map_or((-1, 0), |(file, offset)| (file.as_raw_fd(), offset));
         let offset = libc::off64_t::try_from(offset).map_err(io::Error::other)?;
         let prot = libc::PROT_READ | libc::PROT_WRITE;
@@ -59,13 +84,6 @@ impl Shared {
             libc::MAP_FAILED => Err(io::Error::last_os_error()),
             _ => Ok(shared),
         }
-    }
-}
-
-impl Drop for Shared {
-    fn drop(&mut self) {
-        // SAFETY: all of it is ours, and no reference into it exists.
-        unsafe { libc::munmap(self.room, self.room_len) };
     }
 }
 

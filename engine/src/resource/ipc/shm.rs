@@ -281,7 +281,8 @@ impl Planned {
                 tell(format!("creator of shared memory segment {}", desc.id), "shmctl(2) shows crio's pid");
             }
         }
-        let held = Attachment::new(self.id()).os(|| format!("shmat {}", desc.id))?;
+        let page = self.entry.hugetlb_flag.and_then(huge_pool::size_of_flags).unwrap_or(0);
+        let held = Attachment::new(self.id(), page).os(|| format!("shmat {}", desc.id))?;
         if self.made && self.is_removed() {
             ipc::remove_segment(self.id()).os(|| format!("shmctl IPC_RMID {}", desc.id))?;
         }
