@@ -17,14 +17,23 @@ pub struct Membership {
 impl Membership {
     /// What stands for the hierarchy in `/proc/PID/cgroup`: `cpu,cpuacct`, `name=systemd`, nothing for v2.
     pub fn name(&self) -> Vec<u8> {
-        self.controllers.join(&b',')
+        name_of(&self.controllers)
     }
 
     /// Whether this hierarchy has these controllers, in whatever order.
     pub fn has_controllers(&self, controllers: &[Vec<u8>]) -> bool {
-        self.controllers.len() == controllers.len()
-            && controllers.iter().all(|c| self.controllers.contains(c))
+        are_same(&self.controllers, controllers)
     }
+}
+
+/// What stands for a hierarchy with these controllers in `/proc/PID/cgroup`.
+pub fn name_of(controllers: &[Vec<u8>]) -> Vec<u8> {
+    controllers.join(&b',')
+}
+
+/// Whether these are the same controllers, in whatever order: those of one hierarchy.
+pub fn are_same(one: &[Vec<u8>], other: &[Vec<u8>]) -> bool {
+    one.len() == other.len() && other.iter().all(|controller| one.contains(controller))
 }
 
 /// Reads `cgroup` of a process or thread, in the kernel's order.

@@ -63,7 +63,7 @@ pub struct Listing {
 impl Hierarchy {
     /// The hierarchy with these controllers (`cpu`, `name=systemd`; none for v2), at one of `mounts` or nowhere.
     pub fn open(controllers: &[Vec<u8>], mounts: &[Mount]) -> Result<Self> {
-        let name = String::from_utf8_lossy(&controllers.join(&b',')).into_owned();
+        let name = shown_name(controllers);
         let fstype = if controllers.is_empty() { c"cgroup2" } else { c"cgroup" };
         let is_it = |mount: &&Mount| {
             mount.root == b"/" && mount.fstype == fstype.to_bytes() && has_options(mount, controllers)
@@ -79,7 +79,7 @@ impl Hierarchy {
 
     /// The same in a directory with one directory for each hierarchy.
     pub fn open_in(yard: &Path, controllers: &[Vec<u8>]) -> Result<Self> {
-        let name = String::from_utf8_lossy(&controllers.join(&b',')).into_owned();
+        let name = shown_name(controllers);
         let folder = match name.as_str() {
             "" => "unified",
             name => name.strip_prefix("name=").unwrap_or(name),
@@ -138,6 +138,11 @@ impl Hierarchy {
         let separator = if self.is_v2() { "" } else { ":" };
         format!("{}{separator}{}", self.name, String::from_utf8_lossy(path))
     }
+}
+
+/// The name of a hierarchy with these controllers.
+pub fn shown_name(controllers: &[Vec<u8>]) -> String {
+    String::from_utf8_lossy(&cgroup::name_of(controllers)).into_owned()
 }
 
 /// The name of a hierarchy for messages.
@@ -239,6 +244,16 @@ impl Group {
             Err(Errno::ENOENT) => Ok(None),
             Err(errno) => Err(Error::os(format!("stat {file} of cgroup {}", self.name), errno)),
         }
+    }
+
+    /// Device and inode of its directory; `None` if that is gone.
+    pub fn identity(&self) -> Result<Option<(u64, u64)>> {
+        Ok(self.stat(".")?.map(|stat| (stat.st_dev, stat.st_ino)))
+    }
+
+    /// Whether it is frozen by itself, and not only by one above.
+    pub fn is_frozen(&self) -> Result<bool> {
+        Ok(self.holds("freezer.self_freezing", b"1")? || self.holds("cgroup.freeze", b"1")?)
     }
 
     /// Sets owner and permissions of a control file, or of the directory itself as `.`.

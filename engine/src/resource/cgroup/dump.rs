@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::freezer::FreezerSurvey;
-use super::properties::{FREEZERS, Properties};
+use super::properties::{FREEZERS, Properties, permissions};
 use super::root::{is_below, root_of};
 use super::{OWN_SET, Opener, namespace};
 use crate::error::{Blame, Error, Result};
 use crate::image::message::{
-    CgControllerEntry, CgMemberEntry, CgSetEntry, CgroupDirEntry, CgroupEntry, CgroupPerms, CgroupPropEntry,
+    CgControllerEntry, CgMemberEntry, CgSetEntry, CgroupDirEntry, CgroupEntry, CgroupPropEntry,
 };
 use crate::image::{ImageDir, Kind};
 use crate::kernel::ProcDir;
@@ -198,16 +198,13 @@ impl Walk<'_> {
             let below = [path, &child].join(&b'/');
             children.push(self.dir(hierarchy, &below, child)?);
         }
-        let stat = group.stat(".")?;
-        let perms = stat.map(|stat| CgroupPerms { mode: stat.st_mode, uid: stat.st_uid, gid: stat.st_gid });
-        Ok(CgroupDirEntry { dir_name, children, properties, dir_perms: perms, more_properties: more })
+        let dir_perms = permissions(&group, ".")?;
+        Ok(CgroupDirEntry { dir_name, children, properties, dir_perms, more_properties: more })
     }
 
-    /// Whether the cgroup is frozen by itself, and not by one above.
+    /// Whether the cgroup is frozen by itself, or was, until the dump came.
     fn was_frozen(&self, group: &Group) -> Result<bool> {
-        let is_thawed = || Ok(group.stat(".")?.map(|stat| (stat.st_dev, stat.st_ino)) == self.thawed);
-        let frozen = group.holds("freezer.self_freezing", b"1")? || group.holds("cgroup.freeze", b"1")?;
-        Ok(frozen || self.thawed.is_some() && is_thawed()?)
+        Ok(group.is_frozen()? || self.thawed.is_some() && group.identity()? == self.thawed)
     }
 }
 

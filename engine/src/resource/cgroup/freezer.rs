@@ -2,9 +2,9 @@
 //! anything is done with them. `--freeze-cgroup` names the cgroup that a dump may thaw for itself.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use super::Opener;
+use super::root::parts;
 use crate::error::{Blame, Error, Result};
 use crate::kernel::cgroup::Membership;
 use crate::kernel::cgroupfs::{Group, Hierarchy};
@@ -24,7 +24,8 @@ pub struct FreezerSurvey<'a> {
 impl<'a> FreezerSurvey<'a> {
     /// With what a dump may thaw.
     pub fn new(options: &'a DumpOptions) -> Result<Self> {
-        let own = options.freeze_cgroup.as_deref().map(identity).transpose()?.flatten();
+        let own = options.freeze_cgroup.as_deref().map(|path| Group::open(path)?.identity());
+        let own = own.transpose()?.flatten();
         Ok(FreezerSurvey { options: &options.cgroups, opener: None, own, known: BTreeMap::new() })
     }
 
@@ -66,25 +67,10 @@ impl<'a> FreezerSurvey<'a> {
     }
 
     fn frozen_at_or_above(&self, hierarchy: &Hierarchy, path: &[u8]) -> Option<String> {
-        let ends = path.iter().enumerate().skip(1).filter(|(_, byte)| **byte == b'/').map(|(end, _)| end);
-        let above = ends.chain([path.len()]).filter_map(|end| path.get(..end));
-        above.filter_map(|path| hierarchy.group(path).ok()?).find_map(|group| {
-            let frozen = is_frozen(&group) && (self.own.is_none() || self.own != place(&group));
+        parts(path).filter_map(|path| hierarchy.group(path).ok()?).find_map(|group| {
+            let is_own = || self.own.is_some() && self.own == group.identity().ok().flatten();
+            let frozen = group.is_frozen().unwrap_or(false) && !is_own();
             frozen.then(|| group.name().to_owned())
         })
     }
-}
-
-/// Whether the cgroup is frozen by itself.
-fn is_frozen(group: &Group) -> bool {
-    let holds = |file| group.holds(file, b"1").unwrap_or(false);
-    holds("freezer.self_freezing") || holds("cgroup.freeze")
-}
-
-fn place(group: &Group) -> Option<(u64, u64)> {
-    group.stat(".").ok().flatten().map(|stat| (stat.st_dev, stat.st_ino))
-}
-
-fn identity(path: &Path) -> Result<Option<(u64, u64)>> {
-    Group::open(path).map(|group| place(&group))
 }

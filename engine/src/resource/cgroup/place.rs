@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 
 use super::properties::{self, When};
+use super::root::parts;
 use crate::error::{Blame, Error, Result};
 use crate::image::message::{CgroupPerms, CgroupPropEntry};
 use crate::kernel::cgroupfs::{Group, Hierarchy};
@@ -209,28 +210,21 @@ fn write(
     changes: &mut Vec<Change>,
     tell: &mut dyn FnMut(&Error),
 ) -> Result<()> {
-    if !is_new && let Some(stat) = group.stat(&entry.name)? {
+    if !is_new && let Some(perms) = properties::permissions(group, &entry.name)? {
         let value = group.read(&entry.name).ok().flatten().unwrap_or_default();
-        let perms = Some(CgroupPerms { mode: stat.st_mode, uid: stat.st_uid, gid: stat.st_gid });
-        changes.push(Change::Content(path.to_vec(), CgroupPropEntry { value, perms, ..entry.clone() }));
+        let was = CgroupPropEntry { value, perms: Some(perms), ..entry.clone() };
+        changes.push(Change::Content(path.to_vec(), was));
     }
     properties::write(group, entry, tell)
 }
 
 fn set_owner(path: &[u8], group: &Group, perms: &CgroupPerms, changes: &mut Vec<Change>) -> Result<()> {
-    let Some(stat) = group.stat(".")? else { return Ok(()) };
-    if (stat.st_mode & 0o7777, stat.st_uid, stat.st_gid) == (perms.mode & 0o7777, perms.uid, perms.gid) {
+    let Some(was) = properties::permissions(group, ".")?.filter(|was| !properties::are_same(was, perms))
+    else {
         return Ok(());
-    }
-    let was = CgroupPerms { mode: stat.st_mode, uid: stat.st_uid, gid: stat.st_gid };
+    };
     changes.push(Change::Owner(path.to_vec(), was));
-    group.set_owner(".", perms.uid, perms.gid, perms.mode & 0o7777)
-}
-
-/// The cgroups that a path leads through, and the one that it leads to.
-fn parts(path: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let ends = path.iter().enumerate().skip(1).filter(|(_, byte)| **byte == b'/').map(|(end, _)| end);
-    ends.chain([path.len()]).filter_map(|end| path.get(..end))
+    properties::set_permissions(group, ".", perms)
 }
 
 /// Makes a cgroup, and those above it that are missing.
@@ -334,7 +328,7 @@ impl Change {
         let undone = match &self {
             Change::Made(path) => return remove(hierarchy, path),
             Change::Owner(path, was) => hierarchy.group(path).and_then(|group| {
-                group.map_or(Ok(()), |group| group.set_owner(".", was.uid, was.gid, was.mode & 0o7777))
+                group.map_or(Ok(()), |group| properties::set_permissions(&group, ".", was))
             }),
             Change::Content(path, entry) => hierarchy.group(path).and_then(|group| {
                 group.map_or(Ok(()), |group| properties::write(&group, entry, &mut |_| {}))

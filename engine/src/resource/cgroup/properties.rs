@@ -149,8 +149,20 @@ impl Properties {
     }
 }
 
-fn permissions(group: &Group, name: &str) -> Result<Option<CgroupPerms>> {
+/// Owner and mode of a control file, or of the directory itself as `.`; `None` if there is no such file.
+pub(super) fn permissions(group: &Group, name: &str) -> Result<Option<CgroupPerms>> {
     Ok(group.stat(name)?.map(|stat| CgroupPerms { mode: stat.st_mode, uid: stat.st_uid, gid: stat.st_gid }))
+}
+
+/// Sets them.
+pub(super) fn set_permissions(group: &Group, name: &str, perms: &CgroupPerms) -> Result<()> {
+    group.set_owner(name, perms.uid, perms.gid, perms.mode & 0o7777)
+}
+
+/// Whether owner and mode are the same, whatever kind of file has them.
+pub(super) fn are_same(one: &CgroupPerms, other: &CgroupPerms) -> bool {
+    let all = |perms: &CgroupPerms| (perms.mode & 0o7777, perms.uid, perms.gid);
+    all(one) == all(other)
 }
 
 fn read_known(group: &Group, name: &str) -> Result<Option<CgroupPropEntry>> {
@@ -212,10 +224,10 @@ fn normal(name: &str, content: Vec<u8>) -> Vec<u8> {
 pub(super) fn write(group: &Group, entry: &CgroupPropEntry, tell: &mut dyn FnMut(&Error)) -> Result<()> {
     let (name, value) = (entry.name.as_str(), entry.value.as_slice());
     if let Some(perms) = &entry.perms
-        && let Some(now) = group.stat(name)?
-        && (now.st_mode & 0o7777, now.st_uid, now.st_gid) != (perms.mode & 0o7777, perms.uid, perms.gid)
+        && let Some(now) = permissions(group, name)?
+        && !are_same(&now, perms)
     {
-        group.set_owner(name, perms.uid, perms.gid, perms.mode & 0o7777)?;
+        set_permissions(group, name, perms)?;
     }
     if value.is_empty() && name != "devices.list" && name != "cgroup.subtree_control"
         || MEMBERS.contains(&name)

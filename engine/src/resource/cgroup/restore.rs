@@ -10,7 +10,7 @@ use crate::fault;
 use crate::image::message::{CgMemberEntry, CgroupDirEntry, CgroupEntry};
 use crate::image::{ImageDir, Kind};
 use crate::kernel::cgroup::{self, Membership};
-use crate::kernel::cgroupfs::{Hierarchy, shown};
+use crate::kernel::cgroupfs::{Hierarchy, shown, shown_name};
 use crate::kernel::{Pid, ProcDir};
 use crate::log_warn;
 use crate::options::{CgroupMode, CgroupOptions};
@@ -94,11 +94,7 @@ impl CgroupRestore {
     }
 
     fn tree_of(&self, controllers: &[Vec<u8>]) -> Option<usize> {
-        let is_it = |tree: &Tree| {
-            tree.controllers.len() == controllers.len()
-                && controllers.iter().all(|c| tree.controllers.contains(c))
-        };
-        self.trees.iter().position(is_it)
+        self.trees.iter().position(|tree| cgroup::are_same(&tree.controllers, controllers))
     }
 
     fn member(&self, member: &CgMemberEntry) -> Result<Member> {
@@ -171,20 +167,26 @@ impl CgroupRestore {
     /// Makes what is missing. `tell` gets what could not be set, and what follows.
     pub fn make(&mut self, tell: &mut dyn FnMut(String, &'static str)) -> Result<()> {
         let mode = self.options.mode;
-        for Tree { hierarchy, places, changes, .. } in &mut self.trees {
-            let Some(hierarchy) = hierarchy else { continue };
-            places.iter().try_for_each(|place| place.make(hierarchy, mode, changes, &mut teller(tell)))?;
-        }
+        self.each_place(|place, hierarchy, changes| place.make(hierarchy, mode, changes, &mut teller(tell)))?;
         fault::point("cgroups-made")
+    }
+
+    /// Works on the directories of the hierarchies in which there is something to do, parents before their children.
+    fn each_place(
+        &mut self,
+        mut work: impl FnMut(&Place, &Hierarchy, &mut Vec<Change>) -> Result<()>,
+    ) -> Result<()> {
+        for Tree { hierarchy, places, changes, .. } in &mut self.trees {
+            if let Some(hierarchy) = hierarchy {
+                places.iter().try_for_each(|place| work(place, hierarchy, changes))?;
+            }
+        }
+        Ok(())
     }
 
     /// Has v2 cgroups get what they must have before tasks enter them.
     pub fn prepare(&mut self, tell: &mut dyn FnMut(String, &'static str)) -> Result<()> {
-        for Tree { hierarchy, places, changes, .. } in &mut self.trees {
-            let Some(hierarchy) = hierarchy else { continue };
-            places.iter().try_for_each(|place| place.prepare(hierarchy, changes, &mut teller(tell)))?;
-        }
-        Ok(())
+        self.each_place(|place, hierarchy, changes| place.prepare(hierarchy, changes, &mut teller(tell)))
     }
 
     /// Whether the processes of a set are in a cgroup namespace of their own.
@@ -242,11 +244,7 @@ impl CgroupRestore {
 
     /// Sets the limits, now that nothing more is to be made under them.
     pub fn complete(&mut self, tell: &mut dyn FnMut(String, &'static str)) -> Result<()> {
-        for Tree { hierarchy, places, changes, .. } in &mut self.trees {
-            let Some(hierarchy) = hierarchy else { continue };
-            places.iter().try_for_each(|place| place.complete(hierarchy, changes, &mut teller(tell)))?;
-        }
-        Ok(())
+        self.each_place(|place, hierarchy, changes| place.complete(hierarchy, changes, &mut teller(tell)))
     }
 
     /// Nothing is taken back any more. Freezes what was frozen: tasks that are let go after that do not run.
@@ -315,7 +313,7 @@ fn add_places(dir: CgroupDirEntry, parent: &[u8], places: &mut Vec<Place>) -> Re
 
 /// A v1 hierarchy that nobody has made is made if it has but a name; controllers are where the machine has them.
 fn open(opener: &Opener<'_>, controllers: &[Vec<u8>], here: Option<&Membership>) -> Result<Hierarchy> {
-    let name = String::from_utf8_lossy(&controllers.join(&b',')).into_owned();
+    let name = shown_name(controllers);
     let can_be_made = matches!(controllers, [only] if only.starts_with(b"name="));
     if here.is_none() && !can_be_made {
         let reason = "is a hierarchy of cgroups that this machine does not have";

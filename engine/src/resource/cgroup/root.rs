@@ -5,6 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use crate::error::{Error, Result};
 use crate::image::message::{CgControllerEntry, CgMemberEntry, CgroupDirEntry};
+use crate::kernel::cgroup::are_same;
 use crate::options::CgroupOptions;
 
 /// The root that options give to a hierarchy.
@@ -36,6 +37,12 @@ pub(super) fn check_path(path: &[u8]) -> Result<()> {
     Ok(())
 }
 
+/// The cgroups that a path leads through, and the one that it leads to.
+pub(super) fn parts(path: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let ends = path.iter().enumerate().skip(1).filter(|(_, byte)| **byte == b'/').map(|(end, _)| end);
+    ends.chain([path.len()]).filter_map(|end| path.get(..end))
+}
+
 /// Whether a path is the other, or below it.
 pub(super) fn is_below(path: &[u8], other: &[u8]) -> bool {
     path.strip_prefix(other).is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
@@ -56,7 +63,7 @@ pub(super) fn move_root<'a>(
     let mut moved = BTreeMap::new();
     for member in members {
         let theirs = controllers_of(std::slice::from_ref(&member.name));
-        if theirs.len() != controllers.len() || !theirs.iter().all(|name| controllers.contains(name)) {
+        if !are_same(controllers, &theirs) {
             continue;
         }
         let leads_to_it = |dir: &Vec<u8>| dir == b"/" || is_below(&member.path, dir);
