@@ -266,13 +266,18 @@ pub(super) fn open_controlling(built: &mut Built, flags: u32) -> Result<OwnedFd>
     let opened = batch.call("open /dev/tty", libc::SYS_openat, &args);
     built.loan.run(&mut batch)?;
     let number = batch.expect(opened)?;
+    take_descriptor(built, number, "/dev/tty")
+}
+
+/// Takes a descriptor that a task has just opened, `what`, away from it.
+pub(super) fn take_descriptor(built: &mut Built, number: u64, what: &str) -> Result<OwnedFd> {
     let pid = built.proc.pid();
     let pidfd = process::pidfd_open(pid).os(|| format!("pidfd_open {pid}"))?;
-    let terminal = process::pidfd_getfd(pidfd.as_fd(), number as i32).os(|| "pidfd_getfd of /dev/tty")?;
+    let fd = process::pidfd_getfd(pidfd.as_fd(), number as i32).os(|| format!("pidfd_getfd of {what}"))?;
     run(&mut built.loan, |batch| {
         batch.call("close", libc::SYS_close, &[number]);
     })?;
-    Ok(terminal)
+    Ok(fd)
 }
 
 /// Sets the foreground group of the controlling terminal. A group that nobody is in any more cannot be set; the terminal

@@ -1,13 +1,12 @@
 //! userfaultfd(2) serves the memory of the task that has called it, so that task does, while it has nothing else open.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 
 use super::build;
 use super::construction::{Built, Construction};
-use crate::error::{Error, OsContext, Result};
+use crate::error::{Error, Result};
 use crate::image::message::MmEntry;
 use crate::resource::file::FileRestore;
-use crate::sys::process;
 
 impl Construction {
     /// Makes all of them, before any other file that might lead to one.
@@ -32,13 +31,7 @@ fn make(built: &mut Built) -> Result<OwnedFd> {
         let error = Error::os("userfaultfd", std::io::Error::from_raw_os_error(-made as i32));
         return Err(error.help("use a kernel with CONFIG_USERFAULTFD"));
     }
-    let pid = built.proc.pid();
-    let pidfd = process::pidfd_open(pid).os(|| format!("pidfd_open {pid}"))?;
-    let fd = process::pidfd_getfd(pidfd.as_fd(), made as i32).os(|| "pidfd_getfd of a userfaultfd")?;
-    build::run(&mut built.loan, |batch| {
-        batch.call("close", libc::SYS_close, &[made as u64]);
-    })?;
-    Ok(fd)
+    build::take_descriptor(built, made as u64, "a userfaultfd")
 }
 
 /// Registers what was registered in a task, in which huge pages were forbidden until now.
