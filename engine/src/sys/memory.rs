@@ -35,9 +35,12 @@ pub(super) struct Room {
 }
 
 impl Room {
-    /// Room for `len` bytes at a multiple of `alignment`, whole pages.
-    pub(super) fn new(len: usize, alignment: usize) -> io::Result<Self> {
-        let len = len.checked_add(alignment).ok_or(io::ErrorKind::OutOfMemory)?;
+    /// Room for `len` bytes at a multiple of `page`, the size of huge pages that are to be there, if any are.
+    pub(super) fn new(len: usize, page: usize) -> io::Result<Self> {
+        // Where caches alias, a shared mapping stands at a multiple of several small pages.
+        let alignment = page.max(PROBE_LEN).max(arch::syscall::SHMLBA as usize);
+        let len = len.checked_next_multiple_of(alignment).and_then(|len| len.checked_add(alignment));
+        let len = len.ok_or(io::ErrorKind::OutOfMemory)?;
         let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
         // SAFETY: a new mapping at an address of the kernel's choice, which nobody else learns of.
         let start = unsafe { libc::mmap(std::ptr::null_mut(), len, libc::PROT_NONE, flags, -1, 0) };
@@ -70,10 +73,8 @@ struct Shared {
 impl Shared {
     /// Maps `len` bytes, in whole pages, at a multiple of `page`; of a file from that offset on.
     fn new(len: usize, page: usize, flags: i32, file: Option<(BorrowedFd<'_>, u64)>) -> io::Result<Self> {
-        // Where caches alias, a shared mapping stands at a multiple of several small pages (SHMLBA).
-        let alignment = page.max(PROBE_LEN);
         let len = len.checked_next_multiple_of(page).ok_or(io::ErrorKind::OutOfMemory)?;
-        let room = Room::new(len, alignment)?;
+        let room = Room::new(len, page)?;
         let shared = Shared { address: room.address(), len, _room: room };
         let (fd, offset) = file.map_or((-1, 0), |(file, offset)| (file.as_raw_fd(), offset));
         let offset = libc::off64_t::try_from(offset).map_err(io::Error::other)?;

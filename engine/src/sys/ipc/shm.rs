@@ -7,9 +7,6 @@ use std::io;
 use super::super::memory::Room;
 use super::{Perm, check};
 
-/// Pages of all machines.
-const SMALLEST_ALIGNMENT: u64 = 64 << 10;
-
 /// A segment: struct shmid_ds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Segment {
@@ -78,17 +75,13 @@ pub struct Attachment {
 }
 
 impl Attachment {
-    /// Attaches a segment for reading and writing, at a multiple of `page`, which is as large as its pages.
+    /// Attaches a segment for reading and writing, at a multiple of `page`, the size of its pages if they are huge.
     pub fn new(id: i32, page: u64) -> io::Result<Self> {
-        // Where an address is asked for, small pages are not enough for all machines.
-        let alignment = page.max(arch::syscall::SHMLBA).max(SMALLEST_ALIGNMENT);
-        let [size, alignment] = [segment(id)?.size, alignment].map(usize::try_from);
-        let (Ok(size), Ok(alignment)) = (size, alignment) else {
+        let (Ok(size), Ok(page)) = (usize::try_from(segment(id)?.size), usize::try_from(page)) else {
             return Err(io::ErrorKind::OutOfMemory.into());
         };
-        let len = size.checked_next_multiple_of(alignment).ok_or(io::ErrorKind::OutOfMemory)?;
         // Empty again, so that the kernel sees to it that nothing else is where the segment comes.
-        let place = Room::new(len, alignment)?.address();
+        let place = Room::new(size, page)?.address();
         // SAFETY: a new mapping, without SHM_REMAP where nothing is; nobody reads or writes through it.
         let address = unsafe { libc::shmat(id, place, 0) };
         if address.addr() == usize::MAX {
