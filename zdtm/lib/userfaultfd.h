@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <linux/userfaultfd.h>
 #include <poll.h>
+#include <pthread.h>
 #include <sys/ioctl.h>
 
 /* A new one that was set up with these features. */
@@ -60,6 +61,39 @@ static inline bool uffd_fault(int fd, int wait, uint64_t *flags, char **page)
 	*flags = message.arg.pagefault.flags;
 	*page = (char *)(uintptr_t)(message.arg.pagefault.address & -(uint64_t)page_size());
 	return true;
+}
+
+/* A thread that answers all faults. */
+struct uffd_handler {
+	int fd;
+	void (*answer)(uint64_t flags, char *page);
+	uint32_t reported; /* faults so far */
+	struct barrier *ready;
+};
+
+static inline void *uffd_answer_all(void *argument)
+{
+	struct uffd_handler *handler = argument;
+	uint64_t flags;
+	char *page;
+
+	barrier_post(handler->ready);
+	for (;;)
+		if (uffd_fault(handler->fd, -1, &flags, &page)) {
+			__atomic_add_fetch(&handler->reported, 1, __ATOMIC_SEQ_CST);
+			handler->answer(flags, page);
+		}
+	return NULL;
+}
+
+/* Starts it; returns when it runs. */
+static inline void uffd_serve(struct uffd_handler *handler)
+{
+	pthread_t thread;
+
+	handler->ready = barrier_new();
+	check(pthread_create(&thread, NULL, uffd_answer_all, handler) == 0, "pthread_create");
+	barrier_wait(handler->ready, 1);
 }
 
 #endif
