@@ -136,7 +136,7 @@ fn adopt(parent: &Loan, pid: Pid) -> Result<Built> {
     let proc = ProcDir::open(pid)?;
     let mem = Arc::new(File::from(proc.open_file("mem", OFlag::O_RDWR)?));
     let loan = parent.adopt(pid, mem)?;
-    Ok(Built { loan, proc, fit: Fit::Absent, threads: Vec::new() })
+    Ok(Built { loan, proc, fit: Fit::default(), threads: Vec::new() })
 }
 
 /// Has the task on loan call clone3 for each of the wanted ids.

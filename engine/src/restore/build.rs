@@ -24,7 +24,7 @@ use crate::resource::file::{FileRestore, fs, lock};
 use crate::resource::memory::aio;
 use crate::resource::memory::restore::{self as memory_restore, Blueprint, Supplies};
 use crate::resource::memory::shared::SharedRestore;
-use crate::resource::memory::vdso::{Fit, Runtime};
+use crate::resource::memory::vdso::{Fit, Runtime, VdsoFit};
 use crate::resource::task::seccomp::{self, Seccomp, SeccompRestore};
 use crate::resource::task::{attributes, credentials, registers, scheduling, signals, timers};
 use crate::sys::process;
@@ -377,14 +377,10 @@ pub(super) fn depart(
     if let Some(timers) = &task.process().timers {
         timers::arm(loan, timers)?;
     }
-    match &built.fit {
-        Fit::Same { vdso, sigpage } => {
-            let sigpage = sigpage.as_ref().map(|(to, content)| (*to, content.as_slice()));
-            runtime.place(loan, *vdso, sigpage)?;
-            loan.depart()?;
-        }
-        Fit::Proxy(_) => loan.depart()?,
-        Fit::Absent => loan.depart_without(runtime.range())?,
+    runtime.place(loan, &built.fit)?;
+    match built.fit.vdso {
+        VdsoFit::Same(_) | VdsoFit::Proxy(_) => loan.depart()?,
+        VdsoFit::Absent => loan.depart_without(runtime.range())?,
     }
     for (address, section) in
         task.threads.iter().filter_map(|(_, core)| attributes::rseq_section(core.thread_core.as_ref()?))

@@ -119,7 +119,7 @@ impl Construction {
         runtime.relocate(&mut loan, parking)?;
         fault::point("root-settled")?;
         let keep = [area.start..area.start + area.len, runtime.range()];
-        let built = BTreeMap::from([(0, Built { loan, proc, fit: Fit::Absent, threads: Vec::new() })]);
+        let built = BTreeMap::from([(0, Built { loan, proc, fit: Fit::default(), threads: Vec::new() })]);
         let stats = RestoreStats::default();
         let dead_leaders = plan.dead_leaders();
         Ok(Construction {
@@ -222,7 +222,7 @@ impl Construction {
     fn build_memory(&mut self, index: usize) -> Result<()> {
         let Construction { plan, transport, built, runtime, keep, stats, .. } = self;
         let origin = plan.lineage.origin(index).and_then(|origin| built.get(&origin));
-        let origin_fit = origin.map_or(Fit::Absent, |origin| origin.fit.clone());
+        let origin_fit = origin.map_or_else(Fit::default, |origin| origin.fit.clone());
         let Some(built) = built.get_mut(&index) else { return Ok(()) };
         build::memory(plan, index, built, &origin_fit, Workshop { transport, runtime, keep, stats })?;
         fault::point("memory-built")

@@ -16,7 +16,7 @@ use nix::fcntl::OFlag;
 use super::attach;
 use super::fill;
 use super::shared::SharedRestore;
-use super::vdso::{self, Fit};
+use super::vdso::{self, Fit, VdsoFit};
 use crate::error::{OsContext, Result};
 use crate::image::PageReader;
 use crate::image::message::{MmEntry, VmaEntry, status};
@@ -104,8 +104,8 @@ pub fn build(
         wanted = unshare(loan, &kept, pages, parent, wanted, with.stats)?;
     }
     fill::fill(loan, new, &wanted, &kept, with)?;
-    if let (Fit::Proxy(content), Some(vma)) =
-        (new.fit, new.mm.vmas.iter().find(|vma| vma.status & status::VDSO != 0))
+    if let (VdsoFit::Proxy(content), Some(vma)) =
+        (&new.fit.vdso, new.mm.vmas.iter().find(|vma| vma.status & status::VDSO != 0))
     {
         loan.memory().write_all_at(content, vma.start).os(|| "write the proxy of the vdso")?;
     }

@@ -46,19 +46,24 @@ pub struct Runtime {
     sigpage: Vec<u8>,
 }
 
+/// What becomes of what an image has of the kernel's own mappings.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Fit {
+    /// The vdso and its data.
+    pub vdso: VdsoFit,
+    /// Where `[sigpage]` goes and what it is to hold, if the image has one.
+    sigpage: Option<(u64, Vec<u8>)>,
+}
+
 /// What becomes of an image's vdso.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Fit {
-    /// The kernel's has the same layout and goes there.
-    Same {
-        /// The vdso's address.
-        vdso: u64,
-        /// Where `[sigpage]` goes and what it is to hold, if the image has one.
-        sigpage: Option<(u64, Vec<u8>)>,
-    },
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum VdsoFit {
+    /// The kernel's has the same layout and goes to this address.
+    Same(u64),
     /// It becomes ordinary memory with this content.
     Proxy(Vec<u8>),
     /// There is none.
+    #[default]
     Absent,
 }
 
@@ -162,42 +167,55 @@ impl Runtime {
         Ok(())
     }
 
-    /// Moves the parts so that the vdso begins at `vdso`; `[sigpage]`, where the image has one, to its own address.
-    pub fn place(&self, loan: &mut Loan, vdso: u64, sigpage: Option<(u64, &[u8])>) -> Result<()> {
+    /// Moves what an image has, too, to where it has it; the rest stays where it is parked.
+    pub fn place(&self, loan: &mut Loan, fit: &Fit) -> Result<()> {
         let (pages, others): (Vec<_>, Vec<_>) =
             self.parts.iter().cloned().partition(|(part, _)| *part == Part::Sigpage);
-        Runtime { parts: others, ..self.clone() }.shift(loan, vdso.wrapping_sub(self.vdso.start))?;
-        let (Some((to, content)), Some((_, range))) = (sigpage, pages.first()) else { return Ok(()) };
-        let from = range.start;
-        Runtime { parts: pages, ..self.clone() }.shift(loan, to.wrapping_sub(from))?;
-        if content != self.sigpage {
-            return loan.memory().write_all_at(content, to).os(|| "write the page of signal returns");
+        if let (Some((to, content)), Some((_, range))) = (&fit.sigpage, pages.first()) {
+            let from = range.start;
+            Runtime { parts: pages, ..self.clone() }.shift(loan, to.wrapping_sub(from))?;
+            if *content != self.sigpage {
+                loan.memory().write_all_at(content, *to).os(|| "write the page of signal returns")?;
+            }
         }
-        Ok(())
+        match fit.vdso {
+            VdsoFit::Same(vdso) => {
+                Runtime { parts: others, ..self.clone() }.shift(loan, vdso.wrapping_sub(self.vdso.start))
+            }
+            VdsoFit::Proxy(_) | VdsoFit::Absent => Ok(()),
+        }
     }
 
-    /// How the image's vdso and the kernel's go together.
+    /// How the image's vdso and `[sigpage]` go together with the kernel's.
     pub fn fit(&self, mm: &MmEntry, pages: Option<&PageReader>) -> Result<Fit> {
+        let Some(pages) = pages else { return Ok(Fit::default()) };
         let theirs: Vec<(Part, Range<u64>)> = mm.vmas.iter().filter_map(part_of_image).collect();
-        let find = |wanted: Part| theirs.iter().find(|(part, _)| *part == wanted).map(|(_, range)| range);
-        let (Some(vdso), Some(pages)) = (find(Part::Vdso), pages) else { return Ok(Fit::Absent) };
-        let read = |range: &Range<u64>| {
-            let mut content = vec![0; size(range)?];
-            pages.read(range.start, &mut content).map(|()| content)
+        let read = |wanted: Part| {
+            let range = theirs.iter().find(|(part, _)| *part == wanted).map(|(_, range)| range);
+            range.map(|range| {
+                let mut content = vec![0; size(range)?];
+                pages.read(range.start, &mut content).map(|()| (range.start, content))
+            })
         };
-        let mut image = read(vdso)?;
+        let sigpage = read(Part::Sigpage).transpose()?;
+        let sigpage = sigpage.map(|(start, then)| (start, both_returns(&self.sigpage, &then)));
+        let vdso = match read(Part::Vdso).transpose()? {
+            Some((vdso, image)) => self.fit_vdso(&theirs, vdso, image)?,
+            None => VdsoFit::Absent,
+        };
+        Ok(Fit { vdso, sigpage })
+    }
+
+    fn fit_vdso(&self, theirs: &[(Part, Range<u64>)], vdso: u64, mut image: Vec<u8>) -> Result<VdsoFit> {
         let used = self.layout.tail.start as usize;
         let identical = image.len() == self.image.len() && image.get(..used) == self.image.get(..used);
-        let sigpage = find(Part::Sigpage)
-            .map(|range| read(range).map(|then| (range.start, both_returns(&self.sigpage, &then))));
-        let sigpage = sigpage.transpose()?;
-        let fits = outline(&theirs, vdso.start) == outline(&self.parts, self.vdso.start);
+        let fits = outline(theirs, vdso) == outline(&self.parts, self.vdso.start);
         if identical && fits {
-            return Ok(Fit::Same { vdso: vdso.start, sigpage });
+            return Ok(VdsoFit::Same(vdso));
         }
         let (old, new) = (elf::vdso(&image)?, &self.layout);
         if old.symbols == new.symbols && image.len() == self.image.len() && fits {
-            return Ok(Fit::Same { vdso: vdso.start, sigpage });
+            return Ok(VdsoFit::Same(vdso));
         }
         for (name, offset) in &old.symbols {
             let target = new.symbol(name).map(|found| self.vdso.start + found);
@@ -207,7 +225,7 @@ impl Runtime {
                 slot.copy_from_slice(&jump);
             }
         }
-        Ok(Fit::Proxy(image))
+        Ok(VdsoFit::Proxy(image))
     }
 }
 
@@ -221,9 +239,8 @@ fn size(range: &Range<u64>) -> Result<usize> {
 
 /// Whether a mapping of the image is not to be made, because the kernel's own takes its place.
 pub fn is_kernels(vma: &VmaEntry, fit: &Fit) -> bool {
-    match (part_of_image(vma), fit) {
-        (None, _) | (Some((Part::Vdso, _)), Fit::Proxy(_)) => false,
-        (Some((Part::Sigpage, _)), _) => matches!(fit, Fit::Same { .. }),
+    match (part_of_image(vma), &fit.vdso) {
+        (None, _) | (Some((Part::Vdso, _)), VdsoFit::Proxy(_)) => false,
         (Some(_), _) => true,
     }
 }
