@@ -17,6 +17,8 @@ const NT_ARM_TLS: u32 = 0x401;
 const NT_ARM_PACA_KEYS: u32 = 0x407;
 const NT_ARM_PACG_KEYS: u32 = 0x408;
 const NT_ARM_PAC_ENABLED_KEYS: u32 = 0x40a;
+/// `PR_PAC_AP*KEY` of linux/prctl.h. So they are from the start, and always before Linux 5.13, which has no set for that.
+const ALL_KEYS: u64 = 0xf;
 const IN_IMAGE: [u32; 4] = [NT_PRFPREG, NT_ARM_PACA_KEYS, NT_ARM_PACG_KEYS, NT_ARM_PAC_ENABLED_KEYS];
 const NT_ARM_SVE: u32 = 0x405;
 const NT_ARM_SSVE: u32 = 0x40b;
@@ -40,7 +42,7 @@ pub(super) fn to_image(registers: &Registers, clear_tid_addr: u64, core: &mut Co
     let tls = find(NT_ARM_TLS).and_then(|bytes| words(bytes).first().copied()).unwrap_or(0);
     let fpsimd = fpsimd_to_image(find(NT_PRFPREG).unwrap_or_default());
     let pac_keys = find(NT_ARM_PACA_KEYS).map(|address| PacKeys {
-        pac_address_keys: address_keys(address, find(NT_ARM_PAC_ENABLED_KEYS).unwrap_or_default()),
+        pac_address_keys: address_keys(address, find(NT_ARM_PAC_ENABLED_KEYS)),
         pac_generic_keys: find(NT_ARM_PACG_KEYS).and_then(generic_keys),
     });
     core.ti_aarch64 = Some(ThreadInfoAarch64 { clear_tid_addr, tls, gpregs, fpsimd, pac_keys });
@@ -96,7 +98,7 @@ fn fpsimd_from_image(entry: &UserAarch64FpsimdContextEntry) -> Vec<u8> {
     state
 }
 
-fn address_keys(keys: &[u8], enabled: &[u8]) -> Option<PacAddressKeys> {
+fn address_keys(keys: &[u8], enabled: Option<&[u8]>) -> Option<PacAddressKeys> {
     let [ia0, ia1, ib0, ib1, da0, da1, db0, db1] = words(keys).try_into().ok()?;
     Some(PacAddressKeys {
         apiakey_lo: ia0,
@@ -107,7 +109,7 @@ fn address_keys(keys: &[u8], enabled: &[u8]) -> Option<PacAddressKeys> {
         apdakey_hi: da1,
         apdbkey_lo: db0,
         apdbkey_hi: db1,
-        pac_enabled_key: words(enabled).first().copied().unwrap_or(0),
+        pac_enabled_key: enabled.and_then(|set| words(set).first().copied()).unwrap_or(ALL_KEYS),
     })
 }
 
@@ -130,7 +132,9 @@ fn keys_from_image(keys: &PacKeys) -> Vec<RegSet> {
             k.apdbkey_hi,
         ];
         sets.push(RegSet { kind: NT_ARM_PACA_KEYS, bytes: bytes(&all) });
-        sets.push(RegSet { kind: NT_ARM_PAC_ENABLED_KEYS, bytes: bytes(&[k.pac_enabled_key]) });
+        if k.pac_enabled_key != ALL_KEYS {
+            sets.push(RegSet { kind: NT_ARM_PAC_ENABLED_KEYS, bytes: bytes(&[k.pac_enabled_key]) });
+        }
     }
     if let Some(k) = &keys.pac_generic_keys {
         sets.push(RegSet { kind: NT_ARM_PACG_KEYS, bytes: bytes(&[k.apgakey_lo, k.apgakey_hi]) });
@@ -182,6 +186,19 @@ mod tests {
         let kept = core.thread_core.unwrap_or_default().register_sets;
         assert_eq!(kept.iter().map(|set| set.kind).collect::<Vec<_>>(), [NT_ARM_SVE]);
         assert_eq!(kept[0].bytes, vectors.bytes[..560]);
+    }
+
+    #[test]
+    fn kernels_that_cannot_disable_keys_have_all_enabled() {
+        let sets = vec![set(NT_ARM_PACA_KEYS, 64)];
+        let mut core = CoreEntry::default();
+        to_image(&Registers { sets: sets.clone(), ..Registers::default() }, 0, &mut core);
+        let keys = core.ti_aarch64.as_ref().and_then(|info| info.pac_keys.clone());
+        let enabled = keys.and_then(|keys| keys.pac_address_keys).map(|keys| keys.pac_enabled_key);
+        assert_eq!(enabled, Some(ALL_KEYS));
+        let kinds = from_image(&core).map(|registers| registers.sets).unwrap_or_default();
+        assert_eq!(RegSet::find(&kinds, NT_ARM_PACA_KEYS), Some(sets[0].bytes.as_slice()));
+        assert_eq!(RegSet::find(&kinds, NT_ARM_PAC_ENABLED_KEYS), None, "that would be refused there");
     }
 
     #[test]
