@@ -317,6 +317,10 @@ impl TaskSurvey<'_, '_> {
         // The page tables of a large process take long to walk. A dump has to do that once, while all stands still; if
         // one follows, only what looks as if it could not be dumped is worth the time before.
         let mut vmas = smaps::read_maps(self.proc)?;
+        // It has ended since it was listed, and given its memory up.
+        if vmas.is_empty() && stat::read(self.proc)?.is_exiting() {
+            return Ok(());
+        }
         if self.options.dry_run || vmas.iter().any(vma::wants_flags) {
             vmas = smaps::read(self.proc)?;
         }
