@@ -53,7 +53,7 @@ pub(super) fn run(loan: &mut Loan, fill: impl FnOnce(&mut Batch)) -> Result<()> 
 
 /// Takes from a fresh child what it has of us: registrations with the kernel, signal actions, descriptors.
 pub(super) fn settle(loan: &mut Loan, transport: &Transport) -> Result<()> {
-    let rseq = loan.rseq();
+    let rseq = loan.rseq()?;
     run(loan, |batch| {
         if rseq.address != 0 {
             let args = [rseq.address, rseq.size.into(), RSEQ_FLAG_UNREGISTER, rseq.signature.into()];

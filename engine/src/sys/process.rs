@@ -313,10 +313,16 @@ pub fn until_free<T, E>(
 }
 
 /// Bytes around the list of robust futexes in which the C library may have its rseq(2) area: both belong to the thread.
-const RSEQ_AWAY: usize = 16 << 10;
+const RSEQ_AWAY: u64 = 16 << 10;
 /// The first version of the area: its bytes, and what its address is a multiple of.
-const RSEQ_LEN: usize = 32;
-const RSEQ_FLAG_UNREGISTER: usize = 1;
+pub const RSEQ_LEN: u64 = 32;
+const RSEQ_FLAG_UNREGISTER: u64 = 1;
+
+/// Where the C library may have the rseq(2) area of the thread whose list of robust futexes is at `head`.
+pub fn rseq_candidates(head: u64) -> impl Iterator<Item = u64> {
+    let first = head.saturating_sub(RSEQ_AWAY).next_multiple_of(RSEQ_LEN);
+    (first..head.saturating_add(RSEQ_AWAY)).step_by(RSEQ_LEN as usize)
+}
 
 /// Takes back the rseq(2) registration of this thread, wherever the C library has put it: a child that gives its memory
 /// up would be killed for it. The kernel itself finds it, in what it compares: any other address changes nothing.
@@ -324,13 +330,12 @@ pub fn unregister_rseq() -> bool {
     let (mut head, mut len) = (0usize, 0usize);
     // SAFETY: the kernel fills both words.
     let asked = unsafe { libc::syscall(libc::SYS_get_robust_list, 0, &raw mut head, &raw mut len) };
-    let first = (head.saturating_sub(RSEQ_AWAY)).next_multiple_of(RSEQ_LEN);
-    let mut candidates = (first..head.saturating_add(RSEQ_AWAY)).step_by(RSEQ_LEN);
     asked == 0
-        && candidates.any(|address| {
-            let signature = arch::syscall::RSEQ_SIGNATURE as usize;
+        && rseq_candidates(head as u64).any(|address| {
+            let args = [address, RSEQ_LEN, RSEQ_FLAG_UNREGISTER, arch::syscall::RSEQ_SIGNATURE.into()];
+            let [address, len, flags, signature] = args.map(|arg| arg as usize);
             // SAFETY: the kernel writes to the area only that it has in its records, which is ours.
-            unsafe { libc::syscall(libc::SYS_rseq, address, RSEQ_LEN, RSEQ_FLAG_UNREGISTER, signature) == 0 }
+            unsafe { libc::syscall(libc::SYS_rseq, address, len, flags, signature) == 0 }
         })
 }
 

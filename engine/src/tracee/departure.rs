@@ -7,6 +7,7 @@
 use arch::{RegSet, Regs};
 
 use super::filter;
+use super::rseq::{self, RSEQ_CS};
 use super::wait::{gone, wait};
 use crate::error::{Blame, Error, OsContext, Result};
 use crate::fault;
@@ -14,8 +15,6 @@ use crate::sys::process::read_memory;
 use crate::sys::ptrace::{self, Rseq, Stop};
 
 const ALL_SIGNALS: u128 = !0;
-/// Where struct rseq has its pointer to the sequence.
-const RSEQ_CS: u64 = 8;
 
 /// See the module text.
 #[derive(Debug, Clone)]
@@ -24,8 +23,8 @@ pub(super) struct Departure {
     pub(super) regs: Regs,
     /// The signal mask.
     pub(super) mask: u128,
-    /// The restartable sequence area that the thread has registered.
-    pub(super) rseq: Rseq,
+    /// The restartable sequence area that the thread has registered; `None` if the kernel does not tell.
+    pub(super) rseq: Option<Rseq>,
     /// Other registers to put back: those that system calls change, or all.
     pub(super) aside: Vec<RegSet>,
 }
@@ -36,10 +35,9 @@ impl Departure {
         let mask = ptrace::get_sigmask(tid).os(|| format!("PTRACE_GETSIGMASK {tid}"))?;
         let aside = other_registers(tid, arch::CALL_CLOBBERS)?;
         refuse(tid, &aside)?;
-        // Absent before Linux 5.13; the survey refuses a program that uses rseq there.
-        let rseq = ptrace::rseq(tid).unwrap_or_default();
+        let rseq = ptrace::rseq(tid).ok();
         let regs = spared(tid, resumed(pid, tid, registers(tid)?, mask)?);
-        Ok(Departure { regs: aborted(pid, regs, rseq), mask, rseq, aside })
+        Ok(Departure { regs: aborted(pid, tid, regs, rseq), mask, rseq, aside })
     }
 
     /// That of a task which was born just now and has done nothing yet.
@@ -50,7 +48,7 @@ impl Departure {
 
     /// General registers alone.
     pub(super) fn default_of(regs: Regs) -> Self {
-        Departure { regs, mask: 0, rseq: Rseq::default(), aside: Vec::new() }
+        Departure { regs, mask: 0, rseq: None, aside: Vec::new() }
     }
 
     /// Puts mask and registers of the thread back, in this order; it stands in the stub at `stub`. A failure of ours does
@@ -181,22 +179,13 @@ fn enter_call(tid: i32) -> Result<Option<u64>> {
 
 /// A restartable sequence is aborted when the thread is interrupted in it, and so it is here: on its way into the stub
 /// the kernel would find it outside of the sequence and forget about the abort (kernel/rseq.c, rseq_ip_fixup).
-fn aborted(pid: i32, regs: Regs, rseq: Rseq) -> Regs {
-    if rseq.address == 0 {
-        return regs;
-    }
-    let word_at = |address: u64| {
-        let mut word = [0; 8];
-        let got = read_memory(pid, address, &mut word).unwrap_or(0);
-        if got == 8 { u64::from_ne_bytes(word) } else { 0 }
+fn aborted(pid: i32, tid: i32, regs: Regs, rseq: Option<Rseq>) -> Regs {
+    let abort = match rseq {
+        Some(Rseq { address: 0, .. }) => None,
+        Some(Rseq { address, .. }) => rseq::abort_of(pid, address, regs.ip()),
+        None => rseq::abort_of_untold(pid, tid, &regs),
     };
-    // struct rseq: cpu_id_start, cpu_id, rseq_cs. struct rseq_cs: version, flags, start_ip, post_commit_offset, abort_ip.
-    let section = word_at(rseq.address + RSEQ_CS);
-    if section == 0 {
-        return regs;
-    }
-    let (start, length, abort) = (word_at(section + 8), word_at(section + 16), word_at(section + 24));
-    if regs.ip().wrapping_sub(start) < length { regs.with_ip(abort) } else { regs }
+    abort.map_or(regs, |abort| regs.with_ip(abort))
 }
 
 /// The general registers of a stopped thread.

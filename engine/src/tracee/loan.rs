@@ -20,6 +20,7 @@ use arch::{RegSet, Regs, Saved};
 
 use super::batch::{Area, Batch};
 use super::departure::{Departure, pass_call, registers, set_registers};
+use super::rseq;
 use super::site::{Site, bit, no_room};
 use super::wait::{await_end, gone, wait};
 use crate::error::{Error, OsContext, Result};
@@ -167,8 +168,14 @@ impl Loan {
     }
 
     /// The restartable sequence area that the thread has registered.
-    pub fn rseq(&self) -> Rseq {
-        self.departure.rseq
+    ///
+    /// # Errors
+    /// `E-RSEQ`: it has one that the kernel does not tell, where none was found.
+    pub fn rseq(&mut self) -> Result<Rseq> {
+        match self.departure.rseq {
+            Some(rseq) => Ok(rseq),
+            None => rseq::find(self),
+        }
     }
 
     /// The job control signal by which the process is stopped by now. SIGSTOP and SIGCONT act on a thread on loan, too.

@@ -14,6 +14,7 @@ mod filter;
 mod freeze;
 mod freezer;
 mod loan;
+mod rseq;
 mod site;
 mod stop;
 #[cfg(test)]

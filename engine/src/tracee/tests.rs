@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::kernel::{ProcDir, smaps, status};
+use crate::sys::ptrace::{self, Rseq};
 
 struct Victim(Child);
 
@@ -64,6 +65,26 @@ fn calls_run_in_the_victim_and_leave_no_trace() {
     frozen.release(Fate::Resume).unwrap();
     assert_eq!(victim.maps(), maps);
     assert_eq!(status::read(&victim.proc()).unwrap().signals.blocked, blocked);
+}
+
+#[test]
+fn the_area_for_restartable_sequences_is_found_where_the_kernel_does_not_tell_it() {
+    let victim = Victim::start("sleep", &["100"]);
+    let _frozen = freeze(&victim);
+    let told = ptrace::rseq(victim.pid()).unwrap();
+    assert_ne!(told.address, 0, "the C library has registered one");
+    let mut loan = Loan::take(Site::find(&victim.proc()).unwrap(), victim.pid()).unwrap();
+    assert_eq!(super::rseq::find(&mut loan).unwrap(), told);
+    let call = |loan: &mut Loan, address, flags| {
+        let args = [address, told.size.into(), flags, told.signature.into(), 0, 0];
+        loan.run_one(libc::SYS_rseq as u64, args).unwrap()
+    };
+    assert_eq!(call(&mut loan, told.address, 1), 0, "it is taken back");
+    assert_eq!(super::rseq::find(&mut loan).unwrap(), Rseq::default());
+    let elsewhere = loan.area().start + loan.area().len / 2;
+    assert_eq!(call(&mut loan, elsewhere, 0), 0);
+    assert_eq!(super::rseq::find(&mut loan).unwrap_err().code(), "E-RSEQ");
+    assert_eq!(call(&mut loan, elsewhere, 1), 0, "before it goes with the area");
 }
 
 #[test]

@@ -98,13 +98,14 @@ fn dump_thread(
     not_kept: &mut Vec<NotKept>,
 ) -> Result<CoreEntry> {
     let tid = proc.pid();
+    let rseq = loan.rseq()?;
     let mut batch = loan.batch();
     let stack = signals::StackQuestion::ask(&mut batch);
     let attributes = attributes::ThreadQuestion::ask(&mut batch);
     let securebits = credentials::ask_securebits(&mut batch);
     let lost = lost::LostQuestion::ask(&mut batch);
     // The thread works on another CPU meanwhile.
-    let outside = loan.run_beside(&mut batch, |loan| dump_outside(proc, loan.rseq()))?;
+    let outside = loan.run_beside(&mut batch, |_| dump_outside(proc, rseq))?;
     not_kept.extend(lost.answer(&batch, task, tid));
     let (blocked, extended) = signals::halves(loan.mask());
     let mut thread = ThreadCoreEntry {
