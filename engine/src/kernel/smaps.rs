@@ -404,7 +404,11 @@ fn kilobytes(value: &[u8]) -> Option<u64> {
 
 fn flags(value: &[u8]) -> VmFlags {
     let flag = |word| std::str::from_utf8(word).map_or(VmFlags::UNKNOWN, VmFlags::from_word);
-    text::fields(value).map(flag).fold(VmFlags::default(), BitOr::bitor)
+    let found = text::fields(value).map(flag).fold(VmFlags::default(), BitOr::bitor);
+    // Older kernels show a flag for which they have no word (show_smap_vma_flags in fs/proc/task_mmu.c). Of those that
+    // programs can set, VM_LOCKONFAULT is the one, and it comes with VM_LOCKED.
+    let has_untold = text::fields(value).any(|word| word == b"??");
+    if has_untold && found.contains(VmFlags::LOCKED) { found | VmFlags::LOCK_ON_FAULT } else { found }
 }
 
 #[cfg(test)]
@@ -431,6 +435,14 @@ ffffffffff600000-ffffffffff601000 --xp 00000000 00:00 0                  [vsysca
 7fe271500000-7fe271501000 r--p 00000000 103:0a 12                        /tmp/ two\\012 lines (deleted) (deleted)
 ffff0000-ffff1000 r-xp 00000000 00:00 0                                  [vectors]
 ";
+
+    #[test]
+    fn kernels_without_a_word_for_lock_on_fault_show_it_with_the_lock() {
+        let on_fault = |line: &[u8]| flags(line).contains(VmFlags::LOCK_ON_FAULT);
+        assert!(on_fault(b"rd wr sh mr mw me ms lo ?? sd"), "Linux 5.10 and 6.1");
+        assert!(on_fault(b"rd wr sh mr mw me ms lo lf sd"));
+        assert!(!on_fault(b"rd wr sh mr mw me ms lo sd") && !on_fault(b"rd wr sh mr mw me ms ?? sd"));
+    }
 
     #[test]
     fn reads_maps() -> Result<()> {
