@@ -12,6 +12,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -122,16 +123,33 @@ fn execute(channel: &Channel, words: &[String]) -> Result<()> {
     let ended = |status: String, success| Report::Ended { status, success };
     match start(words) {
         Err(error) => channel.send(&ended(format!("did not start: {error:#}"), false)),
-        Ok((mut child, mut output)) => {
-            let mut piece = [0; 4096];
-            while let Ok(length @ 1..) = output.read(&mut piece) {
-                let text = String::from_utf8_lossy(piece.get(..length).unwrap_or_default()).into_owned();
-                channel.send(&Report::Output { text })?;
-            }
+        Ok((mut child, output)) => {
+            let (pid, done) = (child.id(), AtomicBool::new(false));
+            // A process that is dumped and ends is an orphan as often as not, and has its pid until it is waited for.
+            std::thread::scope(|scope| {
+                scope.spawn(|| {
+                    while !done.load(Ordering::Relaxed) {
+                        system::reap_others(pid);
+                        std::thread::sleep(Duration::from_millis(10));
+                    }
+                });
+                let passed = pass_on(channel, output);
+                done.store(true, Ordering::Relaxed);
+                passed
+            })?;
             let status = child.wait()?;
             channel.send(&ended(status.to_string(), status.success()))
         }
     }
+}
+
+fn pass_on(channel: &Channel, mut output: std::io::PipeReader) -> Result<()> {
+    let mut piece = [0; 4096];
+    while let Ok(length @ 1..) = output.read(&mut piece) {
+        let text = String::from_utf8_lossy(piece.get(..length).unwrap_or_default()).into_owned();
+        channel.send(&Report::Output { text })?;
+    }
+    Ok(())
 }
 
 fn start(words: &[String]) -> Result<(std::process::Child, std::io::PipeReader)> {

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 use nix::errno::Errno;
 use nix::kmod::{ModuleInitFlags, finit_module};
 use nix::mount::{MsFlags, mount};
-use nix::sys::wait::{WaitPidFlag, waitpid};
+use nix::sys::wait::{Id, WaitPidFlag, waitid, waitpid};
 use nix::unistd::{SysconfVar, chdir, chroot, setsid, sysconf};
 
 /// The folder of the initramfs with modules; the order of their names is that of loading.
@@ -127,6 +127,17 @@ pub(super) fn wait_for<T>(what: &str, mut answer: impl FnMut() -> Option<T>) -> 
 /// Takes leave of orphans that have ended.
 pub(super) fn reap() {
     while waitpid(None, Some(WaitPidFlag::WNOHANG)).is_ok_and(|status| status.pid().is_some()) {}
+}
+
+/// The same, but for a child that somebody waits for.
+pub(super) fn reap_others(than: u32) {
+    let ended = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG;
+    let next = || waitid(Id::All, ended | WaitPidFlag::WNOWAIT).ok()?.pid();
+    while let Some(pid) = next().filter(|pid| pid.as_raw().cast_unsigned() != than) {
+        if waitpid(pid, Some(WaitPidFlag::WNOHANG)).is_err() {
+            break;
+        }
+    }
 }
 
 /// Release and machine, as uname(2) has them.
