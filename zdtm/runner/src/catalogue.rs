@@ -54,6 +54,8 @@ pub struct Entry {
     pub needs_restore: bool,
     /// What the program uses and QEMU's user emulation lacks.
     pub not_emulated: Option<String>,
+    /// What it lacks for programs of 32 bits.
+    pub not_emulated_32: Option<String>,
 }
 
 fn host_only() -> Vec<Flavor> {

@@ -5,6 +5,7 @@
 
 use std::fmt::Write as _;
 use std::fs::{self, File, Permissions};
+use std::io::Read as _;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
@@ -43,17 +44,33 @@ pub(crate) struct Plan {
     pub(crate) emulator: Vec<PathBuf>,
 }
 
+/// Whether a program has addresses of 32 bits: e_ident[EI_CLASS] of elf(5) is ELFCLASS32.
+fn has_32_bits(program: &Path) -> Result<bool> {
+    let mut ident = [0; 5];
+    File::open(program)
+        .and_then(|mut file| file.read_exact(&mut ident))
+        .with_context(|| format!("cannot read {}", program.display()))?;
+    Ok(ident == *b"\x7fELF\x01")
+}
+
 /// A need that no engine is asked about.
 const SEVERAL_PROCESSORS: &str = "several_processors";
 
 impl Plan {
-    /// Why a test cannot be part of a run of this kind.
-    pub(crate) fn reason_to_skip(&self, entry: &Entry) -> Option<String> {
+    /// Why a test, with this program, cannot be part of a run of this kind.
+    ///
+    /// # Errors
+    /// When the program cannot be read.
+    pub(crate) fn reason_to_skip(&self, entry: &Entry, program: &Path) -> Result<Option<String>> {
         if entry.needs_restore && (self.undisturbed || self.leave_running) {
-            return Some("it is about what a restore changes".to_owned());
+            return Ok(Some("it is about what a restore changes".to_owned()));
         }
-        let lacking = entry.not_emulated.as_ref().filter(|_| !self.emulator.is_empty())?;
-        Some(format!("the emulator lacks {lacking}"))
+        let lacking = match &entry.not_emulated_32 {
+            _ if self.emulator.is_empty() => None,
+            Some(lacking) if has_32_bits(program)? => Some(lacking),
+            _ => entry.not_emulated.as_ref(),
+        };
+        Ok(lacking.map(|lacking| format!("the emulator lacks {lacking}")))
     }
 
     /// What the options ask for.
@@ -371,14 +388,27 @@ mod tests {
     #[test]
     fn what_makes_no_sense_in_a_run_is_skipped_with_the_reason() -> Result<()> {
         let entry = |fields: &str| serde_yaml::from_str::<Entry>(&format!("{{survives: all, {fields}}}"));
+        let folder = tempfile::tempdir()?;
+        let program = |class: u8| {
+            let path = folder.path().join(class.to_string());
+            fs::write(&path, [b"\x7fELF".as_slice(), &[class; 4]].concat()).map(|()| path)
+        };
+        let (narrow, wide) = (program(1)?, program(2)?);
         let emulated = plan(true, &["qemu"]);
         let vdso = entry("not_emulated: a vdso")?;
-        assert_eq!(emulated.reason_to_skip(&vdso).as_deref(), Some("the emulator lacks a vdso"));
-        assert_eq!(plan(true, &[]).reason_to_skip(&vdso), None);
+        assert_eq!(emulated.reason_to_skip(&vdso, &wide)?.as_deref(), Some("the emulator lacks a vdso"));
+        assert_eq!(plan(true, &[]).reason_to_skip(&vdso, &wide)?, None);
         let restored = entry("needs_restore: true")?;
-        assert!(plan(true, &[]).reason_to_skip(&restored).is_some());
-        assert_eq!(plan(false, &[]).reason_to_skip(&restored), None);
-        assert_eq!(emulated.reason_to_skip(&entry("")?), None);
+        assert!(plan(true, &[]).reason_to_skip(&restored, &wide)?.is_some());
+        assert_eq!(plan(false, &[]).reason_to_skip(&restored, &wide)?, None);
+        assert_eq!(emulated.reason_to_skip(&entry("")?, &wide)?, None);
+        let pages = entry("not_emulated_32: huge pages")?;
+        assert_eq!(
+            emulated.reason_to_skip(&pages, &narrow)?.as_deref(),
+            Some("the emulator lacks huge pages")
+        );
+        assert_eq!(emulated.reason_to_skip(&pages, &wide)?, None);
+        assert_eq!(plan(true, &[]).reason_to_skip(&pages, &narrow)?, None);
         Ok(())
     }
 }

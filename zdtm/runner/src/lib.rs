@@ -246,13 +246,13 @@ impl Native {
         if !test.entry.flavors.contains(&Flavor::Host) {
             return Ok((Outcome::Skipped, "not in flavor host".to_owned()));
         }
-        if let Some(reason) = self.plan.reason_to_skip(&test.entry) {
-            return Ok((Outcome::Skipped, reason));
-        }
         if let Some(feature) = self.plan.missing_feature(&test.entry.needs)? {
             return Ok((Outcome::Skipped, format!("{NEEDS}{feature}")));
         }
         let binary = self.compiler.build(test)?;
+        if let Some(reason) = self.plan.reason_to_skip(&test.entry, &binary)? {
+            return Ok((Outcome::Skipped, reason));
+        }
         let turn = test.entry.alone.as_ref().map(|word| {
             let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
             Arc::clone(turns.entry(word.clone()).or_default())
