@@ -21,6 +21,7 @@ use crate::error::{OsContext, Result};
 use crate::image::PageReader;
 use crate::image::message::{MmEntry, VmaEntry, status};
 use crate::image::pages::{Segment, Source};
+use crate::kernel::pagemap::page_size;
 use crate::report::RestoreStats;
 use crate::resource::file::FileRestore;
 use crate::resource::ipc::shm::ShmRestore;
@@ -28,7 +29,6 @@ use crate::tracee::{Batch, Loan};
 
 const PR_SET_MM_MAP: u64 = 14;
 const PR_SET_VMA: u64 = 0x5356_4d41;
-const MADV_POPULATE_READ: u64 = 22;
 const MADV_GUARD_INSTALL: u64 = 102;
 /// Files that are lent to a task at once; a message holds 253.
 const FILES_AT_ONCE: usize = 200;
@@ -305,7 +305,7 @@ fn unshare(
     wanted: Vec<Segment>,
     stats: &mut RestoreStats,
 ) -> Result<Vec<Segment>> {
-    let page = crate::kernel::pagemap::page_size()?;
+    let page = page_size()?;
     let theirs = parent.segments()?;
     let mut batch = loan.batch();
     for hole in subtract(&theirs, &wanted) {
@@ -410,13 +410,17 @@ pub(super) fn intersect(range: &Range<u64>, ranges: &[Range<u64>]) -> Vec<Range<
         .collect()
 }
 
-/// Adds the calls that bring shared pages with data into a mapping, so that MLOCK_ONFAULT locks them at once. They are
-/// not vital: before Linux 5.14 a page is locked when it is used next.
-fn populate(batch: &mut Batch, vma: &VmaEntry, data: &[Range<u64>]) {
+/// Brings shared pages with data into a mapping, so that MLOCK_ONFAULT locks them at once; whoever reads them does. Before
+/// Linux 5.14 there is no advice for it (MADV_POPULATE_READ).
+fn populate(loan: &Loan, vma: &VmaEntry, data: &[Range<u64>]) -> Result<()> {
+    let page = page_size()? as usize;
     for part in intersect(&(vma.pgoff..vma.pgoff + (vma.end - vma.start)), data) {
-        let args = [vma.start + (part.start - vma.pgoff), part.end - part.start, MADV_POPULATE_READ];
-        batch.attempt("madvise MADV_POPULATE_READ", libc::SYS_madvise, &args);
+        for offset in part.step_by(page) {
+            // A page behind a guard is not there to be read.
+            let _ = loan.memory().read_at(&mut [0], vma.start + (offset - vma.pgoff));
+        }
     }
+    Ok(())
 }
 
 /// Adds the calls that lock a mapping. The kernel wants to bring all pages, and fails at a guard, when the mapping is locked
@@ -458,7 +462,7 @@ pub fn finish(loan: &mut Loan, mm: &MmEntry, fit: &Fit, shared: &SharedRestore) 
             batch.call(format!("madvise {advice} {start:x}"), libc::SYS_madvise, &[start, len, advice]);
         }
         if vma.lock_on_fault == Some(true) && vma.status & status::ANON_SHARED != 0 {
-            populate(&mut batch, vma, &shared.data(vma.shmid)?);
+            populate(loan, vma, &shared.data(vma.shmid)?)?;
         }
         if vma.flags as i32 & libc::MAP_LOCKED != 0 {
             let guarded = guards.iter().any(|guard| vma.start < guard.end && guard.start < vma.end);
