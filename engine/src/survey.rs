@@ -11,6 +11,8 @@ pub(crate) mod sharing;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use nix::fcntl::OFlag;
 
@@ -51,9 +53,31 @@ pub struct Survey {
     pub seccomp_modes: BTreeSet<u8>,
 }
 
-/// Looks at the tree of `options.tree`. Fails only if its root is not there or /proc cannot be read.
+/// How long a program may leave connections waiting, as one does that is busy, or is not given a processor.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Looks at the tree of `options.tree`. Connections that wait to be accepted are given time, if there is nothing else that
+/// cannot be dumped: most programs take them in the next moment. Fails only if the root is not there or /proc cannot be
+/// read.
 pub fn survey(options: &DumpOptions) -> Result<Survey> {
     check_options(&options.cgroups)?;
+    let since = Instant::now();
+    loop {
+        let survey = look(options)?;
+        let waits = !survey.blockers.is_empty() && survey.blockers.iter().all(passes);
+        if !waits || since.elapsed() > PATIENCE {
+            return Ok(survey);
+        }
+        sleep(PATIENCE / 1000);
+    }
+}
+
+/// Whether a refusal is about something that the program ends by itself, as soon as it runs.
+pub(crate) fn passes(refusal: &Error) -> bool {
+    refusal.code() == "E-SOCKET-PENDING"
+}
+
+fn look(options: &DumpOptions) -> Result<Survey> {
     let root = ProcDir::open(options.tree)?;
     let own = ProcDir::current()?;
     let mut survey = Survey::default();
