@@ -95,7 +95,7 @@ struct Still {
     collected: Collection,
 }
 
-/// Freezes the tree and reads it. One that the freeze has met in a state that [passes](survey::passes) runs on until a
+/// Freezes the tree and reads it. One that the freeze has met in a state that [passes](Error::passes) runs on until a
 /// survey finds it in another one: frozen, it would stay in that state.
 fn hold_still(
     images: &ImageDir,
@@ -120,7 +120,7 @@ fn hold_still(
             Err(error) => error,
         };
         drop(frozen);
-        if !survey::passes(&error) || begun.elapsed() > survey::PATIENCE {
+        if !error.passes() || begun.elapsed() > survey::PATIENCE {
             return Err(error);
         }
         log_info!("Letting the tree run on: {}", error.headline());

@@ -53,28 +53,22 @@ pub struct Survey {
     pub seccomp_modes: BTreeSet<u8>,
 }
 
-/// How long a program may leave connections waiting, as one does that is busy, or is not given a processor.
+/// How long a program that is busy, or is not given a processor, may stay in a state that passes.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Looks at the tree of `options.tree`. Connections that wait to be accepted are given time, if there is nothing else that
-/// cannot be dumped: most programs take them in the next moment. Fails only if the root is not there or /proc cannot be
-/// read.
+/// Looks at the tree of `options.tree`, again and again for a while if all that cannot be dumped [passes](Error::passes).
+/// Fails only if its root is not there or /proc cannot be read.
 pub fn survey(options: &DumpOptions) -> Result<Survey> {
     check_options(&options.cgroups)?;
     let since = Instant::now();
     loop {
         let survey = look(options)?;
-        let waits = !survey.blockers.is_empty() && survey.blockers.iter().all(passes);
+        let waits = !survey.blockers.is_empty() && survey.blockers.iter().all(Error::passes);
         if !waits || since.elapsed() > PATIENCE {
             return Ok(survey);
         }
         sleep(PATIENCE / 1000);
     }
-}
-
-/// Whether a refusal is about something that the program ends by itself, as soon as it runs.
-pub(crate) fn passes(refusal: &Error) -> bool {
-    refusal.code() == "E-SOCKET-PENDING"
 }
 
 fn look(options: &DumpOptions) -> Result<Survey> {
