@@ -60,18 +60,9 @@ fn carry_out(
     hooks.run(Point::PreDump, Some(options.tree))?;
     fault::point("surveyed")?;
     let held = (!survey.seccomp_modes.is_empty()).then(|| worker.hold()).transpose()?;
-    let started = Instant::now();
-    let freezer = options.freeze_cgroup.as_deref().map(Freezer::open).transpose()?;
-    let frozen = Frozen::seize(options.tree, options.timeout, freezer)?;
     let mut report = report_of(survey, options);
-    report.stats.freezing_time = micros(started);
-    let frozen_since = Instant::now();
-    seccomp::suspend(&frozen, held.is_some())?;
-    fault::point("frozen")?;
-    images.note(&Note::Writing)?;
-    // That of an earlier dump: with our images beside it, it would be a lie.
-    images.remove(&Kind::Inventory.file_name())?;
-    let mut collected = Collection::of(&frozen, &images, options).map_err(|e| frozen.explain(e))?;
+    let Still { frozen, since: frozen_since, mut collected } =
+        hold_still(&images, options, held.is_some(), &mut report)?;
     fault::point("collected")?;
     // All threads are home.
     held.map_or(Ok(()), Hold::release)?;
@@ -95,6 +86,48 @@ fn carry_out(
         log_warn!("the statistics were not written: {error}");
     }
     Ok(report)
+}
+
+/// A tree that stands still, and was read.
+struct Still {
+    frozen: Frozen,
+    since: Instant,
+    collected: Collection,
+}
+
+/// Freezes the tree and reads it. One that the freeze has met in a state that [passes](Error::passes) runs on until a
+/// survey finds it in another one: frozen, it would stay in that state.
+fn hold_still(
+    images: &ImageDir,
+    options: &DumpOptions,
+    survives: bool,
+    report: &mut DumpReport,
+) -> Result<Still> {
+    let begun = Instant::now();
+    loop {
+        let started = Instant::now();
+        let freezer = options.freeze_cgroup.as_deref().map(Freezer::open).transpose()?;
+        let frozen = Frozen::seize(options.tree, options.timeout, freezer)?;
+        report.stats.freezing_time = micros(started);
+        let since = Instant::now();
+        seccomp::suspend(&frozen, survives)?;
+        fault::point("frozen")?;
+        images.note(&Note::Writing)?;
+        // That of an earlier dump: with our images beside it, it would be a lie.
+        images.remove(&Kind::Inventory.file_name())?;
+        let error = match Collection::of(&frozen, images, options).map_err(|e| frozen.explain(e)) {
+            Ok(collected) => return Ok(Still { frozen, since, collected }),
+            Err(error) => error,
+        };
+        drop(frozen);
+        if !error.passes() || begun.elapsed() > survey::PATIENCE {
+            return Err(error);
+        }
+        log_info!("Letting the tree run on: {}", error.headline());
+        if let Some(blocker) = survey::survey(options)?.blockers.into_iter().next() {
+            return Err(blocker);
+        }
+    }
 }
 
 /// The directory, with a journal, and without what a killed dump has left there.

@@ -44,6 +44,7 @@ struct Inner {
     details: Vec<String>,
     help: Option<String>,
     source: Option<io::Error>,
+    passes: bool,
 }
 
 impl Error {
@@ -58,6 +59,7 @@ impl Error {
             details: Vec::new(),
             help: None,
             source: None,
+            passes: false,
         }))
     }
 
@@ -127,6 +129,18 @@ impl Error {
     pub fn help(mut self, line: impl Into<String>) -> Self {
         self.0.help = Some(line.into());
         self
+    }
+
+    /// Says that it is about something that most programs end by themselves in the next moment in which they run.
+    #[must_use]
+    pub fn passing(mut self) -> Self {
+        self.0.passes = true;
+        self
+    }
+
+    /// Whether another attempt is worth it: [`passing`](Error::passing).
+    pub fn passes(&self) -> bool {
+        self.0.passes
     }
 
     /// The stable code, `E-FILE-CHANGED`.

@@ -11,6 +11,8 @@ pub(crate) mod sharing;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use nix::fcntl::OFlag;
 
@@ -51,9 +53,25 @@ pub struct Survey {
     pub seccomp_modes: BTreeSet<u8>,
 }
 
-/// Looks at the tree of `options.tree`. Fails only if its root is not there or /proc cannot be read.
+/// How long a program that is busy, or is not given a processor, may stay in a state that passes.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Looks at the tree of `options.tree`, again and again for a while if all that cannot be dumped [passes](Error::passes).
+/// Fails only if its root is not there or /proc cannot be read.
 pub fn survey(options: &DumpOptions) -> Result<Survey> {
     check_options(&options.cgroups)?;
+    let since = Instant::now();
+    loop {
+        let survey = look(options)?;
+        let waits = !survey.blockers.is_empty() && survey.blockers.iter().all(Error::passes);
+        if !waits || since.elapsed() > PATIENCE {
+            return Ok(survey);
+        }
+        sleep(PATIENCE / 1000);
+    }
+}
+
+fn look(options: &DumpOptions) -> Result<Survey> {
     let root = ProcDir::open(options.tree)?;
     let own = ProcDir::current()?;
     let mut survey = Survey::default();

@@ -1,8 +1,10 @@
-//! What becomes impossible to dump between survey and freeze is refused all the same, and an image of before stays good.
+//! What becomes impossible to dump between survey and freeze is refused all the same, and an image of before stays good;
+//! but for what passes in a moment.
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{BufRead, BufReader, Lines};
+use std::io::{BufRead, BufReader, Lines, Read};
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 
@@ -104,4 +106,19 @@ fn a_root_that_has_ended_does_not_spoil_an_image() {
     assert!(content(images.path()) == good, "the freeze has touched the image");
     run(dump(victim.pid(), "", images.path())).refused("E-TASK-GONE", "it has ended before");
     assert!(content(images.path()) == good, "the survey has touched the image");
+}
+
+/// Nobody takes a connection that comes when the tree stands still. It would be reset.
+#[test]
+fn a_connection_that_waits_in_the_freeze_is_let_in_before_the_end() {
+    let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).unwrap();
+    let mut victim = Victim::of("accepts", &free.port().to_string());
+    let images = tempfile::tempdir().unwrap();
+    let mut crio = start(with_fault(dump(victim.pid(), "--tcp-close", images.path()), "frozen:wait"));
+    crio.await_point();
+    let mut client = TcpStream::connect(free).unwrap();
+    crio.go_on();
+    crio.finish().succeeded("the dump");
+    victim.reap();
+    assert_eq!(client.read(&mut [0]).unwrap(), 0, "the connection was closed");
 }

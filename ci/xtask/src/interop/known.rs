@@ -38,6 +38,8 @@ const KNOWN: &[(&str, Direction, &str)] = &[
     ("file/tty_session_member", ToCriu, "gives a session's terminal to its leader only"),
     ("file/tty_opened_by_name", ToCriu, "cannot open /dev/tty in a member of a session"),
     ("file/tty_opened_by_name", FromCriu, "refuses /dev/tty in a member of a session"),
+    ("ipc/sem_posix_named", ToCriu, "shows a file by the name that it was found by"),
+    ("ipc/sem_posix_named", FromCriu, "needs --link-remap for a file whose name is gone"),
     ("memory/hugetlb_shared", ToCriu, "makes memory without a name a memfd"),
     ("memory/mdwe", ToCriu, "knows no PR_SET_MDWE"),
     ("memory/mdwe", FromCriu, "knows no PR_SET_MDWE"),

@@ -264,6 +264,10 @@ pub struct RegFileEntry {
     /// Ours: name of an image of ours with the content of the file.
     #[prost(string, optional, tag = "10000")]
     pub embedded: Option<String>,
+    /// Ours: the name by which it was opened, which is gone; it is found by `name`.
+    #[prost(bytes = "vec", optional, tag = "10001")]
+    #[serde(with = "As::<Text>")]
+    pub gone: Option<Vec<u8>>,
 }
 
 /// Working directory, root and umask of a task (`fs-N.img`), as ids of files.

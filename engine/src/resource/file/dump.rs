@@ -352,12 +352,16 @@ impl<'a> FileDump<'a> {
             let entry = regular::entry(d, id, &judged, self.options.file_validation)?;
             return Ok(RegFileEntry { ext: Some(true), size: None, ..entry });
         }
-        let judged = remap::judge(d, self.options.evasive_devices)?;
+        let judged = remap::judge(d, self.options)?;
         let mut entry = regular::entry(d, id, &judged, self.options.file_validation)?;
         match judged.standing {
             Standing::Named => self.embed(d, &judged, &mut entry)?,
             Standing::Ghost => self.add_ghost(id, d)?,
             Standing::Linked => self.add_linked(id, d, &judged.path)?,
+            Standing::Renamed(name) => {
+                let name = name.into_os_string().into_encoded_bytes();
+                entry.gone = Some(std::mem::replace(&mut entry.name, name));
+            }
             Standing::DeadProcess(pid) => {
                 if self.dead_processes.insert(pid) {
                     self.remap(id, pid as u32, RemapType::Procfs);

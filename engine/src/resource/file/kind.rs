@@ -190,5 +190,11 @@ fn of_anonymous(seen: &Seen<'_>) -> Result<Kind> {
         _ if name.starts_with(b"bpf-") || name == b"btf" => ("a BPF object", "cannot be made again"),
         _ => return Err(seen.refuse("is a file of the kernel that has no path", "close it before the dump")),
     };
-    Err(seen.refuse(format!("is {what}, which {why}"), "close it before the dump"))
+    let help = match name {
+        b"io_uring" => {
+            "have it work without, by a setting of its own or the sysctl kernel.io_uring_disabled at its start"
+        }
+        _ => "close it before the dump",
+    };
+    Err(seen.refuse(format!("is {what}, which {why}"), help))
 }

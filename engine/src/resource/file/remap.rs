@@ -4,13 +4,17 @@
 //! file is asked by stat(2), as nothing else is reliable: a name may end in ` (deleted)` by itself. If it does not,
 //!
 //! - an inode without links is a ghost;
-//! - one that has other links, which nobody can find, gets a new one beside the old path, `link_remap.ID`, if
-//!   `--link-remap` allows that. NFS keeps deleted files as `.nfsXXXX` until they are closed: these get one, too;
+//! - one that has other links gets a new one beside the old path, `link_remap.ID`, if `--link-remap` allows that. NFS
+//!   keeps deleted files as `.nfsXXXX` until they are closed: these get one, too. Without the option a name is looked for
+//!   in the directory of the old one, and the file is found by that: sem_open(3) maps a file by a name that it removes when
+//!   the semaphore has its own;
 //! - a file in `/proc/PID` of a process that is gone needs a process with that pid while it is opened.
 
 use std::collections::HashSet;
+use std::fs::read_dir;
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::DirEntryExt;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
@@ -27,6 +31,7 @@ use crate::image::message::{FileEntry, RemapFilePathEntry, RemapType};
 use crate::image::{ImageDir, Kind};
 use crate::kernel::{Pid, ProcDir, fdinfo, mountinfo};
 use crate::log;
+use crate::options::DumpOptions;
 use crate::sys::stat::{FileStat, fstatat};
 
 /// include/uapi/linux/magic.h
@@ -52,7 +57,7 @@ pub(super) mod magic {
 }
 
 /// How a file is found again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Standing {
     /// By its path.
     Named,
@@ -60,6 +65,8 @@ pub(super) enum Standing {
     Ghost,
     /// It has names, but none that is known.
     Linked,
+    /// By another name that it has.
+    Renamed(PathBuf),
     /// By its path, while a process with this pid exists.
     DeadProcess(Pid),
 }
@@ -78,7 +85,7 @@ pub(super) struct Judged {
 ///
 /// # Errors
 /// `E-FILE-HIDDEN` if another file has its path, `E-FILE-UNMOUNTED` if no path leads to its mount, `E-FILE-UNSUPPORTED` for a message queue that is no descriptor (O_PATH).
-pub(super) fn judge(d: &Description<'_>, evasive_devices: bool) -> Result<Judged> {
+pub(super) fn judge(d: &Description<'_>, options: &DumpOptions) -> Result<Judged> {
     if !d.target.starts_with(b"/") {
         return Err(
             Error::new("E-FILE-UNSUPPORTED", Blame::Program, "has no path").help("close it before the dump")
@@ -104,13 +111,16 @@ pub(super) fn judge(d: &Description<'_>, evasive_devices: bool) -> Result<Judged
     if fs == magic::NFS && is_silly_name(&d.target) {
         return judged(&d.target, Standing::Linked, false);
     }
-    match by_path(d, evasive_devices)? {
+    match by_path(d, options.evasive_devices)? {
         Standing::Linked if is_unmounted(d)? => Err(unmounted()),
         // A directory has one name; some file systems do not count it down.
         Standing::Linked if d.stat.st_mode & libc::S_IFMT == libc::S_IFDIR => {
             judged(stripped, Standing::Ghost, false)
         }
-        Standing::Linked => judged(stripped, Standing::Linked, false),
+        Standing::Linked => match (options.link_remap, name_beside(&d.stat, path_of(stripped))) {
+            (false, Some(name)) => judged(stripped, Standing::Renamed(name), false),
+            _ => judged(stripped, Standing::Linked, false),
+        },
         other => judged(&d.target, other, magic::KERNELS.contains(&fs)),
     }
 }
@@ -131,6 +141,15 @@ fn by_path(d: &Description<'_>, evasive_devices: bool) -> Result<Standing> {
         return Ok(Standing::Named);
     }
     Err(hidden(&there, &d.stat))
+}
+
+/// A name of the file in the directory of one that is gone. Links of dumps are no names: a restore takes them away.
+fn name_beside(file: &FileStat, gone: &Path) -> Option<PathBuf> {
+    let names = read_dir(gone.parent()?).ok()?.flatten().filter(|entry| entry.ino() == file.st_ino);
+    names.map(|entry| entry.path()).filter(|path| !is_link(path)).find(|path| {
+        let there = fstatat(AT_FDCWD, path.as_path(), AtFlags::AT_SYMLINK_NOFOLLOW);
+        there.is_ok_and(|there| (there.st_dev, there.st_ino) == (file.st_dev, file.st_ino))
+    })
 }
 
 /// Whether a file has its name, but in a mount that nobody sees: umount(2) with MNT_DETACH.
@@ -324,9 +343,13 @@ mod tests {
 
     /// A file whose known name is gone, while another link to it stays.
     fn half_unlinked(trip: &RoundTrip) -> Result<OwnedFd> {
+        half_unlinked_from(trip, "other")
+    }
+
+    fn half_unlinked_from(trip: &RoundTrip, other: &str) -> Result<OwnedFd> {
         std::fs::write(trip.path("known"), "text").os(|| "write")?;
         let fd = trip.open("known", OFlag::O_RDWR)?;
-        std::fs::hard_link(trip.path("known"), trip.path("other")).os(|| "link")?;
+        std::fs::hard_link(trip.path("known"), trip.path(other)).os(|| "link")?;
         std::fs::remove_file(trip.path("known")).os(|| "unlink")?;
         Ok(fd)
     }
@@ -334,10 +357,28 @@ mod tests {
     #[test]
     fn other_links_need_permission() -> Result<()> {
         let trip = RoundTrip::new()?;
-        let e = trip.dump([half_unlinked(&trip)?]).err();
+        std::fs::create_dir(trip.path("elsewhere")).os(|| "mkdir")?;
+        let e = trip.dump([half_unlinked_from(&trip, "elsewhere/other")?]).err();
         assert_eq!(e.as_ref().map(Error::code), Some("E-FILE-UNLINKED"));
         assert!(e.and_then(|e| e.remedy().map(|r| r.contains("--link-remap"))).unwrap_or(false));
-        assert_eq!(trip.names(), ["other"]);
+        assert_eq!(trip.names(), ["elsewhere"]);
+        Ok(())
+    }
+
+    #[test]
+    fn another_name_beside_will_do() -> Result<()> {
+        let trip = RoundTrip::new()?;
+        let fd = half_unlinked_from(&trip, "link_remap.7")?;
+        assert_eq!(
+            trip.dump([fd.try_clone().os(|| "dup")?]).err().map(|e| e.code()),
+            Some("E-FILE-UNLINKED")
+        );
+        std::fs::hard_link(trip.path("link_remap.7"), trip.path("other")).os(|| "link")?;
+        let inode = fstat(&fd).os(|| "fstat")?.st_ino;
+        let fd = trip.one(fd)?;
+        assert_eq!(fstat(&*fd).os(|| "fstat")?.st_ino, inode);
+        assert_eq!(shown(&fd)?, deleted(&trip.path("known")));
+        assert_eq!(trip.names(), ["link_remap.7", "other"]);
         Ok(())
     }
 
@@ -397,7 +438,7 @@ mod tests {
         // What a mount over the directory would show.
         std::fs::write(trip.path("else"), "").os(|| "write")?;
         d.target = trip.path("else").into_os_string().into_encoded_bytes();
-        let e = judge(&d, false).err();
+        let e = judge(&d, &DumpOptions::default()).err();
         assert_eq!(e.as_ref().map(Error::code), Some("E-FILE-HIDDEN"));
         assert_eq!(e.map(|e| e.details().len()), Some(1));
         Ok(())
@@ -413,8 +454,10 @@ mod tests {
         nix::sys::stat::mknod(&trip.path("null"), nix::sys::stat::SFlag::S_IFCHR, mode, d.stat.st_rdev)
             .os(|| "mknod")?;
         d.target = trip.path("null").into_os_string().into_encoded_bytes();
-        assert_eq!(judge(&d, false).err().map(|e| e.code()), Some("E-FILE-HIDDEN"));
-        assert_eq!(judge(&d, true)?.standing, Standing::Named);
+        let mut options = DumpOptions::default();
+        assert_eq!(judge(&d, &options).err().map(|e| e.code()), Some("E-FILE-HIDDEN"));
+        options.evasive_devices = true;
+        assert_eq!(judge(&d, &options)?.standing, Standing::Named);
         Ok(())
     }
 

@@ -493,6 +493,9 @@ impl FileRestore {
 
     fn find_named(&mut self, reg: &RegFileEntry) -> Result<Found> {
         let found = self.find_at_path(reg);
+        if let Some(gone) = &reg.gone {
+            return Ok(Found::Nameless(Rc::new(ghost::link_nameless(&found?, path_of(gone))?)));
+        }
         let Some(name) = reg.embedded.as_deref() else {
             return found.map(|anchor| Found::Named(Rc::new(anchor)));
         };

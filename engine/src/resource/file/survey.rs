@@ -98,10 +98,10 @@ impl<'a> FileSurvey<'a> {
         if dump::external_name(d, self.options).is_some() {
             return Ok(());
         }
-        match remap::judge(d, self.options.evasive_devices)?.standing {
+        match remap::judge(d, self.options)?.standing {
             Standing::Ghost => dump::check_ghost_limit(d, self.options),
             Standing::Linked if !self.options.link_remap => Err(remap::refuse_link(&d.stat)),
-            Standing::Named | Standing::Linked | Standing::DeadProcess(_) => Ok(()),
+            Standing::Named | Standing::Linked | Standing::Renamed(_) | Standing::DeadProcess(_) => Ok(()),
         }
     }
 }

@@ -143,11 +143,12 @@ static void mapped_large_ghost(void)
 
 static void unlinked(void)
 {
-	char other[4096];
+	char folder[4096], other[4200];
 
 	new_file();
-	snprintf(other, sizeof(other), "%s.other", path);
-	need(link(path, other) == 0 && unlink(path) == 0);
+	snprintf(folder, sizeof(folder), "%s.folder", path);
+	snprintf(other, sizeof(other), "%s/other", folder);
+	need(mkdir(folder, 0700) == 0 && link(path, other) == 0 && unlink(path) == 0);
 }
 
 static void locked(void)

@@ -42,7 +42,7 @@ pub fn tcp(state: u32, pending: u32, options: &DumpOptions) -> Option<Error> {
             let reason = format!("listens, and {pending} connections wait to be accepted");
             let help =
                 "let the program accept them, or add --skip-in-flight, and their clients see them reset";
-            Some(Error::new("E-SOCKET-PENDING", Blame::Program, reason).help(help))
+            Some(Error::new("E-SOCKET-PENDING", Blame::Program, reason).help(help).passing())
         }
         CLOSE | LISTEN => None,
         _ if options.tcp_close => None,
@@ -55,7 +55,7 @@ pub fn tcp(state: u32, pending: u32, options: &DumpOptions) -> Option<Error> {
         _ => {
             let reason = format!("is a TCP connection that is not there yet (state {state})");
             let help = "dump again, or add --tcp-close here and at the restore";
-            Some(Error::new("E-SOCKET-CONNECTED", Blame::Program, reason).help(help))
+            Some(Error::new("E-SOCKET-CONNECTED", Blame::Program, reason).help(help).passing())
         }
     }
 }
