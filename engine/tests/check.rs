@@ -21,17 +21,25 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// Runs it as a user without any privilege, from a place where that user may read it.
+/// Runs it as a user without any privilege.
 fn as_nobody(words: &[&str]) -> Output {
+    as_nobody_with("", words)
+}
+
+/// Runs it as a user with these capabilities alone, from a place where that user may read it.
+fn as_nobody_with(capabilities: &str, words: &[&str]) -> Output {
     let folder = tempfile::tempdir().unwrap();
     std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o755)).unwrap();
     let copy = folder.path().join("crio");
     // By a program of its own: what a test that starts a program meanwhile has open for writing cannot be executed.
     let install = Command::new("install").arg(env!("CARGO_BIN_EXE_crio")).arg(&copy).status();
     assert!(install.unwrap().success());
-    let mut command = Command::new(copy);
-    command.args(words).arg("--no-default-config").current_dir("/").uid(NOBODY).gid(NOBODY);
-    command.output().unwrap()
+    let mut command = Command::new("setpriv");
+    let user = NOBODY.to_string();
+    command.args(["--reuid", &user, "--regid", &user, "--clear-groups"]);
+    let kept = format!("-all{capabilities}");
+    command.args(["--inh-caps", &kept, "--ambient-caps", &kept]).arg(copy).args(words);
+    command.arg("--no-default-config").current_dir("/").output().unwrap()
 }
 
 fn features(output: &Output) -> Vec<Value> {
@@ -61,6 +69,23 @@ fn somebody_without_privileges_learns_what_could_not_be_probed() {
     }
     let plain = text(&as_nobody(&["check", "--all"]).stdout);
     assert!(plain.contains(" could not be probed by this user\n"), "{plain}");
+}
+
+/// What a remedy names is enough, and no more than that has to be given.
+#[test]
+fn the_capability_of_a_remedy_is_the_one_that_serves() {
+    let found = features(&as_nobody(&["check", "--all", "--json"]));
+    let denied: Vec<&Value> = found.iter().filter(|f| f["status"] == "denied").collect();
+    assert!(denied.len() > 10, "{denied:?}");
+    for feature in denied {
+        let words = feature["remedy"].as_str().unwrap().split([' ', ',']);
+        let named: String =
+            words.filter_map(|w| w.strip_prefix("CAP_")).map(|w| format!(",+{}", w.to_lowercase())).collect();
+        let name = feature["feature"].as_str().unwrap();
+        let with = as_nobody_with(&named, &["check", "--json", "--feature", name]);
+        let answer: Value = serde_json::from_slice(&with.stdout).unwrap();
+        assert_ne!(answer["status"], "denied", "with {named}: {answer}");
+    }
 }
 
 /// What is configured out cannot be there. `since` names what has to be configured.
