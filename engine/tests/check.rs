@@ -88,6 +88,26 @@ fn the_capability_of_a_remedy_is_the_one_that_serves() {
     }
 }
 
+#[test]
+fn several_features_are_asked_for_at_once_and_a_wrong_name_answers_nothing() {
+    let of = |words: &[&str]| crio(&[&["check"], words].concat()).output().unwrap();
+    let both = of(&["--feature", "kcmp", "--feature", "mnt_id"]);
+    assert_eq!(
+        (both.status.code(), text(&both.stdout).as_str()),
+        (Some(0), "kcmp is supported\nmnt_id is supported\n")
+    );
+    // There is no machine that has both.
+    let one = of(&["--feature", "sve", "--feature", "thread_area", "--feature", "kcmp"]);
+    assert_eq!(one.status.code(), Some(1));
+    assert!(text(&one.stdout).contains(" is not supported\n"), "{}", text(&one.stdout));
+    assert!(text(&one.stdout).ends_with("kcmp is supported\n"), "{}", text(&one.stdout));
+    let wrong = of(&["--feature", "kcmp", "--feature", "nonsense"]);
+    assert_eq!((wrong.status.code(), text(&wrong.stdout).as_str()), (Some(1), ""));
+    assert!(text(&wrong.stderr).contains("Unknown feature nonsense"), "{}", text(&wrong.stderr));
+    let names: Vec<String> = serde_json::from_slice(&of(&["--feature", "list", "--json"]).stdout).unwrap();
+    assert!(names.contains(&"pagemap_scan_guard_pages".to_owned()));
+}
+
 /// What is configured out cannot be there. `since` names what has to be configured.
 #[test]
 fn what_is_configured_out_is_missing() {
