@@ -193,4 +193,6 @@ fn a_process_is_surveyed() {
     sleeper.wait().unwrap();
     let gone = crio(&["check", "-t", &pid]).output().unwrap();
     assert_eq!(gone.status.code(), Some(1));
+    let said = text(&gone.stderr);
+    assert!(said.contains("error[E-TASK-GONE]") && !said.contains("FAILED"), "{said}");
 }
