@@ -56,7 +56,8 @@ impl Finding {
         }
     }
 
-    fn remedy(&self) -> String {
+    /// What to do about it; empty if nothing has to be done.
+    pub fn remedy(&self) -> String {
         let entry = self.feature.entry();
         match &self.answer {
             Answer::Present => String::new(),
