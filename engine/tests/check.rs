@@ -127,6 +127,32 @@ fn what_is_configured_out_is_missing() {
     assert!(compared > 20, "only {compared} features name what has to be configured");
 }
 
+/// What is configured in has to be found. Experimental and optional features take more than that.
+#[test]
+fn what_is_configured_in_is_there() {
+    let (config, mut missed) = (configuration(), Vec::new());
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
+    let output = crio(&["check", "--extra", "--json"]).output().unwrap();
+    for feature in features(&output) {
+        let since = feature["since"].as_str().unwrap();
+        let options: Vec<&str> = since.split([' ', ',']).filter(|word| word.starts_with("CONFIG_")).collect();
+        let is_in =
+            |option: &&str| ["y", "m"].iter().any(|yes| config.contains(&format!("\n{option}={yes}\n")));
+        let is_old_enough = version(since) <= version(&release);
+        if is_old_enough && !options.is_empty() && options.iter().all(is_in) && feature["status"] == "missing"
+        {
+            missed.push(feature);
+        }
+    }
+    assert!(missed.is_empty(), "{missed:?}");
+}
+
+/// Major and minor number at the start of a text.
+fn version(text: &str) -> (u32, u32) {
+    let mut numbers = text.split(|c: char| !c.is_ascii_digit()).map(|number| number.parse().unwrap_or(0));
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
+}
+
 /// Empty if this kernel shows its configuration nowhere.
 fn configuration() -> String {
     let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
