@@ -200,7 +200,7 @@ pub(crate) fn is_golden(test: &Test) -> bool {
 /// # Errors
 /// Why it failed.
 pub(crate) fn restore_in_guest(test: &Test, pool: &Pool, lacks: &[String]) -> Result<(Outcome, String)> {
-    arrive(test, pool, 0, lacks)
+    arrive(test, pool, 0, (lacks, None))
 }
 
 fn unpacked(archive: &Path) -> Result<TempDir> {

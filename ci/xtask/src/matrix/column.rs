@@ -193,7 +193,7 @@ fn tests(
 pub(super) fn cell(test: &Test, run: impl Fn(&Test) -> Result<(Outcome, String)>) -> Cell {
     let started = Instant::now();
     let (verdict, message) = match run(test) {
-        Ok((Outcome::Passed, _)) => (Verdict::Pass, String::new()),
+        Ok((Outcome::Passed, message)) => (Verdict::Pass, message),
         Ok((Outcome::Skipped, reason)) => (Verdict::Skip, reason),
         Ok((Outcome::Failed, message)) => (Verdict::Fail, message),
         Err(error) => (Verdict::Fail, format!("{error:#}")),

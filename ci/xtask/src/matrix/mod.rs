@@ -22,6 +22,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, Parser};
+use vm::matrix::Matrix;
 
 use self::column::Work;
 use self::report::Report;
@@ -88,7 +89,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let mut report = if options.pairs {
-        let pairs = pairs::all(&matrix, &work_of_pairs(options, &matrix.moved)?)?;
+        let pairs = pairs::all(&matrix, &work_of_pairs(options, &matrix)?)?;
         Report { pairs, ..column::report(Vec::new()) }
     } else if options.merge.is_empty() {
         column::all(&matrix, &work(options, &matrix.smoke.tests)?)?
@@ -141,11 +142,11 @@ fn work(options: &Options, smoke: &[String]) -> Result<Work> {
 }
 
 /// What the options ask for of pairs.
-fn work_of_pairs(options: &Options, moved: &[String]) -> Result<Work> {
+fn work_of_pairs(options: &Options, matrix: &Matrix) -> Result<Work> {
     let mut work = work(options, &[])?;
-    work.tests.retain(|test| moved.contains(&test.name()));
+    work.tests.retain(|test| matrix.moves(&test.name()));
     if work.tests.is_empty() {
-        bail!("no test of `moved` in ci/matrix.yaml has one of these names");
+        bail!("no test of `moved` or `refused` in ci/matrix.yaml has one of these names");
     }
     work.options.compact = true;
     Ok(work)

@@ -1,7 +1,7 @@
 //! `--pairs`: what is dumped on one kernel and restored on another one of the same machine, all ordered pairs.
 //!
 //! A kernel boots twice: once to dump, once to restore what all others have dumped. A pair is a [`Column`] whose `origin`
-//! is the kernel of the dump.
+//! is the kernel of the dump. Where a kernel has to refuse a test (`refused` of ci/matrix.yaml), that is what passes.
 
 use std::path::PathBuf;
 use std::time::Instant;
@@ -98,7 +98,11 @@ impl OfMachine<'_> {
             for test in &self.work.tests {
                 let ended = cell(test, |test| match (origin.hindrance(test), &pool) {
                     (Some(hindrance), _) => hindrance,
-                    (None, Ok(pool)) => arrive(test, pool, number, &kernel.lacks),
+                    (None, Ok(pool)) => {
+                        let refusal = self.matrix.refusal(&test.name(), kernel);
+                        let code = refusal.map(|refused| refused.error.as_str());
+                        arrive(test, pool, number, (&kernel.lacks, code))
+                    }
                     (None, Err(error)) => bail!("no guest: {error:#}"),
                 });
                 progress.advance(1, usize::from(ended.verdict == Verdict::Fail));
