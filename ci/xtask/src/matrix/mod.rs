@@ -6,6 +6,7 @@
 //! other forms are made; several reports, of the jobs of a workflow say, are merged into one.
 
 mod column;
+mod complete;
 mod diff;
 mod expect;
 mod html;
@@ -72,10 +73,13 @@ pub(crate) struct Options {
     #[arg(long, value_name = "FILE")]
     history: Option<PathBuf>,
     /// Run nothing: print the jobs of the workflow
-    #[arg(long)]
+    #[arg(long, group = "jobs")]
     json_legs: bool,
-    /// With --json-legs: those of a pull request
-    #[arg(long, requires = "json_legs")]
+    /// With --merge: what these jobs should have told of and have not has failed
+    #[arg(long, group = "jobs", requires = "merge")]
+    complete: bool,
+    /// With --json-legs and --complete: the jobs of a pull request
+    #[arg(long, requires = "jobs")]
     small: bool,
     /// Keep the logs of the guests' consoles when nothing failed, too
     #[arg(long)]
@@ -97,6 +101,9 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
         let reports: Result<Vec<Report>> = options.merge.iter().map(|file| Report::read(file)).collect();
         Report::merged(reports?)
     };
+    if options.complete {
+        complete::fill(&mut report, &matrix, options.small)?;
+    }
     if let Some(file) = &options.history {
         history::merge(&mut report.benchmarks, history::read(file)?);
     }
