@@ -104,7 +104,11 @@ fn columns(report: &Report, out: &mut String) {
         let link = failed(column).next().map_or(failures.to_string(), |(name, _)| {
             format!("<a href=\"#log:{}\">{failures}</a>", anchor(column, name))
         });
-        let _ = write!(out, "<td class=\"{class}\">{link}</td>");
+        let id = match column.problem.is_empty() {
+            true => String::new(),
+            false => format!(" id=\"{}\"", anchor(column, "boot")),
+        };
+        let _ = write!(out, "<td class=\"{class}\"{id}>{link}</td>");
     }
     out.push_str("</tr></thead>\n");
 }
@@ -226,7 +230,7 @@ fn pair(pair: Option<&Column>, out: &mut String) {
         escaped(reasons.collect::<String>().trim_end()),
         pair.tests.len()
     );
-    for (name, _) in pair.tests.iter().filter(|(_, cell)| cell.verdict == Verdict::Fail) {
+    for (name, _) in failed(pair) {
         let _ = write!(out, "<br><a id=\"{0}\" href=\"#log:{0}\">{1}</a>", anchor(pair, name), escaped(name));
     }
     out.push_str("</td>");
@@ -275,7 +279,7 @@ fn logs(report: &Report, out: &mut String) {
     }
 }
 
-/// The names of what failed in a column, and what is known of it; `boot` if there was no guest.
+/// The names of what failed in a column, and what is known of it; `boot` if nothing was run.
 fn failed(column: &Column) -> impl Iterator<Item = (&str, &str)> {
     let boot = Some(("boot", column.problem.as_str())).filter(|(_, problem)| !problem.is_empty());
     let cells = column.features.iter().chain(&column.tests);
@@ -403,6 +407,17 @@ mod tests {
         assert!(page.contains(reason), "{page}");
         assert!(page.contains("title=\"task/y: error[E-X]: refused\">1/1</td>"), "{page}");
         assert!(page.contains("<dd>error[E-X]: refused: <span>a 7.x to 6.1</span></dd>"), "{page}");
+    }
+
+    #[test]
+    fn what_was_not_run_has_an_address_and_a_reason() {
+        let without = |column| Column { problem: "no guest".to_owned(), ..column };
+        let pairs = vec![without(pair("a", ["5.10", "7.x"], &[]))];
+        let page = document(&Report { pairs, ..report(vec![without(column("a 6.1", &[]))]) });
+        for name in ["a-6.1", "a-5.10-to-7.x"] {
+            assert!(page.contains(&format!(" id=\"{name}/boot\"")), "{page}");
+            assert!(page.contains(&format!("<details id=\"log:{name}/boot\" open>")), "{page}");
+        }
     }
 
     #[test]
