@@ -104,6 +104,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     if options.complete {
         complete::fill(&mut report, &matrix, options.small)?;
     }
+    report.sort(&matrix);
     if let Some(file) = &options.history {
         history::merge(&mut report.benchmarks, history::read(file)?);
     }
