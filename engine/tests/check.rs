@@ -174,6 +174,18 @@ fn a_whole_check_is_quick() {
     assert!(best < Duration::from_millis(250), "{best:?}");
 }
 
+/// As in a chroot of which nobody has thought.
+#[test]
+fn what_takes_a_mount_says_so() {
+    let line = "mount -t tmpfs none /dev && exec \"$0\" check --no-default-config --json --feature pty_lock";
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "sh", "-c", line, env!("CARGO_BIN_EXE_crio")]);
+    let answer: Value = serde_json::from_slice(&command.output().unwrap().stdout).unwrap();
+    assert_eq!(answer["status"], "missing", "{answer}");
+    assert!(answer["seen"].as_str().unwrap().starts_with("open /dev/ptmx: "), "{answer}");
+    assert!(answer["remedy"].as_str().unwrap().starts_with("mount devpts "), "{answer}");
+}
+
 #[test]
 fn a_check_leaves_nothing_behind() {
     let seen = || {

@@ -99,6 +99,7 @@ features! {
     PtyLock = "pty_lock", Required, Programs, "3.8" {
         purpose: "dumps and restores the lock of pseudo terminals",
         consequence: "terminals cannot be dumped",
+        remedy: "mount devpts on /dev/pts, with /dev/ptmx; it takes Linux 3.8",
     }
     /// clone3(2) with set_tid.
     Clone3SetTid = "clone3_set_tid", Extra, Speed, "5.5" {
