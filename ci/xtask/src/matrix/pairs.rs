@@ -57,7 +57,10 @@ impl Origin<'_> {
         let on = &self.kernel.name;
         match self.departures.as_ref().map(|all| all.get(&test.name())) {
             Ok(Some(Ok((Outcome::Passed, _)))) => None,
-            Ok(Some(Ok((outcome, reason)))) => Some(Ok((*outcome, format!("{reason}, on {on}")))),
+            Ok(Some(Ok((Outcome::Skipped, reason)))) => {
+                Some(Ok((Outcome::Skipped, format!("{reason}, on {on}"))))
+            }
+            Ok(Some(Ok((Outcome::Failed, message)))) => Some(Err(anyhow!("dump on {on}: {message}"))),
             Ok(Some(Err(error))) => Some(Err(anyhow!("dump on {on}: {error:#}"))),
             Ok(None) => Some(Err(anyhow!("nothing was heard of the dump on {on}"))),
             Err(error) => Some(Err(anyhow!("no guest to dump on {on}: {error:#}"))),
@@ -112,5 +115,28 @@ impl OfMachine<'_> {
             columns.push(column);
         }
         columns
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::workspace;
+
+    #[test]
+    fn what_hinders_a_pair_is_told_with_its_kernel() {
+        let matrix = workspace::matrix().unwrap();
+        let kernel = &matrix.select("x86-64").unwrap()[0].kernels[0];
+        let test = crate::golden::tests(&matrix.moved).unwrap().tests().unwrap().remove(0);
+        let hindrance = |departure: Result<(Outcome, String)>| {
+            let departures = Ok(Departures::from([(test.name(), departure)]));
+            let told = Origin { kernel, archive: PathBuf::new(), departures }.hindrance(&test)?;
+            Some(told.map_err(|error| error.to_string()))
+        };
+        assert_eq!(hindrance(Ok((Outcome::Passed, String::new()))), None);
+        let skipped = hindrance(Ok((Outcome::Skipped, "needs sve".to_owned())));
+        assert_eq!(skipped, Some(Ok((Outcome::Skipped, format!("needs sve, on {}", kernel.name)))));
+        let failed = hindrance(Ok((Outcome::Failed, "step start: lost\nlog".to_owned())));
+        assert_eq!(failed, Some(Err(format!("dump on {}: step start: lost\nlog", kernel.name))));
     }
 }
