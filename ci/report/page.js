@@ -2,38 +2,52 @@
 // Filters. Without this script the page is the whole table.
 const table = document.getElementById("matrix");
 const heads = [...table.tHead.rows[0].cells].slice(1);
-const [word, odd] = ["word", "odd"].map((id) => document.getElementById(id));
+const rows = [...table.rows].filter((row) => row.dataset.name !== undefined);
+const [word, state, count] = ["word", "state", "count"].map((id) => document.getElementById(id));
 const machines = new Map();
 
 for (const name of new Set(heads.map((head) => head.dataset.machine))) {
   const label = document.createElement("label");
   const box = document.createElement("input");
   box.type = "checkbox";
-  box.checked = true;
+  box.defaultChecked = true;
   label.append(box, " " + name);
   document.getElementById("machines").append(label);
   machines.set(name, box);
 }
 
+// What a row must have to be shown, of the classes of its cells.
+const wanted = {
+  "": () => true,
+  odd: (classes) => classes.some((name) => name !== "pass"),
+  fail: (classes) => classes.includes("fail"),
+};
+
 function show() {
   const shown = heads.map((head) => machines.get(head.dataset.machine).checked);
   for (const row of table.rows) {
-    const cells = [...row.cells].slice(1);
-    cells.forEach((cell, at) => { cell.hidden = !shown[at]; });
-    if (row.dataset.name === undefined) continue;
-    const visible = cells.filter((cell, at) => shown[at]);
-    const passed = visible.every((cell) => cell.className === "pass");
-    row.hidden = !row.dataset.name.includes(word.value.trim()) || (odd.checked && passed);
+    [...row.cells].slice(1).forEach((cell, at) => { cell.hidden = !shown[at]; });
   }
+  for (const row of rows) {
+    const classes = [...row.cells].slice(1).filter((cell, at) => shown[at]).map((cell) => cell.className);
+    row.hidden = !row.dataset.name.includes(word.value.trim()) || !wanted[state.value](classes);
+  }
+  const visible = rows.filter((row) => !row.hidden).length;
+  count.value = visible < rows.length ? `${visible} of ${rows.length} rows` : "";
 }
-
-// A title is out of reach without a mouse: a touch on a skipped cell says it.
-table.addEventListener("click", (event) => {
-  const cell = event.target.closest("td.skip");
-  if (cell && matchMedia("(hover: none)").matches) alert(cell.title);
-});
 
 const filters = document.getElementById("filters");
 filters.hidden = false;
 filters.addEventListener("input", show);
 filters.addEventListener("submit", (event) => event.preventDefault());
+
+// A browser that goes back may have kept what was chosen. An address that names a cell is to show it, though.
+window.addEventListener("pageshow", show);
+window.addEventListener("hashchange", () => {
+  const cell = document.getElementById(decodeURIComponent(location.hash.slice(1)))?.closest("td");
+  if (cell?.hidden || cell?.parentElement.hidden) {
+    filters.reset();
+    show();
+    cell.scrollIntoView();
+  }
+});

@@ -17,6 +17,8 @@ pub struct Matrix {
     pub smoke: Smoke,
     /// Full names of the tests that are dumped on one kernel and restored on another.
     pub moved: Vec<String>,
+    /// Tests that are moved, too, but that some kernels have to refuse.
+    pub refused: Vec<Refused>,
     /// Tests that go from our engine to CRIU and back in guests.
     pub interop: Vec<String>,
     /// Features that no guest has.
@@ -33,6 +35,18 @@ pub struct Smoke {
     pub machines: Vec<String>,
     /// Full names of tests.
     pub tests: Vec<String>,
+}
+
+/// What a kernel without a feature has to say to a test that was dumped on one that has it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Refused {
+    /// Its full name.
+    pub test: String,
+    /// The feature, as `crio check --feature` names it.
+    pub without: String,
+    /// The code of the error.
+    pub error: String,
 }
 
 /// Programs by their packages.
@@ -141,6 +155,16 @@ impl Matrix {
         Ok(matrix)
     }
 
+    /// What this kernel has to refuse, if it is that test.
+    pub fn refusal(&self, test: &str, kernel: &Kernel) -> Option<&Refused> {
+        self.refused.iter().find(|refused| refused.test == test && kernel.lacks.contains(&refused.without))
+    }
+
+    /// Whether a test goes from kernel to kernel.
+    pub fn moves(&self, test: &str) -> bool {
+        self.moved.iter().chain(self.refused.iter().map(|refused| &refused.test)).any(|name| name == test)
+    }
+
     /// The machines in the order of their names.
     pub fn machines(&self) -> impl Iterator<Item = &Machine> {
         self.machines.values()
@@ -225,6 +249,19 @@ mod tests {
     #[test]
     fn all_is_every_machine() {
         assert_eq!(the_file().select("all").unwrap().len(), 4);
+    }
+
+    #[test]
+    fn a_kernel_that_lacks_the_feature_has_to_refuse() {
+        let matrix = the_file();
+        let machine = matrix.select("x86-64").unwrap()[0];
+        for refused in &matrix.refused {
+            let refuses = |kernel: &&Kernel| matrix.refusal(&refused.test, kernel) == Some(refused);
+            let count = machine.kernels.iter().filter(refuses).count();
+            assert!(0 < count && count < machine.kernels.len(), "{} is no test of pairs", refused.test);
+            assert!(matrix.moves(&refused.test) && !matrix.moved.contains(&refused.test));
+        }
+        assert!(matrix.refusal("task/sessions", &machine.kernels[0]).is_none());
     }
 
     #[test]

@@ -49,6 +49,19 @@ pub fn probe(feature: Feature) -> Finding {
     Finding { feature, answer: Answer::from(probes::run(feature)) }
 }
 
+/// Asks for what something in an image cannot be restored without; `reason` is that of the error.
+///
+/// # Errors
+/// `E-KERNEL-FEATURE`: it is missing here, or denied.
+pub fn require(feature: Feature, reason: &str) -> Result<()> {
+    let finding = probe(feature);
+    if finding.is_present() {
+        return Ok(());
+    }
+    let error = Error::new("E-KERNEL-FEATURE", Blame::Kernel, reason);
+    Err(error.detail(finding.explanation()).help(finding.remedy()))
+}
+
 /// Asks for all features of the categories that the options name; both together, which is `--all`, for all there are.
 pub fn check(options: &CheckOptions) -> CheckReport {
     let wanted = |f: &Feature| match f.category() {
@@ -189,6 +202,18 @@ mod tests {
         ] {
             assert!(!present(whole) || present(part), "{} without {}", whole.name(), part.name());
         }
+    }
+
+    #[test]
+    fn what_is_required_and_missing_is_named_with_its_remedy() {
+        for feature in Feature::ALL {
+            let Err(error) = require(feature, "has something") else { continue };
+            let text = error.to_string();
+            assert!(!probe(feature).is_present() && error.code() == "E-KERNEL-FEATURE", "{text}");
+            assert!(text.contains("has something") && text.contains(feature.name()), "{text}");
+        }
+        // No machine has both.
+        assert!(require(Feature::Sve, "").is_err() || require(Feature::ThreadArea, "").is_err());
     }
 
     #[test]

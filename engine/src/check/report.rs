@@ -56,7 +56,8 @@ impl Finding {
         }
     }
 
-    fn remedy(&self) -> String {
+    /// What to do about it; empty if nothing has to be done.
+    pub fn remedy(&self) -> String {
         let entry = self.feature.entry();
         match &self.answer {
             Answer::Present => String::new(),
@@ -120,6 +121,7 @@ impl Finding {
             }
         };
         row("seen:", seen);
+        row("use:", &self.need());
         row("consequence:", entry.consequence);
         row("instead:", entry.fallback);
         row("remedy:", &self.remedy());
@@ -204,9 +206,13 @@ mod tests {
     #[test]
     fn what_is_missing_has_its_consequence_and_remedy() {
         let text = report(Answer::Present, Answer::Missing("ENOTTY".into())).text(false);
-        for part in
-            ["speed: 0 of 1\n  missing  pagemap_scan ", "seen:        ENOTTY", "finding pages is slow", "6.7"]
-        {
+        for part in [
+            "speed: 0 of 1\n  missing  pagemap_scan ",
+            "seen:        ENOTTY",
+            "use:         preferred",
+            "finding pages is slow",
+            "6.7",
+        ] {
             assert!(text.contains(part), "{part}: {text}");
         }
         assert!(!text.contains("kcmp"));

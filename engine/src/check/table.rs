@@ -99,6 +99,7 @@ features! {
     PtyLock = "pty_lock", Required, Programs, "3.8" {
         purpose: "dumps and restores the lock of pseudo terminals",
         consequence: "terminals cannot be dumped",
+        remedy: "mount devpts on /dev/pts, with /dev/ptmx; it takes Linux 3.8",
     }
     /// clone3(2) with set_tid.
     Clone3SetTid = "clone3_set_tid", Extra, Speed, "5.5" {
@@ -264,12 +265,14 @@ features! {
     /// userfaultfd(2) that protects pages (Linux 5.7), with [`PagemapScan`](Feature::PagemapScan), which shows them.
     UserfaultfdProtect = "uffd_wp", Extra, Programs, "6.7, CONFIG_HAVE_ARCH_USERFAULTFD_WP" {
         purpose: "keeps which pages of a program's memory have writes reported",
+        capability: "CAP_SYS_PTRACE",
         consequence: "programs that have writes to their memory reported cannot be dumped",
     }
     /// userfaultfd(2) that tells of pages which shared memory has.
     UserfaultfdMinor = "uffd_minor_shmem", Extra, Programs, "5.14, CONFIG_HAVE_ARCH_USERFAULTFD_MINOR" {
         purpose: "keeps which pages of shared memory have minor faults reported",
-        consequence: "there are no such programs on this kernel, and those of an image are not restored",
+        capability: "CAP_SYS_PTRACE",
+        consequence: "programs that have them reported cannot be dumped or restored",
     }
     /// userfaultfd(2) that tells of fork, remap, remove and unmap.
     UserfaultfdNoncoop = "uffd-noncoop", Extra, Migration, "4.11, CONFIG_USERFAULTFD" {
@@ -364,6 +367,7 @@ features! {
     /// TUNSETIFINDEX.
     Tun = "tun", Extra, Containers, "3.12, CONFIG_TUN" {
         purpose: "restores tun and tap devices with their indices",
+        capability: "CAP_NET_ADMIN and CAP_DAC_OVERRIDE",
         consequence: "programs with such devices cannot be restored",
     }
     /// MOVE_MOUNT_SET_GROUP.
@@ -375,7 +379,7 @@ features! {
     /// /proc/PID/maps names files of overlayfs as stat(2) does.
     OverlayfsMaps = "overlayfs_maps", Extra, Containers, "6.8, CONFIG_OVERLAY_FS" {
         purpose: "recognises mapped files of overlayfs",
-        capability: "CAP_SYS_ADMIN",
+        capability: "CAP_SYS_ADMIN and CAP_DAC_OVERRIDE",
         fallback: "/proc/PID/map_files",
         consequence: "the map_files of a task have to be opened",
     }
@@ -393,7 +397,7 @@ features! {
     /// SIOCGSKNS of tun devices.
     TunNs = "tun_ns", Optional, Containers, "5.2, CONFIG_TUN" {
         purpose: "tells in which network namespace a tun device is",
-        capability: "CAP_NET_ADMIN",
+        capability: "CAP_NET_ADMIN and CAP_DAC_OVERRIDE",
         consequence: "such devices are looked for in one namespace only",
     }
     /// RTM_GETNSID.
@@ -404,7 +408,7 @@ features! {
     /// IFLA_LINK_NETNSID.
     LinkNsId = "link_nsid", Optional, Containers, "4.0, CONFIG_VETH" {
         purpose: "tells where the other end of a pair of network devices is",
-        capability: "CAP_SYS_ADMIN",
+        capability: "CAP_SYS_ADMIN and CAP_NET_ADMIN",
         consequence: "links between network namespaces cannot be restored",
     }
     /// setns(2) by a descriptor of a network namespace.

@@ -20,11 +20,19 @@ pub(super) fn run(options: &CheckOptions) -> Result<ExitCode> {
         return Ok(status(print(&text) == ExitCode::SUCCESS && report.is_good()));
     }
     if options.features.iter().any(|f| f == "list") {
-        return Ok(print(&check::names().join("\n")));
+        let names = check::names();
+        return Ok(print(&if options.json {
+            serde_json::json!(names).to_string()
+        } else {
+            names.join("\n")
+        }));
     }
+    // A wrong name is no answer, and nobody shall take the answers before it for the whole.
+    let features: Vec<Feature> =
+        options.features.iter().map(|name| check::find(name)).collect::<Result<_>>()?;
     let mut supported = true;
-    for name in &options.features {
-        supported &= tell(check::find(name)?, options);
+    for feature in features {
+        supported &= tell(feature, options);
     }
     Ok(status(supported))
 }

@@ -6,6 +6,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
+use crate::check::{self, Feature};
 use crate::error::{Blame, Error, OsContext, Result};
 use crate::image::message::{
     CoreEntry, FdinfoEntry, FileLockEntry, FsEntry, MmEntry, PstreeEntry, TaskCoreEntry, TaskKobjIdsEntry,
@@ -155,6 +156,7 @@ impl Plan {
         problems.extend(self.ipc.check());
         problems.extend(self.check_numbers().err());
         problems.extend(self.check_seccomp());
+        problems.extend(self.check_features());
         let sets = self.tasks.iter().flat_map(TaskPlan::cgroup_sets).flatten().collect();
         problems.extend(self.cgroups.check(&sets));
         let own: BTreeSet<Pid> =
@@ -180,6 +182,24 @@ impl Plan {
             }
         }
         problems
+    }
+
+    /// What memory takes of the kernel in some programs only; for each feature one task is named.
+    fn check_features(&self) -> impl Iterator<Item = Error> {
+        let require = |feature, reason, has: fn(&MmEntry) -> bool| {
+            let mut tasks = self.tasks.iter();
+            let task = tasks.find(|task| task.body.as_ref().is_some_and(|body| has(&body.mm)))?;
+            check::require(feature, reason).err().map(|e| e.task(task.pid, &task.comm()))
+        };
+        let guarded =
+            |mm: &MmEntry| mm.vmas.iter().any(|vma| vma.status & crate::image::message::status::GUARD != 0);
+        let guards = require(Feature::MadvGuard, "has guard pages, which this kernel does not know", guarded);
+        let mdwe = require(
+            Feature::Mdwe,
+            "has forbidden itself to write code, which this kernel does not know",
+            |mm| mm.mdwe.is_some(),
+        );
+        guards.into_iter().chain(mdwe)
     }
 
     /// Whether any thread is to have a seccomp mode.

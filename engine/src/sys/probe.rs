@@ -210,7 +210,8 @@ pub fn process_vm() -> io::Result<()> {
 
 /// A new pty is locked (TIOCSPTLCK), says so (TIOCGPTLCK), and cannot be opened.
 pub fn pty_lock() -> io::Result<()> {
-    let master = File::options().read(true).write(true).open("/dev/ptmx")?;
+    let master = File::options().read(true).write(true).open("/dev/ptmx");
+    let master = master.map_err(|e| io::Error::new(e.kind(), format!("open /dev/ptmx: {e}")))?;
     let (lock, mut locked, mut number): (c_int, c_int, c_int) = (1, 0, 0);
     // SAFETY: each of these requests reads or writes one int (ioctl_tty(2)).
     unsafe {

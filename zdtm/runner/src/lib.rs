@@ -84,6 +84,9 @@ pub struct Options {
     /// its own (unshare --mount --pid --fork --mount-proc), and prints the verdict as JSON
     #[arg(long, value_name = "FILE", conflicts_with = "depart")]
     pub arrive: Option<PathBuf>,
+    /// With --arrive: this kernel has to refuse the restore, by an error of this code
+    #[arg(long, value_name = "CODE", requires = "arrive")]
+    pub refused: Option<String>,
     /// Before each dump, let one fail at this point, or kill the engine there (NAME:kill): the values of CRIO_FAULT
     #[arg(long, value_name = "NAME", value_delimiter = ',', conflicts_with = "no_cr")]
     pub fault: Vec<String>,

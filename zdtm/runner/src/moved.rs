@@ -115,31 +115,45 @@ pub(crate) fn arrive(options: &Options, archive: &Path) -> Result<ExitCode> {
     }
     // Whoever made the namespace would leave us behind: an interrupt does not reach its first process.
     nix::sys::prctl::set_pdeathsig(Signal::SIGKILL).context("cannot ask for the parent's death signal")?;
-    let (outcome, message) = match restored(options, archive, program) {
-        Ok(None) => (Outcome::Passed, String::new()),
-        Ok(Some(feature)) => (Outcome::Skipped, format!("{NEEDS}{feature}")),
-        Err(error) => (Outcome::Failed, format!("{error:#}")),
-    };
+    let (outcome, message) =
+        restored(options, archive, program).unwrap_or_else(|error| (Outcome::Failed, format!("{error:#}")));
     println!("{}", serde_json::to_string(&Report::Verdict { outcome, message })?);
     Ok(if outcome == Outcome::Failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-/// Restores and verifies the test; the feature that it needs and this kernel lacks.
-fn restored(options: &Options, archive: &Path, program: &str) -> Result<Option<String>> {
+/// Restores and verifies the test, or sees that it is refused; skips one that needs a feature that this kernel lacks.
+fn restored(options: &Options, archive: &Path, program: &str) -> Result<(Outcome, String)> {
     let plan = Plan::of(options)?;
     unpack(archive, program)?;
     let folder = Path::new(FOLDER).join(program);
     let test = about(&folder)?;
-    if let Some(feature) = plan.missing_feature(&test.entry.needs)? {
-        return Ok(Some(feature.to_owned()));
+    if options.refused.is_none()
+        && let Some(feature) = plan.missing_feature(&test.entry.needs)?
+    {
+        return Ok((Outcome::Skipped, format!("{NEEDS}{feature}")));
     }
     let engine = plan.engine.as_ref().context("nothing is restored without an engine")?;
     let case = Case { plan: &plan, test: &test, binary: &folder.join(program), folder: folder.clone() };
-    case.to_its_end(|case| {
+    let ended = case.to_its_end(|case| {
         case.restore(engine, &folder.join(IMAGES))?;
         case.end(case.root()?).context("step end")
-    })?;
-    Ok(None)
+    });
+    let message = match &options.refused {
+        Some(code) => refusal(code, ended)?,
+        None => ended.map(|()| String::new())?,
+    };
+    Ok((Outcome::Passed, message))
+}
+
+/// The line of the error of this code, by which a restore has ended as it had to.
+fn refusal(code: &str, ended: Result<()>) -> Result<String> {
+    let Err(error) = ended else {
+        bail!("restored, although this kernel has to refuse it with {code}");
+    };
+    let said = format!("{error:#}");
+    let start = format!("error[{code}]");
+    let line = said.lines().find_map(|line| line.find(&start).and_then(|at| line.get(at..)));
+    line.map(str::to_owned).ok_or_else(|| error.context(format!("not refused with {code}")))
 }
 
 /// Unpacks the folder of one test into a file system of our own.
@@ -163,6 +177,20 @@ fn unpack(archive: &Path, program: &str) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_refusal_is_the_error_of_the_code_and_nothing_else() {
+        let ended =
+            || Err(anyhow::anyhow!("step restore:\n  (0.1) Error: error[E-KERNEL-FEATURE]: no guards\n"));
+        assert_eq!(
+            refusal("E-KERNEL-FEATURE", ended()).ok().as_deref(),
+            Some("error[E-KERNEL-FEATURE]: no guards")
+        );
+        assert!(
+            refusal("E-OTHER", ended()).is_err_and(|error| error.to_string() == "not refused with E-OTHER")
+        );
+        assert!(refusal("E-OTHER", Ok(())).is_err_and(|error| error.to_string().starts_with("restored")));
+    }
 
     #[test]
     fn a_verdict_is_the_last_line() {

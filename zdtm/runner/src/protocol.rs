@@ -82,7 +82,7 @@ pub enum Report {
     Verdict {
         /// Its outcome.
         outcome: Outcome,
-        /// Why it failed, or was skipped; empty for one that passed.
+        /// Why it failed or was skipped; for one that passed empty, or the error that it had to get.
         message: String,
     },
     /// A piece of what a program writes.

@@ -147,7 +147,8 @@ fn native(work: &Work, names: &[&str], progress: &Progress) -> Result<Column> {
     progress.begin("native", names.len() + work.tests.len());
     let check =
         Command::new(&options.engine).args(["check", "--all", "--json"]).stdin(Stdio::null()).output()?;
-    let expected = Expected { names, lacks: &[], is_strict: false, config: "" };
+    let release = nix::sys::utsname::uname()?.release().to_string_lossy().into_owned();
+    let expected = Expected { names, lacks: &[], is_strict: false, config: &configuration(&release) };
     let features = expect::judge(&String::from_utf8_lossy(&check.stdout), &expected)?;
     progress.advance(names.len(), Column::count(&features, Verdict::Fail));
     let runner = Native::new(&options, &options.suite())?;
@@ -157,13 +158,21 @@ fn native(work: &Work, names: &[&str], progress: &Progress) -> Result<Column> {
         machine: std::env::consts::ARCH.to_owned(),
         kernel: "native".to_owned(),
         origin: String::new(),
-        release: nix::sys::utsname::uname()?.release().to_string_lossy().into_owned(),
+        release,
         package: "this system".to_owned(),
         page_size: nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE)?.unwrap_or(0) as u64,
         seconds: started.elapsed().as_secs_f64(),
         problem: String::new(),
         features,
         tests,
+    })
+}
+
+/// Of the kernel that runs now; empty if it is shown nowhere.
+fn configuration(release: &str) -> String {
+    std::fs::read_to_string(format!("/boot/config-{release}")).unwrap_or_else(|_| {
+        let output = Command::new("gzip").args(["-dc", "/proc/config.gz"]).stdin(Stdio::null()).output();
+        output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default()
     })
 }
 
@@ -193,7 +202,7 @@ fn tests(
 pub(super) fn cell(test: &Test, run: impl Fn(&Test) -> Result<(Outcome, String)>) -> Cell {
     let started = Instant::now();
     let (verdict, message) = match run(test) {
-        Ok((Outcome::Passed, _)) => (Verdict::Pass, String::new()),
+        Ok((Outcome::Passed, message)) => (Verdict::Pass, message),
         Ok((Outcome::Skipped, reason)) => (Verdict::Skip, reason),
         Ok((Outcome::Failed, message)) => (Verdict::Fail, message),
         Err(error) => (Verdict::Fail, format!("{error:#}")),

@@ -1,7 +1,9 @@
 //! The report as one page that needs nothing else: style and script are inside, and without the script it is a table.
 //!
-//! A cell's address is `#x86-64-6.1/task/sessions`. What failed links to its log at the end of the page.
+//! A cell's address is `#x86-64-6.1/task/sessions`. What failed leads to its log at the end of the page, what was skipped to
+//! the reason, which is in the cell's title, too: a phone shows no titles.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use super::junit::escaped;
@@ -18,13 +20,15 @@ pub(super) fn document(report: &Report) -> String {
     if !report.columns.is_empty() {
         body.push_str("<div class=\"scroll\"><table id=\"matrix\">\n");
         columns(report, &mut body);
-        rows(report, "features", |column| &column.features, &mut body);
-        rows(report, "tests", |column| &column.tests, &mut body);
+        rows(report, &FEATURES, &mut body);
+        rows(report, &TESTS, &mut body);
         body.push_str("</table></div>\n");
+        kernels(report, &mut body);
     }
     pairs(report, &mut body);
     speed(report, &mut body);
     logs(report, &mut body);
+    reasons(report, &mut body);
     // It filters the first table.
     let script = if report.columns.is_empty() { "" } else { SCRIPT };
     format!(
@@ -34,6 +38,25 @@ pub(super) fn document(report: &Report) -> String {
          <script>\n{script}</script>\n</body>\n</html>\n"
     )
 }
+
+/// One of the two parts of the table.
+struct Part {
+    title: &'static str,
+    cells: fn(&Column) -> &Cells,
+    word: fn(Verdict) -> &'static str,
+}
+
+const FEATURES: Part = Part {
+    title: "features",
+    cells: |column| &column.features,
+    word: |verdict| match verdict {
+        Verdict::Pass => "yes",
+        Verdict::Skip => "no",
+        Verdict::Fail => "fail",
+    },
+};
+
+const TESTS: Part = Part { title: "tests", cells: |column| &column.tests, word: Verdict::word };
 
 fn head(report: &Report, out: &mut String) {
     let passed: usize = report.all().map(|column| Column::count(&column.tests, Verdict::Pass)).sum();
@@ -45,12 +68,14 @@ fn head(report: &Report, out: &mut String) {
         "<h1>crio: what works where</h1>\n<p>Commit <code>{}</code>, <time>{}</time>: {} machines and kernels, \
          {} pairs of them, \
          {passed} of {all} tests passed, <strong class=\"{state}\">{failures} failures</strong>.\n\
-         <span class=\"pass\">pass</span>: works; <span class=\"skip\">skip</span>: this kernel is known to lack it, \
-         the reason is in the cell's title; <span class=\"fail\">fail</span>: leads to its log.</p>\n\
+         <span class=\"pass\">yes, pass</span>: works; <span class=\"skip\">no, skip</span>: this kernel is known to lack \
+         it, leads to the reason; <span class=\"fail\">fail</span>: leads to its log.</p>\n\
          <form id=\"filters\" hidden>\n\
          <label>name <input id=\"word\" type=\"search\" placeholder=\"task/, tcp, ...\"></label>\n\
-         <label><input id=\"odd\" type=\"checkbox\"> only what did not pass everywhere</label>\n\
-         <span id=\"machines\"></span></form>",
+         <label>show <select id=\"state\"><option value=\"\">everything</option>\
+         <option value=\"odd\">what did not pass everywhere</option>\
+         <option value=\"fail\">failures</option></select></label>\n\
+         <span id=\"machines\"></span> <output id=\"count\"></output></form>",
         escaped(&report.commit),
         date(report.time),
         report.columns.len(),
@@ -76,23 +101,26 @@ fn columns(report: &Report, out: &mut String) {
     for column in &report.columns {
         let failures = column.failures();
         let class = if failures == 0 { "pass" } else { "fail" };
-        let link = if column.problem.is_empty() {
-            failures.to_string()
-        } else {
-            format!("<a href=\"#log:{}\">{failures}</a>", anchor(column, "boot"))
+        let link = failed(column).next().map_or(failures.to_string(), |(name, _)| {
+            format!("<a href=\"#log:{}\">{failures}</a>", anchor(column, name))
+        });
+        let id = match column.problem.is_empty() {
+            true => String::new(),
+            false => format!(" id=\"{}\"", anchor(column, "boot")),
         };
-        let _ = write!(out, "<td class=\"{class}\">{link}</td>");
+        let _ = write!(out, "<td class=\"{class}\"{id}>{link}</td>");
     }
     out.push_str("</tr></thead>\n");
 }
 
-fn rows(report: &Report, title: &str, table: fn(&Column) -> &Cells, out: &mut String) {
+fn rows(report: &Report, part: &Part, out: &mut String) {
     let _ = writeln!(
         out,
-        "<tbody><tr class=\"title\"><th scope=\"rowgroup\" colspan=\"{}\">{title}</th></tr>",
-        report.columns.len() + 1
+        "<tbody><tr class=\"title\"><th scope=\"rowgroup\" colspan=\"{}\">{}</th></tr>",
+        report.columns.len() + 1,
+        part.title
     );
-    for (name, about) in report.rows(table) {
+    for (name, about) in report.rows(part.cells) {
         let _ = write!(
             out,
             "<tr data-name=\"{0}\"><th scope=\"row\" title=\"{1}\">{0}</th>",
@@ -100,32 +128,71 @@ fn rows(report: &Report, title: &str, table: fn(&Column) -> &Cells, out: &mut St
             escaped(about)
         );
         for column in &report.columns {
-            cell(column, name, table(column).get(name), out);
+            cell(column, name, (part.cells)(column).get(name), part.word, out);
         }
         out.push_str("</tr>\n");
     }
     out.push_str("</tbody>\n");
 }
 
-fn cell(column: &Column, name: &str, cell: Option<&Cell>, out: &mut String) {
+fn cell(
+    column: &Column,
+    name: &str,
+    cell: Option<&Cell>,
+    word: fn(Verdict) -> &'static str,
+    out: &mut String,
+) {
     let Some(cell) = cell else {
         out.push_str("<td class=\"none\" title=\"not run\"></td>");
         return;
     };
-    let (id, word) = (anchor(column, name), cell.verdict.word());
+    let id = anchor(column, name);
     let title = match cell.verdict {
         Verdict::Pass => format!("{name} on {}, {:.1} s", column.name, cell.seconds),
         _ => format!("{name} on {}: {}", column.name, cell.headline()),
     };
-    let target = if cell.verdict == Verdict::Fail { format!("log:{id}") } else { id.clone() };
+    let target = match cell.verdict {
+        Verdict::Pass => id.clone(),
+        Verdict::Fail => format!("log:{id}"),
+        Verdict::Skip => format!("why:{}", escaped(name)),
+    };
     let _ = write!(
         out,
-        "<td id=\"{id}\" class=\"{word}\" title=\"{}\"><a href=\"#{target}\">{word}</a></td>",
-        escaped(&title)
+        "<td id=\"{id}\" class=\"{}\" title=\"{}\"><a href=\"#{target}\">{}</a></td>",
+        cell.verdict.word(),
+        escaped(&title),
+        word(cell.verdict)
     );
 }
 
-/// For each machine from which kernel to which one; the title of a cell says what was skipped.
+/// What the columns are, for those who see no titles.
+fn kernels(report: &Report, out: &mut String) {
+    out.push_str("<h2>Kernels</h2>\n<div class=\"scroll\"><table><thead><tr>");
+    for name in ["machine", "kernel", "release", "package", "page", "features", "tests", "took"] {
+        let _ = write!(out, "<th scope=\"col\">{name}</th>");
+    }
+    out.push_str("</tr></thead>\n<tbody>");
+    for column in &report.columns {
+        let there = |cells: &Cells| format!("{} of {}", Column::count(cells, Verdict::Pass), cells.len());
+        let Column { machine, kernel, release, package, page_size, seconds, features, tests, .. } = column;
+        let _ = writeln!(
+            out,
+            "<tr><th scope=\"row\">{}</th><td>{}</td><td>{}</td><td>{}</td><td>{page_size}</td><td>{}</td><td>{}</td>\
+             <td>{:.0} min</td></tr>",
+            escaped(machine),
+            escaped(kernel),
+            escaped(release),
+            escaped(package),
+            there(features),
+            there(tests),
+            (seconds / 60.0).ceil()
+        );
+    }
+    out.push_str("</tbody></table></div>\n");
+}
+
+/// For each machine from which kernel to which one; the title of a cell says what was skipped, and what was refused as it
+/// had to be.
 fn pairs(report: &Report, out: &mut String) {
     for (machine, kernels) in report.kernels_of_pairs() {
         let machine_name = escaped(machine);
@@ -155,8 +222,7 @@ fn pair(pair: Option<&Column>, out: &mut String) {
         return;
     };
     let passed = Column::count(&pair.tests, Verdict::Pass);
-    let skipped = pair.tests.iter().filter(|(_, cell)| cell.verdict == Verdict::Skip);
-    let reasons = skipped.map(|(name, cell)| format!("{name}: {}\n", cell.headline()));
+    let reasons = remarks(pair).map(|(name, cell)| format!("{name}: {}\n", cell.headline()));
     let _ = write!(
         out,
         "<td class=\"{}\" title=\"{}\">{passed}/{}",
@@ -164,7 +230,7 @@ fn pair(pair: Option<&Column>, out: &mut String) {
         escaped(reasons.collect::<String>().trim_end()),
         pair.tests.len()
     );
-    for (name, _) in pair.tests.iter().filter(|(_, cell)| cell.verdict == Verdict::Fail) {
+    for (name, _) in failed(pair) {
         let _ = write!(out, "<br><a id=\"{0}\" href=\"#log:{0}\">{1}</a>", anchor(pair, name), escaped(name));
     }
     out.push_str("</td>");
@@ -207,15 +273,18 @@ fn logs(report: &Report, out: &mut String) {
     }
     out.push_str("<h2>Failures</h2>\n");
     for column in report.all() {
-        if !column.problem.is_empty() {
-            log(column, "boot", &column.problem, out);
-        }
-        for (name, cell) in column.features.iter().chain(&column.tests) {
-            if cell.verdict == Verdict::Fail {
-                log(column, name, &cell.message, out);
-            }
+        for (name, message) in failed(column) {
+            log(column, name, message, out);
         }
     }
+}
+
+/// The names of what failed in a column, and what is known of it; `boot` if nothing was run.
+fn failed(column: &Column) -> impl Iterator<Item = (&str, &str)> {
+    let boot = Some(("boot", column.problem.as_str())).filter(|(_, problem)| !problem.is_empty());
+    let cells = column.features.iter().chain(&column.tests);
+    let cells = cells.filter(|(_, cell)| cell.verdict == Verdict::Fail);
+    boot.into_iter().chain(cells.map(|(name, cell)| (name.as_str(), cell.message.as_str())))
 }
 
 fn log(column: &Column, name: &str, message: &str, out: &mut String) {
@@ -227,6 +296,39 @@ fn log(column: &Column, name: &str, message: &str, out: &mut String) {
         escaped(name),
         escaped(message)
     );
+}
+
+/// The cells of a column that did not fail and about which there is something to say.
+fn remarks(column: &Column) -> impl Iterator<Item = (&String, &Cell)> {
+    let cells = column.features.iter().chain(&column.tests);
+    cells.filter(|(_, cell)| cell.verdict != Verdict::Fail && !cell.message.is_empty())
+}
+
+/// Why something was skipped, each reason once, with links to the cells.
+fn reasons(report: &Report, out: &mut String) {
+    let mut all: BTreeMap<&str, BTreeMap<&str, String>> = BTreeMap::new();
+    for column in report.all() {
+        for (name, cell) in remarks(column) {
+            let (id, shown) = (anchor(column, name), escaped(&column.name));
+            let places = all.entry(name).or_default().entry(cell.headline()).or_default();
+            // The cells of pairs have no addresses.
+            let _ = match column.origin.is_empty() {
+                true => write!(places, " <a href=\"#{id}\">{shown}</a>"),
+                false => write!(places, " <span>{shown}</span>"),
+            };
+        }
+    }
+    if all.is_empty() {
+        return;
+    }
+    out.push_str("<h2>Reasons</h2>\n<dl>\n");
+    for (name, reasons) in all {
+        let _ = writeln!(out, "<dt id=\"why:{0}\">{0}</dt>", escaped(name));
+        for (reason, places) in reasons {
+            let _ = writeln!(out, "<dd>{}:{places}</dd>", escaped(reason));
+        }
+    }
+    out.push_str("</dl>\n");
 }
 
 /// The address of a cell, which stays the same from report to report.
@@ -286,6 +388,42 @@ mod tests {
         ] {
             assert_eq!(date(time), day);
         }
+    }
+
+    #[test]
+    fn what_was_skipped_leads_to_its_reason_and_back() {
+        let skipped = [("task/x", Verdict::Skip, "needs sve")];
+        let mut one = column("a 6.1", &skipped);
+        one.features.insert("sve".to_owned(), Cell::new(Verdict::Skip, "missing: EINVAL", "about"));
+        let pairs = vec![pair("a", ["7.x", "6.1"], &[("task/y", Verdict::Pass, "error[E-X]: refused")])];
+        let page = document(&Report { pairs, ..report(vec![one, column("b 6.1", &skipped)]) });
+        assert!(
+            page.contains("title=\"task/x on a 6.1: needs sve\"><a href=\"#why:task/x\">skip</a>"),
+            "{page}"
+        );
+        assert!(page.contains("<a href=\"#why:sve\">no</a>"), "{page}");
+        let reason = "<dt id=\"why:task/x\">task/x</dt>\n<dd>needs sve: <a href=\"#a-6.1/task/x\">a 6.1</a> \
+                      <a href=\"#b-6.1/task/x\">b 6.1</a></dd>";
+        assert!(page.contains(reason), "{page}");
+        assert!(page.contains("title=\"task/y: error[E-X]: refused\">1/1</td>"), "{page}");
+        assert!(page.contains("<dd>error[E-X]: refused: <span>a 7.x to 6.1</span></dd>"), "{page}");
+    }
+
+    #[test]
+    fn what_was_not_run_has_an_address_and_a_reason() {
+        let without = |column| Column { problem: "no guest".to_owned(), ..column };
+        let pairs = vec![without(pair("a", ["5.10", "7.x"], &[]))];
+        let page = document(&Report { pairs, ..report(vec![without(column("a 6.1", &[]))]) });
+        for name in ["a-6.1", "a-5.10-to-7.x"] {
+            assert!(page.contains(&format!(" id=\"{name}/boot\"")), "{page}");
+            assert!(page.contains(&format!("<details id=\"log:{name}/boot\" open>")), "{page}");
+        }
+    }
+
+    #[test]
+    fn the_count_of_failures_leads_to_the_first() {
+        let page = document(&report(vec![column("a 6.1", &[("task/x", Verdict::Fail, "lost")])]));
+        assert!(page.contains("<td class=\"fail\"><a href=\"#log:a-6.1/task/x\">1</a></td>"), "{page}");
     }
 
     #[test]

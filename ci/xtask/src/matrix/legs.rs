@@ -2,7 +2,7 @@
 //! machine's kernels.
 
 use serde::Serialize;
-use vm::matrix::{Machine, Matrix};
+use vm::matrix::{Kernel, Machine, Matrix};
 
 /// What the workflow's `strategy.matrix` takes.
 #[derive(Serialize)]
@@ -35,13 +35,24 @@ impl Leg {
     }
 }
 
-/// One line of JSON. `small` is the newest kernel of each machine of the smoke set, and of this one, with that set only.
+/// The kernels of a machine that have jobs. `small` is the newest kernel of each machine of the smoke set, and of this one,
+/// with that set only.
+pub(super) fn kernels<'a>(matrix: &Matrix, machine: &'a Machine, small: bool) -> Vec<&'a Kernel> {
+    let is_small = machine.is_native() || matrix.smoke.machines.contains(&machine.name);
+    let newest_first = machine.kernels.iter().rev();
+    newest_first.take(if small { usize::from(is_small) } else { usize::MAX }).collect()
+}
+
+/// Whether a machine has a job of pairs.
+pub(super) fn has_pairs(machine: &Machine, small: bool) -> bool {
+    !small && machine.kernels.len() > 1
+}
+
+/// One line of JSON.
 pub(super) fn json(matrix: &Matrix, small: bool) -> String {
     let mut include = Vec::new();
     for machine in matrix.machines() {
-        let is_small = machine.is_native() || matrix.smoke.machines.contains(&machine.name);
-        let kernels = machine.kernels.iter().rev().take(if small { 1 } else { usize::MAX });
-        for kernel in kernels.filter(|_| is_small || !small) {
+        for kernel in kernels(matrix, machine, small) {
             let name = &kernel.name;
             if small {
                 include.push(Leg::new(machine, name, "", format!("--kernel {name} --smoke")));
@@ -53,7 +64,7 @@ pub(super) fn json(matrix: &Matrix, small: bool) -> String {
                 include.push(Leg::new(machine, name, &part, format!("--kernel {name} --shard {shard}")));
             }
         }
-        if !small && machine.kernels.len() > 1 {
+        if has_pairs(machine, small) {
             include.push(Leg::new(machine, "pairs", "", "--pairs".to_owned()));
         }
     }

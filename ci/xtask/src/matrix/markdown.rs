@@ -46,6 +46,7 @@ fn pairs(report: &Report, out: &mut String) {
             let cells = kernels.iter().map(|to| {
                 let pair = report.pair(machine, from, to);
                 pair.map_or("-".to_owned(), |pair| match pair.failures() {
+                    _ if !pair.problem.is_empty() => "**not run**".to_owned(),
                     0 => format!("{}/{}", Column::count(&pair.tests, Verdict::Pass), pair.tests.len()),
                     failed => format!("**{failed} of {} failed**", pair.tests.len()),
                 })
@@ -102,7 +103,7 @@ fn failures(report: &Report, out: &mut String) {
         if !column.problem.is_empty() {
             let _ = writeln!(
                 lines,
-                "- {}: no guest: {}",
+                "- {}: not run: {}",
                 column.name,
                 plain(column.problem.lines().next().unwrap_or_default())
             );
@@ -184,6 +185,14 @@ mod tests {
         assert!(text.contains("| 7.x | - | **1 of 2 failed** |\n| 5.10 | 1/2 | - |\n"), "{text}");
         assert!(text.contains("- a 7.x to 5.10: `task/x`: lost\n"), "{text}");
         assert!(text.contains("- a 5.10 to 7.x: `task/y`: needs sve\n"), "{text}");
+    }
+
+    #[test]
+    fn a_pair_that_was_not_run_says_so() {
+        let pairs = vec![Column { problem: "no guest".to_owned(), ..pair("a", ["5.10", "7.x"], &[]) }];
+        let text = document(&Report { pairs, ..report(vec![]) });
+        assert!(text.contains("| 5.10 | **not run** | - |\n"), "{text}");
+        assert!(text.contains("- a 5.10 to 7.x: not run: no guest\n"), "{text}");
     }
 
     #[test]

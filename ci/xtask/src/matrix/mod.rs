@@ -6,6 +6,7 @@
 //! other forms are made; several reports, of the jobs of a workflow say, are merged into one.
 
 mod column;
+mod complete;
 mod diff;
 mod expect;
 mod html;
@@ -22,6 +23,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, Parser};
+use vm::matrix::Matrix;
 
 use self::column::Work;
 use self::report::Report;
@@ -71,10 +73,13 @@ pub(crate) struct Options {
     #[arg(long, value_name = "FILE")]
     history: Option<PathBuf>,
     /// Run nothing: print the jobs of the workflow
-    #[arg(long)]
+    #[arg(long, group = "jobs")]
     json_legs: bool,
-    /// With --json-legs: those of a pull request
-    #[arg(long, requires = "json_legs")]
+    /// With --merge: what these jobs should have told of and have not has failed
+    #[arg(long, group = "jobs", requires = "merge")]
+    complete: bool,
+    /// With --json-legs and --complete: the jobs of a pull request
+    #[arg(long, requires = "jobs")]
     small: bool,
     /// Keep the logs of the guests' consoles when nothing failed, too
     #[arg(long)]
@@ -88,7 +93,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let mut report = if options.pairs {
-        let pairs = pairs::all(&matrix, &work_of_pairs(options, &matrix.moved)?)?;
+        let pairs = pairs::all(&matrix, &work_of_pairs(options, &matrix)?)?;
         Report { pairs, ..column::report(Vec::new()) }
     } else if options.merge.is_empty() {
         column::all(&matrix, &work(options, &matrix.smoke.tests)?)?
@@ -96,6 +101,10 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
         let reports: Result<Vec<Report>> = options.merge.iter().map(|file| Report::read(file)).collect();
         Report::merged(reports?)
     };
+    if options.complete {
+        complete::fill(&mut report, &matrix, options.small)?;
+    }
+    report.sort(&matrix);
     if let Some(file) = &options.history {
         history::merge(&mut report.benchmarks, history::read(file)?);
     }
@@ -141,11 +150,11 @@ fn work(options: &Options, smoke: &[String]) -> Result<Work> {
 }
 
 /// What the options ask for of pairs.
-fn work_of_pairs(options: &Options, moved: &[String]) -> Result<Work> {
+fn work_of_pairs(options: &Options, matrix: &Matrix) -> Result<Work> {
     let mut work = work(options, &[])?;
-    work.tests.retain(|test| moved.contains(&test.name()));
+    work.tests.retain(|test| matrix.moves(&test.name()));
     if work.tests.is_empty() {
-        bail!("no test of `moved` in ci/matrix.yaml has one of these names");
+        bail!("no test of `moved` or `refused` in ci/matrix.yaml has one of these names");
     }
     work.options.compact = true;
     Ok(work)

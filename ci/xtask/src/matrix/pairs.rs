@@ -1,7 +1,7 @@
 //! `--pairs`: what is dumped on one kernel and restored on another one of the same machine, all ordered pairs.
 //!
 //! A kernel boots twice: once to dump, once to restore what all others have dumped. A pair is a [`Column`] whose `origin`
-//! is the kernel of the dump.
+//! is the kernel of the dump. Where a kernel has to refuse a test (`refused` of ci/matrix.yaml), that is what passes.
 
 use std::path::PathBuf;
 use std::time::Instant;
@@ -57,7 +57,10 @@ impl Origin<'_> {
         let on = &self.kernel.name;
         match self.departures.as_ref().map(|all| all.get(&test.name())) {
             Ok(Some(Ok((Outcome::Passed, _)))) => None,
-            Ok(Some(Ok((outcome, reason)))) => Some(Ok((*outcome, format!("{reason}, on {on}")))),
+            Ok(Some(Ok((Outcome::Skipped, reason)))) => {
+                Some(Ok((Outcome::Skipped, format!("{reason}, on {on}"))))
+            }
+            Ok(Some(Ok((Outcome::Failed, message)))) => Some(Err(anyhow!("dump on {on}: {message}"))),
             Ok(Some(Err(error))) => Some(Err(anyhow!("dump on {on}: {error:#}"))),
             Ok(None) => Some(Err(anyhow!("nothing was heard of the dump on {on}"))),
             Err(error) => Some(Err(anyhow!("no guest to dump on {on}: {error:#}"))),
@@ -98,7 +101,11 @@ impl OfMachine<'_> {
             for test in &self.work.tests {
                 let ended = cell(test, |test| match (origin.hindrance(test), &pool) {
                     (Some(hindrance), _) => hindrance,
-                    (None, Ok(pool)) => arrive(test, pool, number, &kernel.lacks),
+                    (None, Ok(pool)) => {
+                        let refusal = self.matrix.refusal(&test.name(), kernel);
+                        let code = refusal.map(|refused| refused.error.as_str());
+                        arrive(test, pool, number, (&kernel.lacks, code))
+                    }
                     (None, Err(error)) => bail!("no guest: {error:#}"),
                 });
                 progress.advance(1, usize::from(ended.verdict == Verdict::Fail));
@@ -108,5 +115,28 @@ impl OfMachine<'_> {
             columns.push(column);
         }
         columns
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::workspace;
+
+    #[test]
+    fn what_hinders_a_pair_is_told_with_its_kernel() {
+        let matrix = workspace::matrix().unwrap();
+        let kernel = &matrix.select("x86-64").unwrap()[0].kernels[0];
+        let test = crate::golden::tests(&matrix.moved).unwrap().tests().unwrap().remove(0);
+        let hindrance = |departure: Result<(Outcome, String)>| {
+            let departures = Ok(Departures::from([(test.name(), departure)]));
+            let told = Origin { kernel, archive: PathBuf::new(), departures }.hindrance(&test)?;
+            Some(told.map_err(|error| error.to_string()))
+        };
+        assert_eq!(hindrance(Ok((Outcome::Passed, String::new()))), None);
+        let skipped = hindrance(Ok((Outcome::Skipped, "needs sve".to_owned())));
+        assert_eq!(skipped, Some(Ok((Outcome::Skipped, format!("needs sve, on {}", kernel.name)))));
+        let failed = hindrance(Ok((Outcome::Failed, "step start: lost\nlog".to_owned())));
+        assert_eq!(failed, Some(Err(format!("dump on {}: step start: lost\nlog", kernel.name))));
     }
 }

@@ -33,6 +33,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
+use vm::matrix::Matrix;
 
 use crate::bench::history::{self, Run};
 
@@ -179,6 +180,19 @@ impl Report {
         whole
     }
 
+    /// Puts columns and pairs into the order of ci/matrix.yaml, whichever job has ended first. What is not there, as this
+    /// very system, comes first.
+    pub(super) fn sort(&mut self, matrix: &Matrix) {
+        let mut places = Vec::new();
+        for machine in matrix.machines() {
+            places.extend(machine.kernels.iter().map(|kernel| (machine.name.as_str(), kernel.name.as_str())));
+        }
+        let place = |machine: &str, kernel: &str| places.iter().position(|known| *known == (machine, kernel));
+        self.columns.sort_by_key(|column| place(&column.machine, &column.kernel));
+        let ends = |pair: &Column| [&pair.kernel, &pair.origin].map(|end| place(&pair.machine, end));
+        self.pairs.sort_by_key(ends);
+    }
+
     /// Columns and pairs.
     pub(super) fn all(&self) -> impl Iterator<Item = &Column> {
         self.columns.iter().chain(&self.pairs)
@@ -279,6 +293,22 @@ mod tests {
         assert_eq!(whole.kernels_of_pairs(), [("a", vec!["7.x", "5.10"])]);
         assert_eq!(whole.pair("a", "5.10", "7.x").map(|pair| pair.tests.len()), Some(2));
         assert!(whole.pair("a", "5.10", "6.1").is_none());
+    }
+
+    #[test]
+    fn the_order_is_that_of_the_matrix() {
+        let of = |name: &str| {
+            let (machine, kernel) = name.split_once(' ').unwrap();
+            let (machine, kernel) = (machine.to_owned(), kernel.to_owned());
+            Column { machine, kernel, ..column(name, &[]) }
+        };
+        let names = ["x86-64 7.x", "aarch64 6.12", "x86-64 5.10", "native 6.18", "aarch64 6.12-16k"];
+        let pairs = vec![pair("x86-64", ["5.10", "7.x"], &[]), pair("x86-64", ["7.x", "5.10"], &[])];
+        let mut whole = Report { pairs, ..report(names.map(of).into()) };
+        whole.sort(&crate::workspace::matrix().unwrap());
+        let sorted: Vec<&str> = whole.columns.iter().map(|column| column.name.as_str()).collect();
+        assert_eq!(sorted, ["native 6.18", "aarch64 6.12-16k", "aarch64 6.12", "x86-64 5.10", "x86-64 7.x"]);
+        assert_eq!(whole.kernels_of_pairs(), [("x86-64", vec!["5.10", "7.x"])]);
     }
 
     #[test]

@@ -85,7 +85,9 @@ fn bill(metadata: &Metadata, version: &str) -> Result<Value> {
 
 fn component(package: &Package) -> Value {
     let Package { name, version, license, .. } = package;
-    let licenses: Vec<Value> = license.iter().map(|expression| json!({"expression": expression})).collect();
+    // What Cargo took before it knew SPDX.
+    let expressions = license.iter().map(|words| words.replace('/', " OR "));
+    let licenses: Vec<Value> = expressions.map(|expression| json!({"expression": expression})).collect();
     json!({
         "type": "library",
         "name": name,
@@ -104,7 +106,7 @@ mod tests {
         let metadata = json!({
             "packages": [
                 {"id": "e", "name": "engine", "version": "1.0.0", "license": null, "source": null},
-                {"id": "l", "name": "lib", "version": "2.0.0", "license": "MIT", "source": "registry"},
+                {"id": "l", "name": "lib", "version": "2.0.0", "license": "MIT/Apache-2.0", "source": "registry"},
                 {"id": "d", "name": "deeper", "version": "3.0.0", "license": "MIT", "source": "registry"},
                 {"id": "t", "name": "for-tests", "version": "4.0.0", "license": "MIT", "source": "registry"},
             ],
@@ -118,6 +120,7 @@ mod tests {
         let purls: Vec<&str> =
             bill["components"].as_array().unwrap().iter().filter_map(|c| c["purl"].as_str()).collect();
         assert_eq!(purls, ["pkg:cargo/deeper@3.0.0", "pkg:cargo/lib@2.0.0"]);
+        assert_eq!(bill["components"][1]["licenses"][0]["expression"], "MIT OR Apache-2.0");
     }
 
     #[test]

@@ -48,16 +48,23 @@ pub(crate) fn depart(
     Ok(ended)
 }
 
-/// Restores a test in a guest whose further disks are archives: it is in that of this number.
+/// Restores a test in a guest whose further disks are archives: it is in that of this number. `refused` is the code of the
+/// error with which the guest's kernel has to be named as the reason why that cannot be.
 ///
 /// # Errors
 /// Why it failed.
-pub(crate) fn arrive(test: &Test, pool: &Pool, disk: u8, lacks: &[String]) -> Result<(Outcome, String)> {
+pub(crate) fn arrive(
+    test: &Test,
+    pool: &Pool,
+    disk: u8,
+    (lacks, refused): (&[String], Option<&str>),
+) -> Result<(Outcome, String)> {
     let device = format!("/dev/vd{}", char::from(b'b' + disk));
     let runner = [OsString::from(RUNNER_OF_GUESTS)];
     let words = moved::command(&runner, Path::new(&device), &test.program, Path::new(Engines::OURS));
     let words: Vec<_> = words.iter().map(|word| word.to_string_lossy()).collect();
-    let words: Vec<&str> = words.iter().map(AsRef::as_ref).collect();
+    let mut words: Vec<&str> = words.iter().map(AsRef::as_ref).collect();
+    words.extend(refused.iter().flat_map(|code| ["--refused", code]));
     let (_, output, _) = pool.execute(&words)?;
     expected(moved::outcome(&output)?, lacks)
 }

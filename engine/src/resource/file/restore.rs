@@ -158,7 +158,8 @@ impl FileRestore {
         let files = fresh.filter_map(|reg| self.check_one(reg).err());
         let namespaces = self.entries.values().filter_map(|entry| entry.nsf.as_ref());
         let namespaces = namespaces.filter_map(|nsf| namespace::check(nsf, &self.namespaces).err());
-        files.chain(queues).chain(namespaces).chain(self.check_watches()).collect()
+        let sockets = self.sockets.check().err();
+        files.chain(queues).chain(namespaces).chain(self.check_watches()).chain(sockets).collect()
     }
 
     fn check_one(&self, reg: &RegFileEntry) -> Result<()> {

@@ -153,6 +153,11 @@ pub struct SocketRestore {
 }
 
 impl SocketRestore {
+    /// Whether this kernel has such sockets.
+    pub fn check(&self) -> Result<()> {
+        self.inet.as_ref().map_or(Ok(()), InetRestore::check)
+    }
+
     /// Takes the sockets among the entries of `files.img`.
     pub fn load<'e>(
         images: &ImageDir,

@@ -16,6 +16,7 @@ use super::super::options;
 use super::super::queue::Queues;
 use super::tcp::{self, Repair, Stream};
 use super::{CLOSE, ESTABLISHED, LISTEN, SYN_SENT, address, datagram, judge, levels, multicast};
+use crate::check::{self, Feature};
 use crate::error::{Blame, Error, OsContext, Result};
 use crate::image::message::{
     FileEntry, InetSkEntry, InventoryEntry, IpOptsEntry, SkPacketEntry, SkShutdown, TcpOptsEntry,
@@ -72,6 +73,16 @@ impl InetRestore {
         let (made, repairs, queues) = (HashMap::new(), Vec::new(), Queues::load(images)?);
         let shared = shared_ports(entries.values());
         Ok(InetRestore { entries, made, shared, queues, streams, repairs, lock, by_iptables })
+    }
+
+    /// Whether this kernel has such sockets.
+    pub fn check(&self) -> Result<()> {
+        let is_lite = |entry: &&InetSkEntry| {
+            (entry.r#type as i32, entry.proto as i32) == (libc::SOCK_DGRAM, libc::IPPROTO_UDPLITE)
+        };
+        let Some(lite) = self.entries.values().find(is_lite) else { return Ok(()) };
+        check::require(Feature::UdpLite, "is of a protocol that this kernel does not have")
+            .map_err(|e| e.on(shown(lite)))
     }
 
     /// If there is a socket of this inode, it is `fd`.
