@@ -29,4 +29,4 @@ pub use freezer::Freezer;
 pub use loan::Loan;
 pub use site::{Site, hole, refuse_crowded};
 pub use stop::stop;
-pub use wait::{await_end, await_newborn, reap};
+pub use wait::{await_end, await_newborn, beside, reap};
