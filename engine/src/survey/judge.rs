@@ -7,6 +7,7 @@ use super::sharing;
 use crate::error::{Blame, Error, Result};
 use crate::kernel::{ProcDir, ns, stat};
 use crate::options::CgroupMode;
+use crate::parallel;
 use crate::tracee::FrozenTask;
 
 /// The namespaces of a thread.
@@ -95,9 +96,9 @@ impl<'a> Judge<'a> {
 /// Refuses a task that stands still: what the survey has looked for may have come since.
 pub(crate) fn refuse(task: &FrozenTask, own: &Namespaces) -> Result<()> {
     let (judge, mut errors) = Judge::of(&task.proc, own)?;
-    for tid in &task.threads {
-        errors.extend(judge.thread(&task.proc.thread(*tid))?);
-    }
+    errors.extend(
+        parallel::map(&task.threads, |tid| judge.thread(&task.proc.thread(*tid)))?.into_iter().flatten(),
+    );
     let mut errors = errors.into_iter();
     let Some(first) = errors.next() else { return Ok(()) };
     Err(errors.fold(first, |first, other| first.detail(format!("also: {}", other.headline()))))
