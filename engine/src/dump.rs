@@ -17,7 +17,8 @@ use crate::image::journal::{Identity, Journal, Note};
 use crate::image::message::{InventoryEntry, LsmType, PstreeEntry, TaskKobjIdsEntry};
 use crate::image::{ImageDir, Kind};
 use crate::kernel::kcmp::{KcmpSet, Kind as Shared, Place};
-use crate::kernel::{Pid, smaps, stat, status};
+use crate::kernel::stat::Stat;
+use crate::kernel::{Pid, smaps};
 use crate::options::{DumpOptions, FinalState};
 use crate::report::{Counts, DumpReport, NotKept, micros};
 use crate::resource::cgroup::{CgroupDump, OWN_SET};
@@ -35,7 +36,7 @@ use crate::resource::task::{self, lineage};
 use crate::survey::judge::{self, Namespaces};
 use crate::survey::{self, Survey, sharing};
 use crate::sys::attr::DescriptorLimit;
-use crate::tracee::{Fate, Freezer, Frozen, FrozenTask, Loan, Site};
+use crate::tracee::{Fate, Freezer, Frozen, FrozenTask, Loan, Look, Site};
 use crate::worker::{self, Hold, Worker};
 use crate::{log_debug, log_info, log_warn};
 
@@ -60,18 +61,21 @@ fn carry_out(
     hooks.run(Point::PreDump, Some(options.tree))?;
     fault::point("surveyed")?;
     let held = (!survey.seccomp_modes.is_empty()).then(|| worker.hold()).transpose()?;
+    let own = Namespaces::own()?;
     let started = Instant::now();
     let freezer = options.freeze_cgroup.as_deref().map(Freezer::open).transpose()?;
     let frozen = Frozen::seize(options.tree, options.timeout, freezer)?;
     let mut report = report_of(survey, options);
     report.stats.freezing_time = micros(started);
     let frozen_since = Instant::now();
-    seccomp::suspend(&frozen, held.is_some())?;
+    let looks = frozen.look().map_err(|e| frozen.explain(e))?;
+    seccomp::suspend(&frozen, &looks, held.is_some())?;
     fault::point("frozen")?;
     images.note(&Note::Writing)?;
     // That of an earlier dump: with our images beside it, it would be a lie.
     images.remove(&Kind::Inventory.file_name())?;
-    let mut collected = Collection::of(&frozen, &images, options).map_err(|e| frozen.explain(e))?;
+    let mut collected =
+        Collection::of((&frozen, &looks), own, &images, options).map_err(|e| frozen.explain(e))?;
     fault::point("collected")?;
     // All threads are home.
     held.map_or(Ok(()), Hold::release)?;
@@ -130,15 +134,19 @@ struct Collection {
 }
 
 impl Collection {
-    fn of(frozen: &Frozen, images: &ImageDir, options: &DumpOptions) -> Result<Self> {
-        let terminals = frozen.tasks().iter().map(|task| Ok(TaskTerminal::from(&stat::read(&task.proc)?)));
-        let terminals = terminals.collect::<Result<Vec<_>>>()?;
-        let mut collector = Collector::new(images, options, &terminals, frozen)?;
+    fn of(
+        (frozen, looks): (&Frozen, &[Look]),
+        own: Namespaces,
+        images: &ImageDir,
+        options: &DumpOptions,
+    ) -> Result<Self> {
+        let terminals: Vec<TaskTerminal> = looks.iter().map(|look| TaskTerminal::from(&look.stat)).collect();
+        let mut collector = Collector::new(images, options, &terminals, (frozen, own))?;
         let tree: Vec<Pid> = frozen.tasks().iter().map(|task| task.pid).collect();
         let mut entries = Vec::new();
-        for task in frozen.tasks() {
-            entries.push(pstree_entry(task, options.tree)?);
-            collector.add(task, &tree).map_err(|e| e.task(task.pid, &task.comm))?;
+        for (task, look) in frozen.tasks().iter().zip(looks) {
+            entries.push(pstree_entry(task, &look.stat, options.tree));
+            collector.add(task, look, &tree).map_err(|e| e.task(task.pid, &task.comm))?;
         }
         collector.objects.judge(frozen, &entries)?;
         let mut pstree = images.writer(Kind::Pstree);
@@ -179,10 +187,10 @@ impl<'a> Collector<'a> {
         images: &'a ImageDir,
         options: &'a DumpOptions,
         terminals: &'a [TaskTerminal],
-        frozen: &Frozen,
+        (frozen, own): (&Frozen, Namespaces),
     ) -> Result<Self> {
         let root = frozen.tasks().first().ok_or_else(|| Error::bug("a frozen tree without tasks"))?;
-        let namespaces = Namespaces::for_tree_of(&root.proc, options.cgroups.mode)?;
+        let namespaces = own.for_tree_of(&root.proc, options.cgroups.mode)?;
         Ok(Collector {
             images,
             namespaces,
@@ -198,24 +206,24 @@ impl<'a> Collector<'a> {
         })
     }
 
-    fn add(&mut self, task: &FrozenTask, tree: &[Pid]) -> Result<()> {
+    fn add(&mut self, task: &FrozenTask, look: &Look, tree: &[Pid]) -> Result<()> {
         log_info!("Collecting task {} ({})", task.pid, task.comm);
         if task.zombie {
             self.objects.tables.push([None; 2]);
-            return self.images.write_one(Kind::Core(task.pid as u32), &task::dump_zombie(task)?);
+            return self.images.write_one(Kind::Core(task.pid as u32), &task::dump_zombie(&look.stat));
         }
         judge::refuse(task, &self.namespaces)?;
         task::refuse_dispatch(task)?;
-        let mut ids = self.objects.ids(task)?;
+        let mut ids = self.objects.ids(task, &look.stat)?;
         if self.cgroups.has_namespace() {
             ids.entry.cgroup_ns_id = Some(namespace::TREES_CGROUP);
         }
         let sets = self.cgroups.add(task)?;
         let vmas = smaps::read(&task.proc)?;
         registered::refuse_absent(task, &vmas)?;
-        let mut loan = Loan::take(Site::find(&task.proc)?, task.pid)?;
+        let mut loan = Loan::take(Site::among(&task.proc, &vmas)?, task.pid)?;
         self.ipc.add(task, &mut loan)?;
-        let mut collected = task::dump(task, tree, &mut loan, &mut self.seccomp)?;
+        let mut collected = task::dump((task, look), tree, &mut loan, &mut self.seccomp)?;
         loan.end()?;
         for ((_, core), set) in collected.cores.iter_mut().zip(sets) {
             core.thread_core.get_or_insert_default().cg_set = set;
@@ -229,10 +237,10 @@ impl<'a> Collector<'a> {
         if ids.new_files {
             self.tables.add(task, ids.entry.files_id, self.images, &mut self.files)?;
         }
-        let umask = status::read(&task.proc)?.umask;
+        let umask = look.threads.first().and_then(|leader| leader.umask);
         let fs = fs::dump(&mut self.files, &task.proc, &task.comm, umask)?;
         self.images.write_one(Kind::Fs(task.pid as u32), &fs)?;
-        self.memory.add(task, &vmas, collected.memory, &mut self.files)?;
+        self.memory.add((task, &look.stat), &vmas, collected.memory, &mut self.files)?;
         self.deaths.extend(death::foresee(task, &collected.cores, &self.memory.outlasting));
         Ok(())
     }
@@ -308,10 +316,9 @@ struct Ids {
 }
 
 impl Objects {
-    fn ids(&mut self, task: &FrozenTask) -> Result<Ids> {
+    fn ids(&mut self, task: &FrozenTask, stat: &Stat) -> Result<Ids> {
         let place = Place { pid: task.pid, fd: 0 };
         // Tasks with one address space have one stack start; others seldom do.
-        let stat = stat::read(&task.proc)?;
         let (vm_id, new_memory) = self.vm.insert(stat.start_stack, place)?;
         let (files_id, new_files) = self.files.insert((), place)?;
         let (fs_id, _) = self.fs.insert((), place)?;
@@ -346,16 +353,15 @@ impl Objects {
     }
 }
 
-fn pstree_entry(task: &FrozenTask, root: i32) -> Result<PstreeEntry> {
-    let stat = stat::read(&task.proc)?;
+fn pstree_entry(task: &FrozenTask, stat: &Stat, root: i32) -> PstreeEntry {
     let threads = if task.zombie { vec![task.pid] } else { task.threads.clone() };
-    Ok(PstreeEntry {
+    PstreeEntry {
         pid: task.pid as u32,
         ppid: if task.pid == root { 0 } else { stat.ppid as u32 },
         pgid: stat.pgid as u32,
         sid: stat.sid as u32,
         threads: threads.into_iter().map(|tid| tid as u32).collect(),
-    })
+    }
 }
 
 /// `run` is the name of the network lock.

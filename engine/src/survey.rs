@@ -180,7 +180,7 @@ struct Own {
 
 impl Own {
     fn read(proc: &ProcDir, root: &ProcDir, options: &DumpOptions) -> Result<Self> {
-        let namespaces = Namespaces::for_tree_of(root, options.cgroups.mode)?;
+        let namespaces = Namespaces::own()?.for_tree_of(root, options.cgroups.mode)?;
         Ok(Own { namespaces, surroundings: lost::Surroundings::of(proc)? })
     }
 }

@@ -25,16 +25,20 @@ impl Namespaces {
         Ok(Namespaces(each.collect::<Result<_>>()?))
     }
 
+    /// Ours.
+    pub(crate) fn own() -> Result<Self> {
+        Self::of(&ProcDir::current()?)
+    }
+
     /// Those that the tasks of a tree may have: ours, and the cgroup namespace of its root, unless cgroups are left alone.
-    pub(crate) fn for_tree_of(root: &ProcDir, mode: CgroupMode) -> Result<Self> {
-        let mut own = Self::of(&ProcDir::current()?)?;
+    pub(crate) fn for_tree_of(mut self, root: &ProcDir, mode: CgroupMode) -> Result<Self> {
         let cgroup = ns::read(root, ns::Kind::Cgroup)?.filter(|_| mode != CgroupMode::Ignore);
-        for (kind, namespace) in &mut own.0 {
+        for (kind, namespace) in &mut self.0 {
             if *kind == ns::Kind::Cgroup && cgroup.is_some() {
                 *namespace = cgroup;
             }
         }
-        Ok(own)
+        Ok(self)
     }
 
     fn get(&self, kind: ns::Kind) -> Option<u32> {

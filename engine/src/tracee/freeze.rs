@@ -15,9 +15,11 @@ use super::wait::{Lookout, Pause, reap, reap_ended};
 use super::zombie;
 use crate::error::{Blame, Error, OsContext, Result};
 use crate::fault;
-use crate::kernel::stat::State;
+use crate::kernel::stat::{Stat, State};
+use crate::kernel::status::Status;
 use crate::kernel::{Pid, ProcDir, children, stat, status, tasks};
 use crate::log_warn;
+use crate::parallel;
 use crate::sys::ptrace::{self, Stop};
 
 /// How long a thread that cannot be seized may be on its way to become one that can, or none.
@@ -42,6 +44,15 @@ pub struct FrozenTask {
     pub stopped_by: Option<i32>,
     /// Exited and not yet reaped.
     pub zombie: bool,
+}
+
+/// What /proc shows of a task that stands still, and nobody but the task itself changes.
+#[derive(Debug)]
+pub struct Look {
+    /// Of the process.
+    pub stat: Stat,
+    /// Of its threads, in the order of [`FrozenTask::threads`].
+    pub threads: Vec<Status>,
 }
 
 /// What becomes of the tasks.
@@ -136,6 +147,20 @@ impl Frozen {
     /// The tasks, the root first, parents before their children.
     pub fn tasks(&self) -> &[FrozenTask] {
         &self.tasks
+    }
+
+    /// Looks at all tasks, in their order.
+    pub fn look(&self) -> Result<Vec<Look>> {
+        let threads = |task: &FrozenTask| task.threads.iter().map(|tid| task.proc.thread(*tid)).collect();
+        let threads: Vec<Vec<ProcDir>> = self.tasks.iter().map(threads).collect();
+        let all: Vec<&ProcDir> = threads.iter().flatten().collect();
+        let mut statuses = parallel::map(&all, |thread| status::read(thread))?.into_iter();
+        let stats = parallel::map(&self.tasks, |task| stat::read(&task.proc))?;
+        let look = |(stat, threads): (Stat, Vec<ProcDir>)| Look {
+            stat,
+            threads: statuses.by_ref().take(threads.len()).collect(),
+        };
+        Ok(stats.into_iter().zip(threads).map(look).collect())
     }
 
     /// Fails if a task was killed meanwhile. SIGKILL ends the stop of a tracee at once, also of one that has not yet come

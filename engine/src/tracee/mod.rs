@@ -24,7 +24,7 @@ pub mod zombie;
 pub use batch::{Area, Batch, CallId};
 pub use departure::{Need, needs, other_registers, refuse};
 pub use filter::{Filter, filters};
-pub use freeze::{Fate, Frozen, FrozenTask};
+pub use freeze::{Fate, Frozen, FrozenTask, Look};
 pub use freezer::Freezer;
 pub use loan::Loan;
 pub use site::{Site, hole, refuse_crowded};
