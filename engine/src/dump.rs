@@ -6,9 +6,11 @@
 //! that would harm: while programs under seccomp work for us, and at the [`end`].
 
 mod end;
+mod relay;
 
 use std::time::Instant;
 
+use self::relay::{Borrower, Member, Outside};
 use crate::clean;
 use crate::error::{Error, Result};
 use crate::fault;
@@ -20,6 +22,7 @@ use crate::kernel::kcmp::{KcmpSet, Kind as Shared, Place};
 use crate::kernel::stat::Stat;
 use crate::kernel::{Pid, smaps};
 use crate::options::{DumpOptions, FinalState};
+use crate::parallel;
 use crate::report::{Counts, DumpReport, NotKept, micros};
 use crate::resource::cgroup::{CgroupDump, OWN_SET};
 use crate::resource::file::pipe::OneEnded;
@@ -27,16 +30,16 @@ use crate::resource::file::table::Tables;
 use crate::resource::file::tty::TaskTerminal;
 use crate::resource::file::{DumpedFiles, FileDump, fs};
 use crate::resource::ipc::IpcDump;
-use crate::resource::memory::{MemoryDump, pages, registered};
+use crate::resource::memory::{MemoryDump, pages};
 use crate::resource::namespace;
 use crate::resource::socket::network_lock::LOCKED_BY_NFTABLES;
 use crate::resource::task::death::{self, Death};
 use crate::resource::task::seccomp::{self, SeccompDump};
-use crate::resource::task::{self, lineage};
+use crate::resource::task::{self, TaskDump, lineage};
 use crate::survey::judge::{self, Namespaces};
 use crate::survey::{self, Survey, sharing};
 use crate::sys::attr::DescriptorLimit;
-use crate::tracee::{Fate, Freezer, Frozen, FrozenTask, Loan, Look, Site};
+use crate::tracee::{Fate, Freezer, Frozen, FrozenTask, Look};
 use crate::worker::{self, Hold, Worker};
 use crate::{log_debug, log_info, log_warn};
 
@@ -143,16 +146,17 @@ impl Collection {
         let terminals: Vec<TaskTerminal> = looks.iter().map(|look| TaskTerminal::from(&look.stat)).collect();
         let mut collector = Collector::new(images, options, &terminals, (frozen, own))?;
         let tree: Vec<Pid> = frozen.tasks().iter().map(|task| task.pid).collect();
-        let mut entries = Vec::new();
-        for (task, look) in frozen.tasks().iter().zip(looks) {
-            entries.push(pstree_entry(task, &look.stat, options.tree));
-            collector.add(task, look, &tree).map_err(|e| e.task(task.pid, &task.comm))?;
-        }
+        let members: Vec<Member<'_>> =
+            frozen.tasks().iter().zip(looks).map(|(task, look)| Member { task, look }).collect();
+        let mut borrower = Borrower { ipc: IpcDump::new()?, seccomp: SeccompDump::default(), tree: &tree };
+        relay::run(&members, &mut collector, &mut borrower)?;
+        let entries: Vec<PstreeEntry> =
+            members.iter().map(|member| pstree_entry(*member, options.tree)).collect();
         collector.objects.judge(frozen, &entries)?;
         let mut pstree = images.writer(Kind::Pstree);
         entries.iter().try_for_each(|entry| pstree.push(entry))?;
         pstree.finish()?;
-        collector.finish(frozen, &tree)
+        collector.finish(frozen, borrower)
     }
 
     fn write_pages(&self, report: &mut DumpReport) -> Result<()> {
@@ -167,7 +171,7 @@ impl Collection {
     }
 }
 
-/// State over the tasks of a tree.
+/// State over the tasks of a tree, but for what they tell while they are on loan.
 struct Collector<'a> {
     images: &'a ImageDir,
     namespaces: Namespaces,
@@ -175,8 +179,6 @@ struct Collector<'a> {
     files: FileDump<'a>,
     tables: Tables,
     memory: MemoryDump<'a>,
-    ipc: IpcDump,
-    seccomp: SeccompDump,
     cgroups: CgroupDump<'a>,
     not_kept: Vec<NotKept>,
     deaths: Vec<Death>,
@@ -198,41 +200,49 @@ impl<'a> Collector<'a> {
             files: FileDump::new(options, images, terminals),
             tables: Tables::default(),
             memory: MemoryDump::new(images),
-            ipc: IpcDump::new()?,
-            seccomp: SeccompDump::default(),
             cgroups: CgroupDump::new(options, frozen)?,
             not_kept: Vec::new(),
             deaths: Vec::new(),
         })
     }
 
-    fn add(&mut self, task: &FrozenTask, look: &Look, tree: &[Pid]) -> Result<()> {
+    /// Looks at a task from outside, before anything of ours runs in it, and refuses what cannot be dumped. Nothing more is
+    /// to be known about a zombie.
+    fn look(&mut self, member: Member<'_>) -> Result<Option<Outside>> {
+        let Member { task, look } = member;
         log_info!("Collecting task {} ({})", task.pid, task.comm);
         if task.zombie {
             self.objects.tables.push([None; 2]);
-            return self.images.write_one(Kind::Core(task.pid as u32), &task::dump_zombie(&look.stat));
+            let core = task::dump_zombie(&look.stat);
+            return self.images.write_one(Kind::Core(task.pid as u32), &core).map(|()| None);
         }
+        self.look_at_living(member).map(Some).map_err(|e| e.task(task.pid, &task.comm))
+    }
+
+    fn look_at_living(&mut self, Member { task, look }: Member<'_>) -> Result<Outside> {
         judge::refuse(task, &self.namespaces)?;
-        task::refuse_dispatch(task)?;
         let mut ids = self.objects.ids(task, &look.stat)?;
         if self.cgroups.has_namespace() {
             ids.entry.cgroup_ns_id = Some(namespace::TREES_CGROUP);
         }
-        let sets = self.cgroups.add(task)?;
-        let vmas = smaps::read(&task.proc)?;
-        registered::refuse_absent(task, &vmas)?;
-        let mut loan = Loan::take(Site::among(&task.proc, &vmas)?, task.pid)?;
-        self.ipc.add(task, &mut loan)?;
-        let mut collected = task::dump((task, look), tree, &mut loan, &mut self.seccomp)?;
-        loan.end()?;
-        for ((_, core), set) in collected.cores.iter_mut().zip(sets) {
+        Ok(Outside { ids, sets: self.cgroups.add(task)?, vmas: smaps::read(&task.proc)? })
+    }
+
+    /// Writes down what a task has told about itself, and reads what only now may be read.
+    fn keep(&mut self, member: Member<'_>, told: Option<(Outside, TaskDump)>) -> Result<()> {
+        let Some((outside, told)) = told else { return Ok(()) };
+        let task = member.task;
+        self.keep_living(member, outside, told).map_err(|e| e.task(task.pid, &task.comm))
+    }
+
+    fn keep_living(&mut self, member: Member<'_>, outside: Outside, mut told: TaskDump) -> Result<()> {
+        let (Member { task, look }, Outside { vmas, ids, sets }) = (member, outside);
+        for ((_, core), set) in told.cores.iter_mut().zip(sets) {
             core.thread_core.get_or_insert_default().cg_set = set;
         }
-        self.not_kept.extend(collected.not_kept);
-        fault::point("loan-ended")?;
-        for (tid, core) in &collected.cores {
-            self.images.write_one(Kind::Core(*tid as u32), core)?;
-        }
+        self.not_kept.extend(told.not_kept);
+        let images = self.images;
+        parallel::map(&told.cores, |(tid, core)| images.write_one(Kind::Core(*tid as u32), core))?;
         self.images.write_one(Kind::Ids(task.pid as u32), &ids.entry)?;
         if ids.new_files {
             self.tables.add(task, ids.entry.files_id, self.images, &mut self.files)?;
@@ -240,18 +250,19 @@ impl<'a> Collector<'a> {
         let umask = look.threads.first().and_then(|leader| leader.umask);
         let fs = fs::dump(&mut self.files, &task.proc, &task.comm, umask)?;
         self.images.write_one(Kind::Fs(task.pid as u32), &fs)?;
-        self.memory.add((task, &look.stat), &vmas, collected.memory, &mut self.files)?;
-        self.deaths.extend(death::foresee(task, &collected.cores, &self.memory.outlasting));
+        self.memory.add((task, &look.stat), &vmas, told.memory, &mut self.files)?;
+        self.deaths.extend(death::foresee(task, &told.cores, &self.memory.outlasting));
         Ok(())
     }
 
-    fn finish(mut self, frozen: &Frozen, tree: &[Pid]) -> Result<Collection> {
+    fn finish(mut self, frozen: &Frozen, borrower: Borrower<'_>) -> Result<Collection> {
+        let Borrower { mut ipc, seccomp, tree } = borrower;
         let segments = self.memory.finish(namespace::HOST_IPC)?;
         self.collect_in_flight()?;
-        self.ipc.write(self.images, namespace::HOST_IPC, tree)?;
-        self.seccomp.write(self.images)?;
+        ipc.write(self.images, namespace::HOST_IPC, tree)?;
+        seccomp.write(self.images)?;
         self.not_kept.extend(self.cgroups.write(self.images)?.into_iter().map(|lost| of_root(frozen, lost)));
-        self.not_kept.append(&mut self.ipc.not_kept);
+        self.not_kept.append(&mut ipc.not_kept);
         self.not_kept.extend(self.files.not_kept(tree));
         self.files.resolve(&self.tables, frozen, std::mem::take(&mut self.memory.registered))?;
         let files = self.files.finish()?;
@@ -353,7 +364,8 @@ impl Objects {
     }
 }
 
-fn pstree_entry(task: &FrozenTask, stat: &Stat, root: i32) -> PstreeEntry {
+fn pstree_entry(Member { task, look }: Member<'_>, root: i32) -> PstreeEntry {
+    let stat = &look.stat;
     let threads = if task.zombie { vec![task.pid] } else { task.threads.clone() };
     PstreeEntry {
         pid: task.pid as u32,
