@@ -9,7 +9,7 @@ pub(crate) fn from_bytes<const N: usize>(bytes: &[u8]) -> Option<[u64; N]> {
 
 /// The bytes of the words.
 pub(crate) fn to_bytes(words: &[u64]) -> Vec<u8> {
-    words.iter().flat_map(|word| (*word as usize).to_ne_bytes()).collect()
+    words.iter().map(|word| (*word as usize).to_ne_bytes()).collect::<Vec<_>>().into_flattened()
 }
 
 #[cfg(test)]

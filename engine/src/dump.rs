@@ -6,9 +6,11 @@
 //! that would harm: while programs under seccomp work for us, and at the [`end`].
 
 mod end;
+mod relay;
 
 use std::time::Instant;
 
+use self::relay::{Borrower, Member, Outside};
 use crate::clean;
 use crate::error::{Error, Result};
 use crate::fault;
@@ -17,8 +19,10 @@ use crate::image::journal::{Identity, Journal, Note};
 use crate::image::message::{InventoryEntry, LsmType, PstreeEntry, TaskKobjIdsEntry};
 use crate::image::{ImageDir, Kind};
 use crate::kernel::kcmp::{KcmpSet, Kind as Shared, Place};
-use crate::kernel::{Pid, smaps, stat, status};
+use crate::kernel::stat::Stat;
+use crate::kernel::{Pid, smaps};
 use crate::options::{DumpOptions, FinalState};
+use crate::parallel;
 use crate::report::{Counts, DumpReport, NotKept, micros};
 use crate::resource::cgroup::{CgroupDump, OWN_SET};
 use crate::resource::file::pipe::OneEnded;
@@ -26,16 +30,16 @@ use crate::resource::file::table::Tables;
 use crate::resource::file::tty::TaskTerminal;
 use crate::resource::file::{DumpedFiles, FileDump, fs};
 use crate::resource::ipc::IpcDump;
-use crate::resource::memory::{MemoryDump, pages, registered};
+use crate::resource::memory::{MemoryDump, pages};
 use crate::resource::namespace;
 use crate::resource::socket::network_lock::LOCKED_BY_NFTABLES;
 use crate::resource::task::death::{self, Death};
 use crate::resource::task::seccomp::{self, SeccompDump};
-use crate::resource::task::{self, lineage};
+use crate::resource::task::{self, TaskDump, lineage};
 use crate::survey::judge::{self, Namespaces};
 use crate::survey::{self, Survey, sharing};
 use crate::sys::attr::DescriptorLimit;
-use crate::tracee::{Fate, Freezer, Frozen, FrozenTask, Loan, Site};
+use crate::tracee::{Fate, Freezer, Frozen, FrozenTask, Look};
 use crate::worker::{self, Hold, Worker};
 use crate::{log_debug, log_info, log_warn};
 
@@ -105,19 +109,21 @@ fn hold_still(
 ) -> Result<Still> {
     let begun = Instant::now();
     loop {
+        let own = Namespaces::own()?;
         let started = Instant::now();
         let freezer = options.freeze_cgroup.as_deref().map(Freezer::open).transpose()?;
         let frozen = Frozen::seize(options.tree, options.timeout, freezer)?;
         report.stats.freezing_time = micros(started);
         let since = Instant::now();
-        seccomp::suspend(&frozen, survives)?;
+        let looks = frozen.look().map_err(|e| frozen.explain(e))?;
+        seccomp::suspend(&frozen, &looks, survives)?;
         fault::point("frozen")?;
         images.note(&Note::Writing)?;
         // That of an earlier dump: with our images beside it, it would be a lie.
         images.remove(&Kind::Inventory.file_name())?;
-        let error = match Collection::of(&frozen, images, options).map_err(|e| frozen.explain(e)) {
+        let error = match Collection::of((&frozen, &looks), own, images, options) {
             Ok(collected) => return Ok(Still { frozen, since, collected }),
-            Err(error) => error,
+            Err(error) => frozen.explain(error),
         };
         drop(frozen);
         if !error.passes() || begun.elapsed() > survey::PATIENCE {
@@ -163,21 +169,26 @@ struct Collection {
 }
 
 impl Collection {
-    fn of(frozen: &Frozen, images: &ImageDir, options: &DumpOptions) -> Result<Self> {
-        let terminals = frozen.tasks().iter().map(|task| Ok(TaskTerminal::from(&stat::read(&task.proc)?)));
-        let terminals = terminals.collect::<Result<Vec<_>>>()?;
-        let mut collector = Collector::new(images, options, &terminals, frozen)?;
+    fn of(
+        (frozen, looks): (&Frozen, &[Look]),
+        own: Namespaces,
+        images: &ImageDir,
+        options: &DumpOptions,
+    ) -> Result<Self> {
+        let terminals: Vec<TaskTerminal> = looks.iter().map(|look| TaskTerminal::from(&look.stat)).collect();
+        let mut collector = Collector::new(images, options, &terminals, (frozen, own))?;
         let tree: Vec<Pid> = frozen.tasks().iter().map(|task| task.pid).collect();
-        let mut entries = Vec::new();
-        for task in frozen.tasks() {
-            entries.push(pstree_entry(task, options.tree)?);
-            collector.add(task, &tree).map_err(|e| e.task(task.pid, &task.comm))?;
-        }
+        let members: Vec<Member<'_>> =
+            frozen.tasks().iter().zip(looks).map(|(task, look)| Member { task, look }).collect();
+        let mut borrower = Borrower { ipc: IpcDump::new()?, seccomp: SeccompDump::default(), tree: &tree };
+        relay::run(&members, &mut collector, &mut borrower)?;
+        let entries: Vec<PstreeEntry> =
+            members.iter().map(|member| pstree_entry(*member, options.tree)).collect();
         collector.objects.judge(frozen, &entries)?;
         let mut pstree = images.writer(Kind::Pstree);
         entries.iter().try_for_each(|entry| pstree.push(entry))?;
         pstree.finish()?;
-        collector.finish(frozen, &tree)
+        collector.finish(frozen, borrower)
     }
 
     fn write_pages(&self, report: &mut DumpReport) -> Result<()> {
@@ -192,7 +203,7 @@ impl Collection {
     }
 }
 
-/// State over the tasks of a tree.
+/// State over the tasks of a tree, but for what they tell while they are on loan.
 struct Collector<'a> {
     images: &'a ImageDir,
     namespaces: Namespaces,
@@ -200,8 +211,6 @@ struct Collector<'a> {
     files: FileDump<'a>,
     tables: Tables,
     memory: MemoryDump<'a>,
-    ipc: IpcDump,
-    seccomp: SeccompDump,
     cgroups: CgroupDump<'a>,
     not_kept: Vec<NotKept>,
     deaths: Vec<Death>,
@@ -212,10 +221,10 @@ impl<'a> Collector<'a> {
         images: &'a ImageDir,
         options: &'a DumpOptions,
         terminals: &'a [TaskTerminal],
-        frozen: &Frozen,
+        (frozen, own): (&Frozen, Namespaces),
     ) -> Result<Self> {
         let root = frozen.tasks().first().ok_or_else(|| Error::bug("a frozen tree without tasks"))?;
-        let namespaces = Namespaces::for_tree_of(&root.proc, options.cgroups.mode)?;
+        let namespaces = own.for_tree_of(&root.proc, options.cgroups.mode)?;
         Ok(Collector {
             images,
             namespaces,
@@ -223,60 +232,69 @@ impl<'a> Collector<'a> {
             files: FileDump::new(options, images, terminals),
             tables: Tables::default(),
             memory: MemoryDump::new(images),
-            ipc: IpcDump::new()?,
-            seccomp: SeccompDump::default(),
             cgroups: CgroupDump::new(options, frozen)?,
             not_kept: Vec::new(),
             deaths: Vec::new(),
         })
     }
 
-    fn add(&mut self, task: &FrozenTask, tree: &[Pid]) -> Result<()> {
+    /// Looks at a task from outside, before anything of ours runs in it, and refuses what cannot be dumped. Nothing more is
+    /// to be known about a zombie.
+    fn look(&mut self, member: Member<'_>) -> Result<Option<Outside>> {
+        let Member { task, look } = member;
         log_info!("Collecting task {} ({})", task.pid, task.comm);
         if task.zombie {
             self.objects.tables.push([None; 2]);
-            return self.images.write_one(Kind::Core(task.pid as u32), &task::dump_zombie(task)?);
+            let core = task::dump_zombie(&look.stat);
+            return self.images.write_one(Kind::Core(task.pid as u32), &core).map(|()| None);
         }
+        self.look_at_living(member).map(Some).map_err(|e| e.task(task.pid, &task.comm))
+    }
+
+    fn look_at_living(&mut self, Member { task, look }: Member<'_>) -> Result<Outside> {
         judge::refuse(task, &self.namespaces)?;
-        task::refuse_dispatch(task)?;
-        let mut ids = self.objects.ids(task)?;
+        let mut ids = self.objects.ids(task, &look.stat)?;
         if self.cgroups.has_namespace() {
             ids.entry.cgroup_ns_id = Some(namespace::TREES_CGROUP);
         }
-        let sets = self.cgroups.add(task)?;
-        let vmas = smaps::read(&task.proc)?;
-        registered::refuse_absent(task, &vmas)?;
-        let mut loan = Loan::take(Site::find(&task.proc)?, task.pid)?;
-        self.ipc.add(task, &mut loan)?;
-        let mut collected = task::dump(task, tree, &mut loan, &mut self.seccomp)?;
-        loan.end()?;
-        for ((_, core), set) in collected.cores.iter_mut().zip(sets) {
+        Ok(Outside { ids, sets: self.cgroups.add(task)?, vmas: smaps::read(&task.proc)? })
+    }
+
+    /// Writes down what a task has told about itself, and reads what only now may be read.
+    fn keep(&mut self, member: Member<'_>, told: Option<(Outside, TaskDump)>) -> Result<()> {
+        let Some((outside, told)) = told else { return Ok(()) };
+        let task = member.task;
+        self.keep_living(member, outside, told).map_err(|e| e.task(task.pid, &task.comm))
+    }
+
+    fn keep_living(&mut self, member: Member<'_>, outside: Outside, mut told: TaskDump) -> Result<()> {
+        let (Member { task, look }, Outside { vmas, ids, sets }) = (member, outside);
+        for ((_, core), set) in told.cores.iter_mut().zip(sets) {
             core.thread_core.get_or_insert_default().cg_set = set;
         }
-        self.not_kept.extend(collected.not_kept);
-        fault::point("loan-ended")?;
-        for (tid, core) in &collected.cores {
-            self.images.write_one(Kind::Core(*tid as u32), core)?;
-        }
+        self.not_kept.extend(told.not_kept);
+        let images = self.images;
+        parallel::map(&told.cores, |(tid, core)| images.write_one(Kind::Core(*tid as u32), core))?;
         self.images.write_one(Kind::Ids(task.pid as u32), &ids.entry)?;
         if ids.new_files {
             self.tables.add(task, ids.entry.files_id, self.images, &mut self.files)?;
         }
-        let umask = status::read(&task.proc)?.umask;
+        let umask = look.threads.first().and_then(|leader| leader.umask);
         let fs = fs::dump(&mut self.files, &task.proc, &task.comm, umask)?;
         self.images.write_one(Kind::Fs(task.pid as u32), &fs)?;
-        self.memory.add(task, &vmas, collected.memory, &mut self.files)?;
-        self.deaths.extend(death::foresee(task, &collected.cores, &self.memory.outlasting));
+        self.memory.add((task, &look.stat), &vmas, told.memory, &mut self.files)?;
+        self.deaths.extend(death::foresee(task, &told.cores, &self.memory.outlasting));
         Ok(())
     }
 
-    fn finish(mut self, frozen: &Frozen, tree: &[Pid]) -> Result<Collection> {
+    fn finish(mut self, frozen: &Frozen, borrower: Borrower<'_>) -> Result<Collection> {
+        let Borrower { mut ipc, seccomp, tree } = borrower;
         let segments = self.memory.finish(namespace::HOST_IPC)?;
         self.collect_in_flight()?;
-        self.ipc.write(self.images, namespace::HOST_IPC, tree)?;
-        self.seccomp.write(self.images)?;
+        ipc.write(self.images, namespace::HOST_IPC, tree)?;
+        seccomp.write(self.images)?;
         self.not_kept.extend(self.cgroups.write(self.images)?.into_iter().map(|lost| of_root(frozen, lost)));
-        self.not_kept.append(&mut self.ipc.not_kept);
+        self.not_kept.append(&mut ipc.not_kept);
         self.not_kept.extend(self.files.not_kept(tree));
         self.files.resolve(&self.tables, frozen, std::mem::take(&mut self.memory.registered))?;
         let files = self.files.finish()?;
@@ -341,10 +359,9 @@ struct Ids {
 }
 
 impl Objects {
-    fn ids(&mut self, task: &FrozenTask) -> Result<Ids> {
+    fn ids(&mut self, task: &FrozenTask, stat: &Stat) -> Result<Ids> {
         let place = Place { pid: task.pid, fd: 0 };
         // Tasks with one address space have one stack start; others seldom do.
-        let stat = stat::read(&task.proc)?;
         let (vm_id, new_memory) = self.vm.insert(stat.start_stack, place)?;
         let (files_id, new_files) = self.files.insert((), place)?;
         let (fs_id, _) = self.fs.insert((), place)?;
@@ -379,16 +396,16 @@ impl Objects {
     }
 }
 
-fn pstree_entry(task: &FrozenTask, root: i32) -> Result<PstreeEntry> {
-    let stat = stat::read(&task.proc)?;
+fn pstree_entry(Member { task, look }: Member<'_>, root: i32) -> PstreeEntry {
+    let stat = &look.stat;
     let threads = if task.zombie { vec![task.pid] } else { task.threads.clone() };
-    Ok(PstreeEntry {
+    PstreeEntry {
         pid: task.pid as u32,
         ppid: if task.pid == root { 0 } else { stat.ppid as u32 },
         pgid: stat.pgid as u32,
         sid: stat.sid as u32,
         threads: threads.into_iter().map(|tid| tid as u32).collect(),
-    })
+    }
 }
 
 /// `run` is the name of the network lock.

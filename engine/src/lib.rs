@@ -17,6 +17,7 @@
 //! | [`log`] | the log in CRIU's line format |
 //! | [`options`] | what the engine is told to do: plain data with CRIU's defaults |
 //! | [`report`] | what a command tells at its end, as text and as JSON |
+//! | `parallel` | the same question about many objects, asked by two threads |
 //! | `worker` | the process that does what must not end halfway, should the one that was called be killed |
 
 pub mod check;
@@ -30,6 +31,7 @@ pub mod image;
 pub mod kernel;
 pub mod log;
 pub mod options;
+mod parallel;
 pub mod report;
 pub mod resource;
 pub mod restore;

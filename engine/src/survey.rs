@@ -17,10 +17,13 @@ use std::time::{Duration, Instant};
 use nix::fcntl::OFlag;
 
 use crate::error::{Blame, Error, Result};
+use crate::kernel::cgroup::Membership;
 use crate::kernel::smaps::Backing;
 use crate::kernel::stat::{Stat, State};
-use crate::kernel::{Pid, ProcDir, cgroup, children, fdinfo, smaps, stat, status, tasks};
-use crate::options::DumpOptions;
+use crate::kernel::status::Status;
+use crate::kernel::{Pid, ProcDir, children, fdinfo, smaps, stat, status, tasks};
+use crate::options::{CgroupMode, DumpOptions};
+use crate::parallel;
 use crate::report::{Counts, NotKept};
 use crate::resource::cgroup::check_options;
 use crate::resource::cgroup::freezer::FreezerSurvey;
@@ -100,7 +103,11 @@ fn look(options: &DumpOptions) -> Result<Survey> {
     let mut files = FileSurvey::new(options, &terminals);
     let mut freezers = FreezerSurvey::new(options)?;
     let mut faults = Faults::default();
-    for (proc, stat) in &members {
+    let sights = parallel::map(&members, |(proc, stat)| match stat.state {
+        State::Zombie => Ok(None),
+        _ => present(Sight::of(proc, &ours, options.cgroups.mode)),
+    })?;
+    for ((proc, stat), sight) in members.iter().zip(sights) {
         survey.counts.tasks += 1;
         let (survey, sockets, files) = (&mut survey, &mut sockets, &mut files);
         let (freezers, faults) = (&mut freezers, &mut faults);
@@ -112,7 +119,7 @@ fn look(options: &DumpOptions) -> Result<Survey> {
             present(task.ended(stat))?;
         } else {
             sharing.add(stat)?.into_iter().for_each(|error| task.block(error));
-            present(task.look(&ours))?;
+            present(sight.map_or(Ok(()), |sight| task.look(sight)))?;
         }
     }
     let relations = tree.lineage(&members).into_iter().chain(sharing.strays(&members, &tree.lineage));
@@ -191,7 +198,7 @@ struct Own {
 
 impl Own {
     fn read(proc: &ProcDir, root: &ProcDir, options: &DumpOptions) -> Result<Self> {
-        let namespaces = Namespaces::for_tree_of(root, options.cgroups.mode)?;
+        let namespaces = Namespaces::own()?.for_tree_of(root, options.cgroups.mode)?;
         Ok(Own { namespaces, surroundings: lost::Surroundings::of(proc)? })
     }
 }
@@ -207,6 +214,52 @@ impl Faults {
     fn blockers(self) -> Vec<Error> {
         if self.has_userfaultfd { Vec::new() } else { self.registered }
     }
+}
+
+/// What shows of a process and its threads by themselves, whatever others in the tree have.
+struct Sight {
+    mode: Option<Error>,
+    cgroups: Vec<Membership>,
+    lost: Vec<lost::Lost>,
+    errors: Vec<Error>,
+    threads: Vec<Thread>,
+}
+
+struct Thread {
+    tid: Pid,
+    status: Status,
+    lost: Vec<lost::Lost>,
+    errors: Vec<Error>,
+}
+
+impl Sight {
+    fn of(proc: &ProcDir, own: &Own, cgroups: CgroupMode) -> Result<Self> {
+        let mode = mode(proc);
+        let theirs = lost::Surroundings::of(proc)?;
+        let lost = lost::of_process(proc, &theirs, &own.surroundings, cgroups)?;
+        let (judge, errors) = Judge::of(proc, &own.namespaces)?;
+        let look = |tid: &Pid| {
+            let thread = proc.thread(*tid);
+            let Some(status) = present(status::read(&thread))? else { return Ok(None) };
+            let errors = present(judge.thread(&thread))?.unwrap_or_default();
+            Ok(Some(Thread { tid: *tid, status, lost: lost::of_thread(*tid), errors }))
+        };
+        let threads = parallel::map(&tasks::read(proc)?, look)?.into_iter().flatten().collect();
+        Ok(Sight { mode, cgroups: theirs.cgroups, lost, errors, threads })
+    }
+}
+
+/// A program of another word size than ours has registers and structures that we do not read.
+fn mode(proc: &ProcDir) -> Option<Error> {
+    // What is no ELF file was made by PR_SET_MM_EXE_FILE, and is judged at the freeze by its registers.
+    let exe = proc.open_file("exe", OFlag::O_RDONLY).ok()?;
+    let mut ident = [0; 5];
+    let got = File::from(exe).read_at(&mut ident, 0).unwrap_or(0);
+    let own = if size_of::<usize>() == 8 { ELFCLASS64 } else { ELFCLASS32 };
+    (got == ident.len() && ident.starts_with(b"\x7fELF") && ident[4] != own).then(|| {
+        let reason = format!("is a program of {} bits", if ident[4] == ELFCLASS32 { 32 } else { 64 });
+        Error::new("E-TASK-MODE", Blame::Program, reason).help("dump it with a crio of that word size")
+    })
 }
 
 struct TaskSurvey<'a, 'f> {
@@ -253,13 +306,14 @@ impl TaskSurvey<'_, '_> {
         }
     }
 
-    fn look(&mut self, own: &Own) -> Result<()> {
-        self.mode()?;
+    fn look(&mut self, sight: Sight) -> Result<()> {
+        sight.mode.into_iter().for_each(|error| self.block(error));
         // Single threads are judged when they stand still.
-        let judged = cgroup::read(self.proc).and_then(|set| self.freezers.judge(&set));
+        let judged = self.freezers.judge(&sight.cgroups);
         self.block_by(judged);
-        self.lose(lost::of_process(self.proc, &own.surroundings, self.options.cgroups.mode)?);
-        self.threads(own)?;
+        self.lose(sight.lost);
+        sight.errors.into_iter().for_each(|error| self.block(error));
+        sight.threads.into_iter().for_each(|thread| self.thread(thread));
         self.mappings()?;
         for link in ["exe", "cwd", "root"] {
             let judged = self.files.add_link(self.proc, &self.comm, link);
@@ -278,46 +332,21 @@ impl TaskSurvey<'_, '_> {
         }));
     }
 
-    /// A program of another word size than ours has registers and structures that we do not read.
-    fn mode(&mut self) -> Result<()> {
-        // What is no ELF file was made by PR_SET_MM_EXE_FILE, and is judged at the freeze by its registers.
-        let Ok(exe) = self.proc.open_file("exe", OFlag::O_RDONLY) else { return Ok(()) };
-        let mut ident = [0; 5];
-        let got = File::from(exe).read_at(&mut ident, 0).unwrap_or(0);
-        let own = if size_of::<usize>() == 8 { ELFCLASS64 } else { ELFCLASS32 };
-        if got == ident.len() && ident.starts_with(b"\x7fELF") && ident[4] != own {
-            let reason = format!("is a program of {} bits", if ident[4] == ELFCLASS32 { 32 } else { 64 });
+    fn thread(&mut self, Thread { tid, status, lost, errors }: Thread) {
+        self.survey.counts.threads += 1;
+        self.lose(lost);
+        errors.into_iter().for_each(|error| self.block(error));
+        if status.tracer_pid != 0 {
+            let reason = format!("is traced by process {}", status.tracer_pid);
             self.block(
-                Error::new("E-TASK-MODE", Blame::Program, reason)
-                    .help("dump it with a crio of that word size"),
+                Error::new("E-TASK-TRACED", Blame::Program, reason)
+                    .on(format!("thread {tid}"))
+                    .help("end the debugger or strace that is attached to it"),
             );
         }
-        Ok(())
-    }
-
-    fn threads(&mut self, own: &Own) -> Result<()> {
-        let proc = self.proc;
-        let (judge, errors) = Judge::of(proc, &own.namespaces)?;
-        errors.into_iter().for_each(|error| self.block(error));
-        for tid in tasks::read(proc)? {
-            let thread = proc.thread(tid);
-            let Some(status) = present(status::read(&thread))? else { continue };
-            self.survey.counts.threads += 1;
-            self.lose(lost::of_thread(tid));
-            present(judge.thread(&thread))?.into_iter().flatten().for_each(|error| self.block(error));
-            if status.tracer_pid != 0 {
-                let reason = format!("is traced by process {}", status.tracer_pid);
-                self.block(
-                    Error::new("E-TASK-TRACED", Blame::Program, reason)
-                        .on(format!("thread {tid}"))
-                        .help("end the debugger or strace that is attached to it"),
-                );
-            }
-            if status.seccomp != 0 && self.survey.seccomp_modes.insert(status.seccomp) {
-                self.block_by(seccomp::judge(tid, status.seccomp));
-            }
+        if status.seccomp != 0 && self.survey.seccomp_modes.insert(status.seccomp) {
+            self.block_by(seccomp::judge(tid, status.seccomp));
         }
-        Ok(())
     }
 
     /// A leader that is a zombie has nothing any more, but its threads may.

@@ -32,15 +32,25 @@ pub fn refusal(sets: &[RegSet]) -> Option<(&'static str, &'static str)> {
 
 /// Offset and size, in bytes, of component `number` in the area of this CPU; CPUID leaf 0xd. `None` if it has none.
 pub fn component(number: u32) -> Option<(usize, usize)> {
-    // CPUID leaves a virtual machine each time, which costs more than all else that is done for a thread.
+    // CPUID leaves a virtual machine each time, which costs more than all else that is done for a thread: it is asked once,
+    // and only about the components that may be in the area.
     static LAYOUT: OnceLock<[Option<(usize, usize)>; 64]> = OnceLock::new();
-    let layout = LAYOUT.get_or_init(|| core::array::from_fn(|number| ask(number as u32)));
+    let layout = LAYOUT.get_or_init(|| {
+        let all = ask(0);
+        // x87 and SSE are in the legacy area.
+        let present = (u64::from(all.edx) << 32 | u64::from(all.eax)) & !0b11;
+        core::array::from_fn(|number| (present >> number & 1 != 0).then(|| place(number as u32)).flatten())
+    });
     layout.get(number as usize).copied().flatten()
 }
 
-fn ask(number: u32) -> Option<(usize, usize)> {
-    let leaf = core::arch::x86_64::__cpuid_count(0xd, number);
+fn place(number: u32) -> Option<(usize, usize)> {
+    let leaf = ask(number);
     (leaf.eax != 0).then_some((leaf.ebx as usize, leaf.eax as usize))
+}
+
+fn ask(part: u32) -> core::arch::x86_64::CpuidResult {
+    core::arch::x86_64::__cpuid_count(0xd, part)
 }
 
 #[cfg(test)]

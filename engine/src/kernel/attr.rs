@@ -34,14 +34,6 @@ pub fn timerslack_ns(proc: &ProcDir) -> Result<u64> {
     value(proc, "timerslack_ns", text::dec)
 }
 
-/// The thread's name, any bytes.
-pub fn comm(proc: &ProcDir) -> Result<Vec<u8>> {
-    let mut name = proc.read("comm")?;
-    // The kernel adds the last newline; one before it belongs to the name.
-    name.truncate(text::chomp(&name).len());
-    Ok(name)
-}
-
 /// Arguments, each ended by a zero byte, as the process has them in memory now; empty for zombies.
 pub fn cmdline(proc: &ProcDir) -> Result<Vec<u8>> {
     proc.read("cmdline")
@@ -98,20 +90,6 @@ mod tests {
     fn shows_what_setarch_has_set() -> Result<()> {
         let shown = with_cat(Command::new("setarch").args(["-R", "cat"]), personality)?;
         assert_eq!(shown, personality(&ProcDir::current()?)? | libc::ADDR_NO_RANDOMIZE as u32);
-        Ok(())
-    }
-
-    #[test]
-    fn a_name_may_end_in_a_newline() -> Result<()> {
-        let own = ProcDir::current()?;
-        let shown = std::thread::scope(|scope| {
-            let thread = scope.spawn(|| {
-                nix::sys::prctl::set_name(c"a (b)\n").os(|| "prctl")?;
-                comm(&own.thread(nix::unistd::gettid().as_raw()))
-            });
-            thread.join().unwrap_or_else(|_| Ok(Vec::new()))
-        })?;
-        assert_eq!(shown, b"a (b)\n");
         Ok(())
     }
 

@@ -272,6 +272,7 @@ fn unescape_name(name: &[u8]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::{Error, OsContext};
 
     /// Captured on 6.18, memory masks left out.
     const CAT: &[u8] = b"Name:\tcat\nUmask:\t0022\nState:\tR (running)\nTgid:\t5386\nNgid:\t0\nPid:\t5386\n\
@@ -318,6 +319,20 @@ mod tests {
         assert_eq!((s.name.as_slice(), s.state, s.umask), (b"a\n:\\".as_slice(), State::Zombie, None));
         assert_eq!((s.seccomp_filters, s.kthread, s.thp_enabled), (None, None, None));
         assert_eq!((s.memory, s.nested, s.no_new_privs), (Memory::default(), NestedPids::default(), true));
+        Ok(())
+    }
+
+    #[test]
+    fn a_name_may_hold_what_is_escaped() -> Result<()> {
+        let own = ProcDir::current()?;
+        let shown = std::thread::scope(|scope| {
+            let thread = scope.spawn(|| {
+                nix::sys::prctl::set_name(c"a\\n (b)\\\n").os(|| "prctl")?;
+                read(&own.thread(nix::unistd::gettid().as_raw()))
+            });
+            thread.join().unwrap_or_else(|_| Err(Error::bug("panicked")))
+        })?;
+        assert_eq!(shown.name, b"a\\n (b)\\\n");
         Ok(())
     }
 

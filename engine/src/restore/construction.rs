@@ -112,7 +112,7 @@ impl Construction {
         let (area, parking) = places(&plan, &vmas)?;
         // Handled and ignored signals are not yet those of the tree.
         let quiet = Site::quiet_signals(0, 0, plan.queued_signals());
-        let site = Site { area, quiet, ..Site::find(&proc)? };
+        let site = Site { area, quiet, ..Site::among(&proc, &vmas)? };
         let mut runtime = Runtime::find(&vmas, &site.mem)?;
         let mut loan = Loan::take(site, root)?;
         build::settle(&mut loan, &transport)?;

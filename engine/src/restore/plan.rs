@@ -458,20 +458,20 @@ fn load_task(images: &ImageDir, entry: &PstreeEntry, index: &HashMap<u32, usize>
         )));
     }
     let leader = images.require::<CoreEntry>(Kind::Core(entry.pid))?;
-    let tids = entry.threads_of(&leader);
+    let tids = entry.threads_of(&leader).to_vec();
     if tids.first() != Some(&entry.pid) || entry.pid == 0 || tids.len() > MOST_TASKS {
         return Err(bad(format!("task {} does not lead its threads", entry.pid)));
     }
-    let mut threads = Vec::new();
+    let (mut threads, mut leader) = (Vec::new(), Some(leader));
     for tid in tids {
-        let name = Kind::Core(*tid).file_name();
-        let core = images.require::<CoreEntry>(Kind::Core(*tid))?;
+        let name = Kind::Core(tid).file_name();
+        let core = leader.take().map_or_else(|| images.require::<CoreEntry>(Kind::Core(tid)), Ok)?;
         if core.tc.as_ref().is_none_or(|tc| !tc.is_dead()) {
             registers::load(&core, &name)?;
             let creds = core.thread_core.as_ref().and_then(|thread| thread.creds.as_ref());
             creds.map_or(Ok(()), |creds| credentials::check(creds, &name))?;
         }
-        threads.push((id(*tid)?, core));
+        threads.push((id(tid)?, core));
     }
     let state = threads.first().and_then(|(_, core)| core.tc.as_ref()).map(|tc| tc.task_state);
     let body = match state {

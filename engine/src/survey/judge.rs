@@ -7,6 +7,7 @@ use super::sharing;
 use crate::error::{Blame, Error, Result};
 use crate::kernel::{ProcDir, ns, stat};
 use crate::options::CgroupMode;
+use crate::parallel;
 use crate::tracee::FrozenTask;
 
 /// The namespaces of a thread.
@@ -24,16 +25,20 @@ impl Namespaces {
         Ok(Namespaces(each.collect::<Result<_>>()?))
     }
 
+    /// Ours.
+    pub(crate) fn own() -> Result<Self> {
+        Self::of(&ProcDir::current()?)
+    }
+
     /// Those that the tasks of a tree may have: ours, and the cgroup namespace of its root, unless cgroups are left alone.
-    pub(crate) fn for_tree_of(root: &ProcDir, mode: CgroupMode) -> Result<Self> {
-        let mut own = Self::of(&ProcDir::current()?)?;
+    pub(crate) fn for_tree_of(mut self, root: &ProcDir, mode: CgroupMode) -> Result<Self> {
         let cgroup = ns::read(root, ns::Kind::Cgroup)?.filter(|_| mode != CgroupMode::Ignore);
-        for (kind, namespace) in &mut own.0 {
+        for (kind, namespace) in &mut self.0 {
             if *kind == ns::Kind::Cgroup && cgroup.is_some() {
                 *namespace = cgroup;
             }
         }
-        Ok(own)
+        Ok(self)
     }
 
     fn get(&self, kind: ns::Kind) -> Option<u32> {
@@ -95,9 +100,9 @@ impl<'a> Judge<'a> {
 /// Refuses a task that stands still: what the survey has looked for may have come since.
 pub(crate) fn refuse(task: &FrozenTask, own: &Namespaces) -> Result<()> {
     let (judge, mut errors) = Judge::of(&task.proc, own)?;
-    for tid in &task.threads {
-        errors.extend(judge.thread(&task.proc.thread(*tid))?);
-    }
+    errors.extend(
+        parallel::map(&task.threads, |tid| judge.thread(&task.proc.thread(*tid)))?.into_iter().flatten(),
+    );
     let mut errors = errors.into_iter();
     let Some(first) = errors.next() else { return Ok(()) };
     Err(errors.fold(first, |first, other| first.detail(format!("also: {}", other.headline()))))

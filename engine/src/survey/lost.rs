@@ -17,7 +17,7 @@ const WHOLE_CPU: u32 = 1024;
 /// What a process gets from the one that restores it: ours, to compare with.
 #[derive(Debug)]
 pub(super) struct Surroundings {
-    cgroups: Vec<Membership>,
+    pub(super) cgroups: Vec<Membership>,
     label: Vec<u8>,
     speculation: Vec<Vec<u8>>,
 }
@@ -33,10 +33,14 @@ impl Surroundings {
     }
 }
 
-/// What is lost of a process that is restored in surroundings like `ours`, and where cgroups are left alone.
-pub(super) fn of_process(proc: &ProcDir, ours: &Surroundings, mode: CgroupMode) -> Result<Vec<Lost>> {
+/// What is lost of a process in surroundings like `theirs` that is restored in such as `ours`, and where cgroups are left alone.
+pub(super) fn of_process(
+    proc: &ProcDir,
+    theirs: &Surroundings,
+    ours: &Surroundings,
+    mode: CgroupMode,
+) -> Result<Vec<Lost>> {
     let mut lost = Vec::new();
-    let theirs = Surroundings::of(proc)?;
     for (theirs, ours) in theirs.cgroups.iter().zip(&ours.cgroups) {
         if mode == CgroupMode::Ignore && theirs.path != ours.path {
             let path = String::from_utf8_lossy(&theirs.path).into_owned();

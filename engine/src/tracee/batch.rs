@@ -163,12 +163,11 @@ impl Batch {
     }
 
     pub(super) fn calls_to_bytes(&self) -> Vec<u8> {
-        self.calls
-            .iter()
-            .flat_map(|call| {
-                [call.nr].into_iter().chain(call.args).chain([call.ret as u64]).flat_map(u64::to_ne_bytes)
-            })
-            .collect()
+        let words = |call: &Call| {
+            let [a, b, c, d, e, f] = call.args;
+            [call.nr, a, b, c, d, e, f, call.ret as u64].map(u64::to_ne_bytes)
+        };
+        self.calls.iter().map(words).collect::<Vec<_>>().into_flattened().into_flattened()
     }
 
     pub(super) fn take_results(&mut self, bytes: &[u8]) {

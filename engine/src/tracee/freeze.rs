@@ -15,9 +15,11 @@ use super::wait::{Lookout, Pause, reap, reap_ended};
 use super::zombie;
 use crate::error::{Blame, Error, OsContext, Result};
 use crate::fault;
-use crate::kernel::stat::State;
+use crate::kernel::stat::{Stat, State};
+use crate::kernel::status::Status;
 use crate::kernel::{Pid, ProcDir, children, stat, status, tasks};
 use crate::log_warn;
+use crate::parallel;
 use crate::sys::ptrace::{self, Stop};
 
 /// How long a thread that cannot be seized may be on its way to become one that can, or none.
@@ -42,6 +44,15 @@ pub struct FrozenTask {
     pub stopped_by: Option<i32>,
     /// Exited and not yet reaped.
     pub zombie: bool,
+}
+
+/// What /proc shows of a task that stands still, and nobody but the task itself changes.
+#[derive(Debug)]
+pub struct Look {
+    /// Of the process.
+    pub stat: Stat,
+    /// Of its threads, in the order of [`FrozenTask::threads`].
+    pub threads: Vec<Status>,
 }
 
 /// What becomes of the tasks.
@@ -107,12 +118,15 @@ impl Frozen {
     fn seize_tree(&mut self, root: Pid, attempt: Attempt<'_>) -> Result<()> {
         let mut known = HashSet::from([root]);
         self.add(root, attempt)?;
-        let mut grown = true;
+        let (mut grown, mut before) = (true, 0);
         while grown {
             grown = false;
             let mut index = 0;
             while index < self.tasks.len() {
-                grown |= self.stop_new_threads(index, attempt)?;
+                // What was added in this pass has just been looked at.
+                if index < before {
+                    grown |= self.stop_new_threads(index, attempt)?;
+                }
                 for pid in self.children(index)? {
                     if known.insert(pid) && self.add(pid, attempt)? {
                         grown = true;
@@ -120,6 +134,7 @@ impl Frozen {
                 }
                 index += 1;
             }
+            before = self.tasks.len();
         }
         Ok(())
     }
@@ -132,6 +147,20 @@ impl Frozen {
     /// The tasks, the root first, parents before their children.
     pub fn tasks(&self) -> &[FrozenTask] {
         &self.tasks
+    }
+
+    /// Looks at all tasks, in their order.
+    pub fn look(&self) -> Result<Vec<Look>> {
+        let threads = |task: &FrozenTask| task.threads.iter().map(|tid| task.proc.thread(*tid)).collect();
+        let threads: Vec<Vec<ProcDir>> = self.tasks.iter().map(threads).collect();
+        let all: Vec<&ProcDir> = threads.iter().flatten().collect();
+        let mut statuses = parallel::map(&all, |thread| status::read(thread))?.into_iter();
+        let stats = parallel::map(&self.tasks, |task| stat::read(&task.proc))?;
+        let look = |(stat, threads): (Stat, Vec<ProcDir>)| Look {
+            stat,
+            threads: statuses.by_ref().take(threads.len()).collect(),
+        };
+        Ok(stats.into_iter().zip(threads).map(look).collect())
     }
 
     /// Fails if a task was killed meanwhile. SIGKILL ends the stop of a tracee at once, also of one that has not yet come
@@ -198,12 +227,14 @@ impl Frozen {
     /// Seizes and stops the threads of a task that are not yet stopped; whether there were any.
     fn stop_new_threads(&mut self, index: usize, attempt: Attempt<'_>) -> Result<bool> {
         let Some(task) = self.tasks.get_mut(index).filter(|task| !task.zombie) else { return Ok(false) };
-        let mut any = false;
+        let (mut any, mut ended) = (false, HashSet::new());
         loop {
+            let (listed, known) = (tasks::read(&task.proc)?, task.threads.len());
             // A thread that executes a program ends the others, stopped or not, and takes the leader's id.
             task.threads.retain(|tid| stands_still(*tid));
-            let mut new: Vec<Pid> =
-                tasks::read(&task.proc)?.into_iter().filter(|tid| !task.threads.contains(tid)).collect();
+            let mut settled = task.threads.len() == known;
+            let stopped: HashSet<Pid> = task.threads.iter().copied().collect();
+            let mut new: Vec<Pid> = listed.into_iter().filter(|tid| !stopped.contains(tid)).collect();
             // Ids start again from below when they are used up: the lowest need not be the leader's.
             new.sort_by_key(|tid| *tid != task.pid);
             let mut seized = Vec::new();
@@ -212,16 +243,19 @@ impl Frozen {
                 if is_ours || task.seize(tid, attempt)? {
                     task.threads.push(tid);
                     seized.push(tid);
+                } else if ended.insert(tid) {
+                    // It may have made another since the list was read.
+                    settled = false;
                 }
                 if seized.len() > 1 {
                     fault::point("threads-seized")?;
                 }
             }
-            if seized.is_empty() && task.threads.iter().all(|tid| stands_still(*tid)) {
+            if seized.is_empty() && settled {
                 return Ok(any);
             }
             any |= !seized.is_empty();
-            task.await_stops(seized, attempt.deadline)?;
+            task.await_stops(&seized, attempt.deadline)?;
         }
     }
 
@@ -341,37 +375,32 @@ impl FrozenTask {
             .task(self.pid, &self.comm)
     }
 
-    /// Waits until threads that were asked to stop have done so, or have ended.
-    fn await_stops(&mut self, mut pending: Vec<Pid>, deadline: Instant) -> Result<()> {
-        let mut pause = Pause::default();
+    /// Waits until threads that were asked to stop have done so, or have ended: one after the other, since all do at once.
+    fn await_stops(&mut self, pending: &[Pid], deadline: Instant) -> Result<()> {
         let mut ask_again = Instant::now() + SILENCE;
-        loop {
-            let mut running = Vec::new();
-            for tid in pending {
-                if !self.has_stopped(tid)? {
-                    running.push(tid);
+        for tid in pending {
+            while !self.has_stopped(*tid)? {
+                let now = Instant::now();
+                if now > deadline {
+                    return Err(self.unstoppable(*tid));
+                }
+                if now > ask_again {
+                    // One that executes a program waits for our notice of those that it has ended. Then it has the
+                    // leader's id, and is found by that.
+                    reap_ended(&self.proc);
+                    if ptrace::interrupt(*tid).is_err() {
+                        break;
+                    }
+                    ask_again = now + SILENCE;
                 }
             }
-            let Some(first) = running.first() else { return Ok(()) };
-            let now = Instant::now();
-            if now > deadline {
-                return Err(self.unstoppable(*first));
-            }
-            if now > ask_again {
-                // One that executes a program waits for our notice of those that it has ended. Then it has the leader's
-                // id, and was asked by its own.
-                reap_ended(&self.proc);
-                running.retain(|tid| ptrace::interrupt(*tid).is_ok());
-                ask_again = now + SILENCE;
-            }
-            pause.sleep();
-            pending = running;
         }
+        Ok(())
     }
 
-    /// Whether the thread has stopped or is gone.
+    /// Whether the thread has stopped or is gone, after a while.
     fn has_stopped(&mut self, tid: Pid) -> Result<bool> {
-        let signal = match ptrace::poll(tid) {
+        let signal = match ptrace::wait_for(tid, SILENCE) {
             Ok(None) => return Ok(false),
             Ok(Some(Stop::Trap)) => {
                 spare_resumption(tid);

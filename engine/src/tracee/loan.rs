@@ -26,7 +26,7 @@ use super::wait::{await_end, gone, wait};
 use crate::error::{Error, OsContext, Result};
 use crate::fault;
 use crate::log_info;
-use crate::sys::process::{read_memory, write_memory};
+use crate::sys::process::{gather_memory, write_memory};
 use crate::sys::ptrace::{self, Rseq, Stop};
 
 const ALL_SIGNALS: u128 = !0;
@@ -134,7 +134,7 @@ impl Loan {
             if (from..from + len).contains(&regs.ip()) { regs.ip().wrapping_add(delta) } else { regs.ip() };
         set_registers(self.tid, &regs.with_ip(ip))?;
         self.resume(0)?;
-        self.wait_until_told()
+        self.wait_until_told().map(drop)
     }
 
     /// The mapping that batches of this loan use.
@@ -264,14 +264,15 @@ impl Loan {
     pub fn finish(&mut self, batch: &mut Batch) -> Result<()> {
         self.wait_until_told()?;
         let (first, end) = batch.span()?;
-        let mut results = vec![0; (end - first) as usize];
-        self.read(first, &mut results)?;
-        batch.take_results(&results);
-        let start = batch.area().start;
-        match batch.answers() {
-            Some(data) => self.read(start, data),
-            None => Ok(()),
+        let (start, len) = (batch.area().start, batch.answers().map_or(0, |data| data.len()));
+        let mut bytes = vec![0; len + (end - first) as usize];
+        self.read([(start, len), (first, (end - first) as usize)], &mut bytes)?;
+        let (data, results) = bytes.split_at(len);
+        batch.take_results(results);
+        if let Some(answers) = batch.answers() {
+            answers.copy_from_slice(data);
         }
+        Ok(())
     }
 
     /// Tasks born in the last runs, each stopped before its first instruction.
@@ -290,8 +291,7 @@ impl Loan {
     /// Runs one call that needs no memory; `-errno` on failure.
     pub fn run_one(&mut self, nr: u64, args: [u64; 6]) -> Result<i64> {
         self.start_one(nr, args)?;
-        self.wait_until_told()?;
-        Ok(arch::result_of_one(&registers(self.tid)?))
+        Ok(arch::result_of_one(&self.wait_until_told()?))
     }
 
     /// The thread that is on loan.
@@ -345,16 +345,17 @@ impl Loan {
         self.state = State::Gone;
     }
 
-    fn read(&self, address: u64, buffer: &mut [u8]) -> Result<()> {
-        let len = buffer.len();
-        match read_memory(self.site.pid, address, buffer) {
-            Ok(n) if n == len => Ok(()),
-            _ => self
-                .site
-                .mem
-                .read_exact_at(buffer, address)
-                .os(|| format!("read memory of {}", self.site.pid)),
+    /// Two pieces of memory, one after the other.
+    fn read(&self, pieces: [(u64, usize); 2], buffer: &mut [u8]) -> Result<()> {
+        if gather_memory(self.site.pid, &pieces, buffer).ok() == Some(buffer.len()) {
+            return Ok(());
         }
+        let mut rest = buffer;
+        pieces.iter().try_for_each(|(address, len)| {
+            let (piece, after) = std::mem::take(&mut rest).split_at_mut(*len);
+            rest = after;
+            self.site.mem.read_exact_at(piece, *address).os(|| format!("read memory of {}", self.site.pid))
+        })
     }
 
     fn write(&self, pieces: [(u64, &[u8]); 2]) -> Result<()> {
@@ -471,15 +472,17 @@ impl Loan {
         }
     }
 
-    fn wait_until_told(&mut self) -> Result<()> {
+    /// The registers with which the thread tells that it is done.
+    fn wait_until_told(&mut self) -> Result<Regs> {
         let told = self.stub() + arch::told();
         let mut leaving = false;
         loop {
             match wait(self.tid)? {
                 Stop::Signal(signal) if signal == self.wake as i32 => {
                     // Sent by somebody else it has no effect on this thread, so that nothing is lost here.
-                    if registers(self.tid)?.ip() == told {
-                        return Ok(());
+                    let regs = registers(self.tid)?;
+                    if regs.ip() == told {
+                        return Ok(regs);
                     }
                 }
                 Stop::Syscall if self.wake == 0 && registers(self.tid)?.ip() == told => {
@@ -490,7 +493,7 @@ impl Loan {
                     }
                     leaving = true;
                 }
-                Stop::Trap | Stop::Group(_) if leaving => return Ok(()),
+                Stop::Trap | Stop::Group(_) if leaving => return registers(self.tid),
                 Stop::Trap | Stop::Group(_) | Stop::Syscall => {}
                 Stop::Birth => {
                     let child =

@@ -46,12 +46,16 @@ pub struct Site {
 impl Site {
     /// Where to work in a process that stands still.
     pub fn find(proc: &ProcDir) -> Result<Self> {
-        let vmas = smaps::read_maps(proc)?;
+        Self::among(proc, &smaps::read_maps(proc)?)
+    }
+
+    /// The same in one that has these mappings.
+    pub fn among(proc: &ProcDir, vmas: &[Vma]) -> Result<Self> {
         let mem = Arc::new(File::from(proc.open_file("mem", OFlag::O_RDWR)?));
         // The vsyscall page lies beyond what a task can map.
         let own = vmas.iter().filter(|vma| vma.backing != Backing::Vsyscall);
         let taken: Vec<Range<u64>> = own.map(Vma::range).collect();
-        let (stub, slots) = stub_place(proc.pid(), &vmas, &mem)?;
+        let (stub, slots) = stub_place(proc.pid(), vmas, &mem)?;
         Ok(Site {
             pid: proc.pid(),
             stub,

@@ -11,6 +11,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::{SigSet, SigmaskHow, Signal};
+
 use crate::error::{Blame, Error, OsContext, Result};
 use crate::kernel::stat::{self, State};
 use crate::kernel::{Pid, ProcDir, tasks};
@@ -106,6 +108,20 @@ impl Pause {
     }
 }
 
+/// Runs `work`, which waits for tracees, while another thread of ours runs `other`.
+pub fn beside<T, U: Send>(other: impl FnOnce() -> U + Send, work: impl FnOnce() -> T) -> Result<(T, U)> {
+    // That thread, which inherits the mask, must not take the signals by which this one learns of stops.
+    let mask = SigSet::from(Signal::SIGCHLD).thread_swap_mask(SigmaskHow::SIG_BLOCK).os(|| "sigprocmask")?;
+    let done = std::thread::scope(|scope| {
+        let other = std::thread::Builder::new().spawn_scoped(scope, other).os(|| "make a thread")?;
+        let worked = work();
+        let other = other.join().map_err(|_| Error::bug("a thread of ours panicked"))?;
+        Ok((worked, other))
+    });
+    mask.thread_set_mask().os(|| "sigprocmask")?;
+    done
+}
+
 /// What lets PTRACE_SEIZE come back: the thread may be executing a program, which holds the lock that this request needs
 /// (cred_guard_mutex, ptrace_attach() in kernel/ptrace.c) until the threads that it ends have been reaped.
 #[derive(Debug, Default)]
@@ -118,13 +134,14 @@ impl Lookout {
     /// Runs `work` while another thread of ours looks whether it hangs in [`Lookout::seize`].
     pub(super) fn over<T>(work: impl FnOnce(&Self) -> Result<T>) -> Result<T> {
         let lookout = Lookout::default();
-        std::thread::scope(|scope| {
+        let (working, ended) = mpsc::channel::<()>();
+        let work = || {
             // Dropped in any way, it ends the other thread.
-            let (_working, ended) = mpsc::channel();
-            let look = || lookout.look_until(ended);
-            std::thread::Builder::new().spawn_scoped(scope, look).os(|| "make a thread")?;
+            let _working = working;
             work(&lookout)
-        })
+        };
+        let (done, ()) = beside(|| lookout.look_until(ended), work)?;
+        done
     }
 
     /// PTRACE_SEIZE of a thread of `pid`.

@@ -16,6 +16,7 @@ use crate::kernel::cgroup::{self, Membership};
 use crate::kernel::cgroupfs::{Group, Hierarchy};
 use crate::log_info;
 use crate::options::{CgroupMode, CgroupOptions, DumpOptions};
+use crate::parallel;
 use crate::tracee::{Frozen, FrozenTask};
 
 /// The cgroups of a dump.
@@ -55,8 +56,7 @@ impl<'a> CgroupDump<'a> {
     /// Numbers the sets of a task's threads, before any of them works for us: one that is frozen cannot.
     pub fn add(&mut self, task: &FrozenTask) -> Result<Vec<Option<u32>>> {
         let mut ids = Vec::new();
-        for tid in &task.threads {
-            let set = cgroup::read(&task.proc.thread(*tid))?;
+        for set in parallel::map(&task.threads, |tid| cgroup::read(&task.proc.thread(*tid)))? {
             let known = self.sets.iter().position(|known| are_same(known, &set));
             if known.is_none() {
                 self.freezers.judge(&set).map_err(|e| e.task(task.pid, &task.comm))?;

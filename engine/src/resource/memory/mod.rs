@@ -31,7 +31,8 @@ use crate::image::message::{MmEntry, VmaEntry, pe, status};
 use crate::image::{ImageDir, Kind, PageWriter};
 use crate::kernel::pagemap::{Filter, PagemapScanner, page_size};
 use crate::kernel::smaps::{Backing, Vma};
-use crate::kernel::{auxv, smaps, stat};
+use crate::kernel::stat::Stat;
+use crate::kernel::{auxv, smaps};
 use crate::report::NotKept;
 use crate::tracee::FrozenTask;
 
@@ -89,7 +90,7 @@ impl<'a> MemoryDump<'a> {
     /// Writes the mm image of a frozen task with these mappings and plans the copies of its pages.
     pub fn add(
         &mut self,
-        task: &FrozenTask,
+        (task, stat): (&FrozenTask, &Stat),
         vmas: &[Vma],
         attributes: MemoryAttributes,
         files: &mut FileDump<'_>,
@@ -100,7 +101,7 @@ impl<'a> MemoryDump<'a> {
             what,
             consequence: consequence.to_owned(),
         }));
-        let mut mm = mm_entry(task, attributes)?;
+        let mut mm = mm_entry(task, stat, attributes)?;
         mm.exe_file_id = files.add_link(&task.proc, &task.comm, "exe", false)?;
         let mut mappings = Vec::new();
         self.outlasting.clear();
@@ -275,8 +276,7 @@ fn merge_vvar(mappings: impl Iterator<Item = Mapping>) -> Vec<VmaEntry> {
     entries
 }
 
-fn mm_entry(task: &FrozenTask, attributes: MemoryAttributes) -> Result<MmEntry> {
-    let stat = stat::read(&task.proc)?;
+fn mm_entry(task: &FrozenTask, stat: &Stat, attributes: MemoryAttributes) -> Result<MmEntry> {
     Ok(MmEntry {
         mm_start_code: stat.start_code,
         mm_end_code: stat.end_code,

@@ -17,6 +17,8 @@ use crate::sys::process::gather_memory;
 /// Bytes of one transfer: large enough to keep system calls rare, small enough that what was read is still in the second
 /// level cache when it is written. On a machine with 512 KiB of it, 512 KiB take half as long again.
 pub const CHUNK: u64 = 128 << 10;
+/// So many transfers are worth another thread, which takes as long to start as two of them.
+const FEW: usize = 4;
 /// Ranges that process_vm_readv takes at once: UIO_MAXIOV.
 const MOST_RANGES: usize = 1024;
 
@@ -89,7 +91,11 @@ impl Planner {
 
 /// Does all transfers. The first failure stops the others. The caller is the thread that has stopped the tasks.
 pub fn copy_all(transfers: &[Transfer]) -> Result<()> {
-    let workers = std::thread::available_parallelism().map_or(1, usize::from).min(transfers.len());
+    // To ask how many CPUs there are takes a dozen system calls, for the limits of our cgroup.
+    let workers = match transfers.len() {
+        ..FEW => 1,
+        many => std::thread::available_parallelism().map_or(1, usize::from).min(many),
+    };
     let (next, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
     let refused = Mutex::new(Vec::new());
     let work = || {
@@ -109,18 +115,17 @@ pub fn copy_all(transfers: &[Transfer]) -> Result<()> {
         }
         Ok(())
     };
-    let others = if workers <= 1 { work() } else { by_threads(workers, &work) };
-    others?;
+    by_threads(workers, &work)?;
     let refused = refused.into_inner().unwrap_or_else(PoisonError::into_inner);
     let mut buffer = Vec::new();
     refused.into_iter().try_for_each(|transfer| copy(transfer, &mut buffer))
 }
 
-/// The same work in so many threads.
+/// The same work in so many threads, of which the caller is one.
 fn by_threads(workers: usize, work: &(impl Fn() -> Result<()> + Sync)) -> Result<()> {
     std::thread::scope(|scope| {
-        let handles: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
-        let mut result = Ok(());
+        let handles: Vec<_> = (1..workers).map(|_| scope.spawn(work)).collect();
+        let mut result = work();
         for handle in handles {
             result = result.and(handle.join().unwrap_or_else(|_| Err(Error::bug("a page copier panicked"))));
         }

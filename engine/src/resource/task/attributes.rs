@@ -10,7 +10,8 @@ use crate::image::message::{
     MmEntry, RlimitEntry, RseqEntry, TaskCoreEntry, TaskRlimitsEntry, ThreadCoreEntry,
 };
 use crate::kernel::smaps::{self, VmFlags};
-use crate::kernel::{ProcDir, attr, limits, status};
+use crate::kernel::status::{self, Status};
+use crate::kernel::{Pid, ProcDir, attr, limits};
 use crate::sys::attr::robust_list;
 use crate::sys::ptrace::Rseq;
 use crate::tracee::{Area, Batch, CallId};
@@ -200,12 +201,11 @@ impl ThreadQuestion {
 }
 
 /// Fills in what is known from outside of the thread.
-pub fn dump_thread(thread: &ProcDir, rseq: Rseq, core: &mut ThreadCoreEntry) -> Result<()> {
-    let tid = thread.pid();
+pub fn dump_thread(status: &Status, rseq: Rseq, tid: Pid, core: &mut ThreadCoreEntry) -> Result<()> {
     let (head, len) = robust_list(tid).os(|| format!("get_robust_list {tid}"))?;
     core.futex_rla = head;
     core.futex_rla_len = len as u32;
-    core.comm = Some(attr::comm(thread)?);
+    core.comm = Some(status.name.clone());
     core.rseq_entry = (rseq.address != 0).then_some(RseqEntry {
         rseq_abi_pointer: rseq.address,
         rseq_abi_size: rseq.size,

@@ -15,11 +15,12 @@ use self::attributes::MemoryAttributes;
 use self::seccomp::SeccompDump;
 use crate::error::{Blame, Error, Result};
 use crate::image::message::{CoreEntry, TaskCoreEntry, ThreadCoreEntry, state};
-use crate::kernel::status::{self, Status};
-use crate::kernel::{Pid, ProcDir, stat, timers as proc_timers};
+use crate::kernel::stat::Stat;
+use crate::kernel::status::Status;
+use crate::kernel::{Pid, timers as proc_timers};
 use crate::report::NotKept;
 use crate::sys::ptrace::{self, Rseq};
-use crate::tracee::{FrozenTask, Loan};
+use crate::tracee::{FrozenTask, Loan, Look};
 
 /// What was collected of one process.
 #[derive(Debug)]
@@ -34,16 +35,19 @@ pub struct TaskDump {
 
 /// Collects everything of this family from a frozen task of `tree` whose leader is on loan; the loan ends at its last
 /// thread.
-pub fn dump(task: &FrozenTask, tree: &[Pid], loan: &mut Loan, seccomp: &mut SeccompDump) -> Result<TaskDump> {
+pub fn dump(
+    (task, look): (&FrozenTask, &Look),
+    tree: &[Pid],
+    loan: &mut Loan,
+    seccomp: &mut SeccompDump,
+) -> Result<TaskDump> {
     let (mut cores, mut not_kept) = (Vec::new(), Vec::new());
-    let (mut process, memory) = dump_process(task, tree, loan, &mut not_kept)?;
-    for (index, tid) in task.threads.iter().enumerate() {
+    let (mut process, memory) = dump_process((task, &look.stat), tree, loan, &mut not_kept)?;
+    for (index, (tid, status)) in task.threads.iter().zip(&look.threads).enumerate() {
         if index > 0 {
             loan.switch(*tid)?;
         }
-        let proc = task.proc.thread(*tid);
-        let status = status::read(&proc)?;
-        let mut core = dump_thread(task, (&proc, &status), loan, &mut not_kept)?;
+        let mut core = dump_thread(task, (*tid, status), loan, &mut not_kept)?;
         seccomp.add(*tid, status.seccomp, core.thread_core.get_or_insert_default())?;
         if index == 0 {
             (process.blk_sigset, process.blk_sigset_extended) = signals::halves(loan.mask());
@@ -61,7 +65,7 @@ pub fn dump(task: &FrozenTask, tree: &[Pid], loan: &mut Loan, seccomp: &mut Secc
 }
 
 fn dump_process(
-    task: &FrozenTask,
+    (task, stat): (&FrozenTask, &Stat),
     tree: &[Pid],
     loan: &mut Loan,
     not_kept: &mut Vec<NotKept>,
@@ -72,13 +76,12 @@ fn dump_process(
     let timers = timers::TimersQuestion::ask(&mut batch, posix);
     let attributes = attributes::ProcessQuestion::ask(&mut batch);
     loan.run(&mut batch)?;
-    let stat = stat::read(&task.proc)?;
     let (sigactions, more_sigactions) = actions.answer(&batch);
     let mut core = TaskCoreEntry {
         exit_signal: (stat.exit_signal != libc::SIGCHLD).then_some(stat.exit_signal as u32),
         exit_code: 0,
         flags: stat.flags,
-        comm: stat.comm,
+        comm: stat.comm.clone(),
         sigactions,
         more_sigactions,
         timers: Some(timers.answer(&batch, loan)?),
@@ -93,11 +96,10 @@ fn dump_process(
 
 fn dump_thread(
     task: &FrozenTask,
-    (proc, status): (&ProcDir, &Status),
+    (tid, status): (Pid, &Status),
     loan: &mut Loan,
     not_kept: &mut Vec<NotKept>,
 ) -> Result<CoreEntry> {
-    let tid = proc.pid();
     let rseq = loan.rseq()?;
     let mut batch = loan.batch();
     let stack = signals::StackQuestion::ask(&mut batch);
@@ -105,7 +107,7 @@ fn dump_thread(
     let securebits = credentials::ask_securebits(&mut batch);
     let lost = lost::LostQuestion::ask(&mut batch);
     // The thread works on another CPU meanwhile.
-    let outside = loan.run_beside(&mut batch, |_| dump_outside(proc, rseq))?;
+    let outside = loan.run_beside(&mut batch, |_| dump_outside((tid, status), rseq))?;
     not_kept.extend(lost.answer(&batch, task, tid));
     let (blocked, extended) = signals::halves(loan.mask());
     let mut thread = ThreadCoreEntry {
@@ -123,10 +125,10 @@ fn dump_thread(
 }
 
 /// What is known about a thread whether it stands still or not.
-fn dump_outside(thread: &ProcDir, rseq: Rseq) -> Result<ThreadCoreEntry> {
+fn dump_outside((tid, status): (Pid, &Status), rseq: Rseq) -> Result<ThreadCoreEntry> {
     let mut core = ThreadCoreEntry::default();
-    attributes::dump_thread(thread, rseq, &mut core)?;
-    scheduling::dump(thread.pid(), &mut core)?;
+    attributes::dump_thread(status, rseq, tid, &mut core)?;
+    scheduling::dump(tid, &mut core)?;
     Ok(core)
 }
 
@@ -141,14 +143,13 @@ pub fn refuse_dispatch(task: &FrozenTask) -> Result<()> {
 }
 
 /// The core entry of a zombie: its exit code and ids are all there is.
-pub fn dump_zombie(task: &FrozenTask) -> Result<CoreEntry> {
-    let stat = stat::read(&task.proc)?;
+pub fn dump_zombie(stat: &Stat) -> CoreEntry {
     let tc = TaskCoreEntry {
         task_state: state::DEAD,
         exit_code: stat.exit_code as u32,
         flags: stat.flags,
-        comm: stat.comm,
+        comm: stat.comm.clone(),
         ..TaskCoreEntry::default()
     };
-    Ok(CoreEntry { mtype: registers::machine() as i32, tc: Some(tc), ..CoreEntry::default() })
+    CoreEntry { mtype: registers::machine() as i32, tc: Some(tc), ..CoreEntry::default() }
 }

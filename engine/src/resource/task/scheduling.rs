@@ -26,7 +26,10 @@ pub fn dump(tid: Pid, core: &mut ThreadCoreEntry) -> Result<()> {
     let attr = sched::sched_getattr(tid).os(|| format!("sched_getattr {tid}"))?;
     core.sched_policy = Some(policy_to_image(attr.policy, attr.flags));
     // sched_getattr(2) tells it for some policies only, and sched_setattr(2) takes it for even fewer.
-    core.sched_nice = Some(sched::nice(tid).os(|| format!("getpriority {tid}"))?);
+    core.sched_nice = Some(match FAIR.contains(&attr.policy) {
+        true => attr.nice,
+        false => sched::nice(tid).os(|| format!("getpriority {tid}"))?,
+    });
     core.sched_prio = Some(attr.priority);
     core.sched_flags = (attr.flags & KEPT_FLAGS != 0).then_some(attr.flags & KEPT_FLAGS);
     if attr.policy == SCHED_DEADLINE {

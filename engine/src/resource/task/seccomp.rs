@@ -25,9 +25,9 @@ use crate::image::message::{
     CoreEntry, SeccompEntry, SeccompFilter, SeccompMode, TaskCoreEntry, ThreadCoreEntry,
 };
 use crate::image::{ImageDir, Kind};
-use crate::kernel::{Pid, status};
+use crate::kernel::Pid;
 use crate::sys::ptrace::{self, FILTER_STEP};
-use crate::tracee::{self, Batch, Filter, Frozen};
+use crate::tracee::{self, Batch, Filter, Frozen, Look};
 
 const SET_MODE_STRICT: u64 = 0;
 const SET_MODE_FILTER: u64 = 1;
@@ -56,10 +56,10 @@ pub fn judge(tid: Pid, mode: u8) -> Result<()> {
 
 /// Suspends seccomp for all threads that have it, for as long as they are traced. `guarded` says that we do not end with
 /// the process that was called.
-pub fn suspend(frozen: &Frozen, guarded: bool) -> Result<()> {
-    for task in frozen.tasks() {
-        for tid in &task.threads {
-            if status::read(&task.proc.thread(*tid))?.seccomp != 0 {
+pub fn suspend(frozen: &Frozen, looks: &[Look], guarded: bool) -> Result<()> {
+    for (task, look) in frozen.tasks().iter().zip(looks) {
+        for (tid, status) in task.threads.iter().zip(&look.threads) {
+            if status.seccomp != 0 {
                 suspend_thread(*tid, guarded)
                     .map_err(|e| e.on(format!("thread {tid}")).task(task.pid, &task.comm))?;
             }
