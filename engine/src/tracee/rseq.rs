@@ -4,12 +4,19 @@
 //!
 //! rseq(2) compares before it registers (kernel/rseq.c): a thread that has an area gets EBUSY for that one, EPERM for that
 //! one with another signature, EINVAL for every other; a thread without one gets EFAULT for an address of the kernel. The
-//! C library has the area near the thread's list of robust futexes, because both are part of what it knows of a thread.
+//! C library has the area near the thread's list of robust futexes, because both are part of what it knows of a thread. A
+//! child of clone(2) has no list until it makes one, but the area of its parent, whose memory it has a copy of.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
 
 use arch::Regs;
+use nix::fcntl::OFlag;
 
 use super::loan::Loan;
-use crate::error::{Blame, Error, OsContext, Result};
+use crate::error::{Blame, Error, Result};
+use crate::kernel::pagemap::page_size;
+use crate::kernel::{ProcDir, stat};
 use crate::sys::attr::robust_list;
 use crate::sys::process::{RSEQ_LEN, read_memory, rseq_candidates};
 use crate::sys::ptrace::Rseq;
@@ -58,6 +65,47 @@ fn word(pid: i32, address: u64) -> Option<u64> {
     (got == word.len()).then(|| u64::from_ne_bytes(word))
 }
 
+/// Pages of a process that are there. To read another one can be noticed, where a userfaultfd(2) reports it.
+struct Present {
+    pagemap: File,
+    page: u64,
+}
+
+impl Present {
+    fn of(pid: i32) -> Result<Self> {
+        let pagemap = File::from(ProcDir::open(pid)?.open_file("pagemap", OFlag::O_RDONLY)?);
+        Ok(Present { pagemap, page: page_size()? })
+    }
+
+    fn has(&self, address: u64) -> bool {
+        /// Documentation/admin-guide/mm/pagemap.rst.
+        const PRESENT: u64 = 1 << 63;
+        let (mut entry, offset) = ([0; 8], address / self.page * 8);
+        let got = self.pagemap.read_at(&mut entry, offset);
+        got.is_ok_and(|got| got == entry.len()) && u64::from_ne_bytes(entry) & PRESENT != 0
+    }
+}
+
+/// Generations between a task and the one that has a list of robust futexes.
+const GENERATIONS: usize = 16;
+
+/// The list of a thread, or that of the next parent who has one; 0 if there is none.
+fn list_near(tid: i32) -> u64 {
+    let mut pid = tid;
+    for _ in 0..GENERATIONS {
+        match robust_list(pid) {
+            Ok((0, _)) => {}
+            found => return found.map_or(0, |(head, _)| head),
+        }
+        let parent = ProcDir::open(pid).and_then(|proc| stat::read(&proc)).map_or(0, |stat| stat.ppid);
+        if parent <= 1 {
+            break;
+        }
+        pid = parent;
+    }
+    0
+}
+
 /// Where the sequence goes on, of the area at `area`, that a thread has been interrupted in: at its abort handler.
 pub(super) fn abort_of(pid: i32, area: u64, ip: u64) -> Option<u64> {
     let section = word(pid, area.wrapping_add(RSEQ_CS)).filter(|section| *section != 0)?;
@@ -65,19 +113,24 @@ pub(super) fn abort_of(pid: i32, area: u64, ip: u64) -> Option<u64> {
 }
 
 /// The same without knowing the area: before the thread runs for us, which would make the kernel forget about the abort.
+/// The kernel itself has read the sequence when it interrupted the thread before, so that is in memory.
 pub(super) fn abort_of_untold(pid: i32, tid: i32, regs: &Regs) -> Option<u64> {
-    let (head, _) = robust_list(tid).ok().filter(|(head, _)| *head != 0)?;
+    let present = Present::of(pid).ok()?;
     let mut piece = (0, [0; PIECE_LEN as usize]);
-    rseq_candidates(head).find_map(|area| {
+    rseq_candidates(list_near(tid)).find_map(|area| {
         let start = area - area % PIECE_LEN;
         if piece.0 != start {
             piece = (start, [0; PIECE_LEN as usize]);
-            // Where nothing is mapped, there is no area.
-            let _ = read_memory(pid, start, &mut piece.1);
+            if present.has(start) {
+                read_memory(pid, start, &mut piece.1).ok()?;
+            }
         }
         let pointer = (area - start + RSEQ_CS) as usize;
         let section = u64::from_ne_bytes(*piece.1.get(pointer..)?.first_chunk()?);
-        let section = Section::at(pid, Some(section).filter(|section| *section != 0)?)?;
+        if section == 0 || !section.is_multiple_of(SECTION_LEN as u64) || !present.has(section) {
+            return None;
+        }
+        let section = Section::at(pid, section)?;
         (section.covers(regs.ip()) && section.is_signed(pid)).then_some(section.abort)
     })
 }
@@ -91,9 +144,8 @@ pub(super) fn find(loan: &mut Loan) -> Result<Rseq> {
         return Ok(Rseq::default());
     }
     let tid = loan.tid();
-    let (head, _) = robust_list(tid).os(|| format!("get_robust_list {tid}"))?;
     let mut batch = loan.batch();
-    let asked: Vec<_> = rseq_candidates(head)
+    let asked: Vec<_> = rseq_candidates(list_near(tid))
         .map(|address| (address, batch.attempt("rseq", libc::SYS_rseq, &args(address))))
         .collect();
     loan.run(&mut batch)?;
