@@ -209,6 +209,11 @@ fn image_files(images: &ImageDir) -> Result<Vec<String>> {
     Ok(names)
 }
 
+/// Removes the images of a directory: those of a task that is gone would stay beside the others.
+pub(crate) fn remove_images(images: &ImageDir) -> Result<()> {
+    Thing::Images(image_files(images)?).remove(images)
+}
+
 /// Cleans up `options.places.images_dir`, and tells of the locks that are there.
 pub fn clean(options: &CleanOptions) -> Result<CleanReport> {
     let dir = &options.places.images_dir;

@@ -133,6 +133,7 @@ fn hold_still(
         if let Some(blocker) = survey::survey(options)?.blockers.into_iter().next() {
             return Err(blocker);
         }
+        clean::remove_images(images)?;
     }
 }
 
