@@ -33,7 +33,9 @@ const DIRECTORY: OFlag = OFlag::O_RDONLY.union(OFlag::O_DIRECTORY).union(OFlag::
 /// The option of a v1 hierarchy that has only a name.
 const NO_CONTROLLERS: &[u8] = b"none";
 /// How long the kernel may take for removed cgroups.
-const DESTRUCTION: Duration = Duration::from_secs(2);
+const DESTRUCTION: Duration = Duration::from_secs(10);
+/// Between two looks at it.
+const PACE: Duration = Duration::from_millis(20);
 
 /// An open hierarchy.
 #[derive(Debug)]
@@ -123,7 +125,7 @@ impl Hierarchy {
         drop(self);
         while since.elapsed() < DESTRUCTION {
             // A mount that comes too soon makes it anew.
-            sleep(DESTRUCTION / 100);
+            sleep(PACE);
             let all = cgroup::read(&ProcDir::current()?)?;
             if all.iter().all(|membership| membership.name() != name) {
                 return Ok(true);
