@@ -16,6 +16,8 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use libc::{c_int, c_long, c_uint, c_ulong};
 
+use super::memory::Room;
+
 /// One page of private memory, for probes that need an address of their own.
 struct Page {
     start: *mut libc::c_void,
@@ -323,16 +325,12 @@ pub fn aio_remap() -> io::Result<()> {
     // SAFETY: a context is the address of its ring, whose second 32 bits are how many events it holds.
     let events = unsafe { (context as *const u32).add(1).read_volatile() };
     let len = (SLOT + events as usize * SLOT).next_multiple_of(page);
-    // SAFETY: the ring goes to a place of the kernel's choice; nobody else knows of it.
-    let moved = unsafe {
-        let (prot, flags) = (libc::PROT_NONE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
-        let place = libc::mmap(std::ptr::null_mut(), len, prot, flags, -1, 0);
-        let flags = libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED;
-        match place {
-            libc::MAP_FAILED => place,
-            _ => libc::mremap(context as *mut libc::c_void, len, len, flags, place),
-        }
-    };
+    let room = Room::new(len, page);
+    let flags = libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED;
+    let moved = room.as_ref().map_or(libc::MAP_FAILED, |room| {
+        // SAFETY: the ring goes to where nothing of anybody is.
+        unsafe { libc::mremap(context as *mut libc::c_void, len, len, flags, room.address()) }
+    });
     let failed = (moved == libc::MAP_FAILED).then(io::Error::last_os_error);
     let context = if failed.is_some() { context } else { moved.addr() as c_ulong };
     // SAFETY: only the number of the context is passed.
