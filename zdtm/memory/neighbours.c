@@ -4,7 +4,8 @@
 
 #include <fcntl.h>
 
-enum { AREAS = 5, PAGES = 4 };
+/* Where caches alias, shared memory stands at multiples of several pages (shmat(2), SHMLBA): 64 KiB are enough. */
+enum { AREAS = 5, PAGES = 16 };
 
 int main(int argc, char **argv)
 {
@@ -18,7 +19,8 @@ int main(int argc, char **argv)
 	test_init(argc, argv);
 	page = page_size();
 	size = PAGES * page;
-	base = map_pages(AREAS * PAGES);
+	base = map_pages((AREAS + 1) * PAGES);
+	base += (size - (uintptr_t)base % size) % size;
 	fd = open(test_filename, O_RDWR | O_CREAT | O_EXCL, 0600);
 	check(fd >= 0 && ftruncate(fd, size) == 0, "create %s", test_filename);
 	for (size_t i = 0; i < AREAS; i++) {
