@@ -321,6 +321,27 @@ const ENTRY_GUARD: u64 = 1 << 58;
 const ENTRY_SOFT_DIRTY: u64 = 1 << 55;
 const ENTRY_FRAME: u64 = (1 << 55) - 1;
 
+/// Asks of single pages whether they are in memory; see pagemap.rst of the kernel's documentation.
+pub struct PresentPages {
+    pagemap: File,
+    page: u64,
+}
+
+impl PresentPages {
+    /// Those of a process. Needs PTRACE_MODE_READ.
+    pub fn of(proc: &ProcDir) -> Result<Self> {
+        let pagemap = File::from(proc.open_file("pagemap", OFlag::O_RDONLY)?);
+        Ok(PresentPages { pagemap, page: page_size()? })
+    }
+
+    /// Whether the page of this address is there; an address of nobody is not.
+    pub fn has(&self, address: u64) -> bool {
+        let (mut entry, offset) = ([0; 8], address / self.page * 8);
+        let got = self.pagemap.read_at(&mut entry, offset);
+        got.is_ok_and(|got| got == entry.len()) && u64::from_ne_bytes(entry) & ENTRY_PRESENT != 0
+    }
+}
+
 /// What an entry says, in the words of the ioctl.
 fn categories(entry: u64, zeros: &[u64]) -> Categories {
     let present = entry & ENTRY_PRESENT != 0;

@@ -7,15 +7,11 @@
 //! C library has the area near the thread's list of robust futexes, because both are part of what it knows of a thread. A
 //! child of clone(2) has no list until it makes one, but the area of its parent, whose memory it has a copy of.
 
-use std::fs::File;
-use std::os::unix::fs::FileExt;
-
 use arch::Regs;
-use nix::fcntl::OFlag;
 
 use super::loan::Loan;
 use crate::error::{Blame, Error, Result};
-use crate::kernel::pagemap::page_size;
+use crate::kernel::pagemap::PresentPages;
 use crate::kernel::{ProcDir, stat};
 use crate::sys::attr::robust_list;
 use crate::sys::process::{RSEQ_LEN, read_memory, rseq_candidates};
@@ -65,27 +61,6 @@ fn word(pid: i32, address: u64) -> Option<u64> {
     (got == word.len()).then(|| u64::from_ne_bytes(word))
 }
 
-/// Pages of a process that are there. To read another one can be noticed, where a userfaultfd(2) reports it.
-struct Present {
-    pagemap: File,
-    page: u64,
-}
-
-impl Present {
-    fn of(pid: i32) -> Result<Self> {
-        let pagemap = File::from(ProcDir::open(pid)?.open_file("pagemap", OFlag::O_RDONLY)?);
-        Ok(Present { pagemap, page: page_size()? })
-    }
-
-    fn has(&self, address: u64) -> bool {
-        /// Documentation/admin-guide/mm/pagemap.rst.
-        const PRESENT: u64 = 1 << 63;
-        let (mut entry, offset) = ([0; 8], address / self.page * 8);
-        let got = self.pagemap.read_at(&mut entry, offset);
-        got.is_ok_and(|got| got == entry.len()) && u64::from_ne_bytes(entry) & PRESENT != 0
-    }
-}
-
 /// Generations between a task and the one that has a list of robust futexes.
 const GENERATIONS: usize = 16;
 
@@ -115,7 +90,8 @@ pub(super) fn abort_of(pid: i32, area: u64, ip: u64) -> Option<u64> {
 /// The same without knowing the area: before the thread runs for us, which would make the kernel forget about the abort.
 /// The kernel itself has read the sequence when it interrupted the thread before, so that is in memory.
 pub(super) fn abort_of_untold(pid: i32, tid: i32, regs: &Regs) -> Option<u64> {
-    let present = Present::of(pid).ok()?;
+    // To read another page can be noticed, where a userfaultfd(2) reports it.
+    let present = PresentPages::of(&ProcDir::open(pid).ok()?).ok()?;
     let mut piece = (0, [0; PIECE_LEN as usize]);
     rseq_candidates(list_near(tid)).find_map(|area| {
         let start = area - area % PIECE_LEN;
@@ -138,8 +114,8 @@ pub(super) fn abort_of_untold(pid: i32, tid: i32, regs: &Regs) -> Option<u64> {
 /// Asks the kernel by what it answers to the thread on loan.
 pub(super) fn find(loan: &mut Loan) -> Result<Rseq> {
     let signature = arch::syscall::RSEQ_SIGNATURE;
-    let args = |address: u64| [address, RSEQ_LEN, 0, signature.into()];
-    let answer = loan.run_one(libc::SYS_rseq as u64, [NOBODYS, RSEQ_LEN, 0, signature.into(), 0, 0])?;
+    let args = |address: u64| [address, RSEQ_LEN, 0, signature.into(), 0, 0];
+    let answer = loan.run_one(libc::SYS_rseq as u64, args(NOBODYS))?;
     if answer != i64::from(-libc::EINVAL) {
         return Ok(Rseq::default());
     }
