@@ -6,9 +6,9 @@
 use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use super::present;
+use super::{PATIENCE, present};
 use crate::error::{Blame, Error, Result};
 use crate::kernel::kcmp::{self, KcmpSet, Kind, Place};
 use crate::kernel::stat::{self, Stat};
@@ -40,9 +40,6 @@ fn noun(kind: Kind) -> &'static str {
         _ => "its descriptor table (CLONE_FILES)",
     }
 }
-
-/// How long the child of a vfork(2) may take to execute its program, on a machine that is busy, too.
-const EXECUTING: Duration = Duration::from_secs(2);
 
 /// What was seen of a tree so far.
 #[derive(Debug)]
@@ -122,10 +119,10 @@ fn stay_together(one: Pid, other: Pid) -> Result<bool> {
         if order != Some(Ordering::Equal) || is_exiting(one) || is_exiting(other) {
             return Ok(false);
         }
-        if since.elapsed() > EXECUTING {
+        if since.elapsed() > PATIENCE {
             return Ok(true);
         }
-        sleep(EXECUTING / 1000);
+        sleep(PATIENCE / 1000);
     }
 }
 
