@@ -279,6 +279,7 @@ const THREADS: &[State] = &[
     kept("locked robust mutexes in shared files", "task/death.rs", "robust_list_file"),
     kept("restartable sequences", "task/attributes.rs", "rseq_registered"),
     kept("an interrupted restartable sequence", "task/attributes.rs", "rseq_aborted"),
+    refused("restartable sequences of others than the C library (before Linux 5.13)", "E-RSEQ"),
     kept("users, groups and capabilities", "task/credentials.rs", "credentials_per_thread"),
     kept("securebits", "task/credentials.rs", "securebits"),
     kept("no_new_privs", "task/credentials.rs", "no_new_privs"),

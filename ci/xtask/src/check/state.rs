@@ -51,12 +51,13 @@ pub(super) fn findings(files: &[File]) -> Vec<String> {
     found
 }
 
-/// The part of a Rust file that is tests: all of it in a folder of these, else what comes last.
+/// The part of a Rust file that is tests: all of it in a folder of these or by its name, else what comes last.
 fn test_code(file: &File) -> &str {
     if !file.path.ends_with(".rs") || file.path.starts_with("ci/") {
         return "";
     }
-    let start = if file.path.contains("/tests/") { Some(0) } else { file.text.find("#[cfg(test)]") };
+    let is_tests = file.path.contains("/tests/") || file.path.ends_with("/tests.rs");
+    let start = if is_tests { Some(0) } else { file.text.find("#[cfg(test)]") };
     start.and_then(|start| file.text.get(start..)).unwrap_or_default()
 }
 
