@@ -28,14 +28,15 @@ static uint64_t authenticated(uint64_t signed_address, uint64_t modifier)
 int main(int argc, char **argv)
 {
 	uint64_t before[KEYS], after[KEYS], other[KEYS];
+	int attempts = 20;
 
 	test_init(argc, argv);
 	sign(main, 7, before);
 	/* A signature has few bits: one of a hundred new keys gives the same one. */
-	for (int attempt = 0; attempt == 0 || (before[1] == other[1] && attempt < 20); attempt++) {
+	do {
 		check(prctl(PR_PAC_RESET_KEYS, PR_PAC_APIBKEY, 0, 0, 0) == 0, "PR_PAC_RESET_KEYS");
 		sign(main, 7, other);
-	}
+	} while (before[1] == other[1] && --attempts);
 	check(before[1] != other[1], "new keys give the same signature %#jx", other[1]);
 	test_daemon();
 	test_waitsig();
