@@ -494,6 +494,7 @@ fn id(number: u32) -> Result<Pid> {
 fn load_body(images: &ImageDir, pid: u32) -> Result<Body> {
     let mm = images.require::<MmEntry>(Kind::Mm(pid))?;
     let page = page_size()?;
+    of_pages(&mm, page, &Kind::Mm(pid).file_name())?;
     let mut end = 0;
     for vma in mm.vmas.iter().filter(|vma| vma.status & crate::image::message::status::GUARD == 0) {
         if vma.start < end || vma.end <= vma.start || !vma.start.is_multiple_of(page) {
@@ -510,6 +511,20 @@ fn load_body(images: &ImageDir, pid: u32) -> Result<Body> {
         fs: images.require(Kind::Fs(pid))?,
         mm,
     })
+}
+
+/// Addresses, offsets and lengths in the images are multiples of the page that the program knows from its auxiliary vector.
+fn of_pages(mm: &MmEntry, page: u64, file: &str) -> Result<()> {
+    let vector = mm.mm_saved_auxv.as_chunks::<2>().0;
+    match vector.iter().find(|[key, _]| *key == libc::AT_PAGESZ) {
+        Some([_, theirs]) if *theirs != page => {
+            let reason = format!("was dumped with pages of {theirs} bytes, this kernel has pages of {page}");
+            Err(Error::new("E-PAGE-SIZE", Blame::Environment, reason)
+                .on(file)
+                .help("restore on a kernel with pages of the same size; `getconf PAGESIZE` tells it"))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn huge_pages(images: &ImageDir, tasks: &[TaskPlan], files: &FileRestore) -> Result<HugeDemand> {

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 
-use engine::image::message::{CoreEntry, Machine};
+use engine::image::message::{CoreEntry, Machine, MmEntry};
 use engine::image::{ImageDir, Kind};
 use engine::resource::task::registers::machine;
 use nix::sys::signal::SIGKILL;
@@ -136,6 +136,26 @@ fn a_tree_of_another_machine_is_refused_as_such() {
     outcome.refused("E-OTHER-MACHINE", "another machine");
     assert!(outcome.stderr.contains(&format!("was dumped on {other:?}")), "{}", outcome.stderr);
     await_gone(&pids, "another machine");
+    assert_eq!((victim.files(), names(images.path())), before);
+}
+
+/// The program has its own idea of a page, and all addresses in the images are multiples of it.
+#[test]
+fn a_tree_with_pages_of_another_size_is_refused_as_such() {
+    let images = tempfile::tempdir().unwrap();
+    let (victim, pids) = dumped(images.path());
+    let dir = ImageDir::open(images.path()).unwrap();
+    for kind in dir.kinds().unwrap().into_iter().filter(|kind| matches!(kind, Kind::Mm(_))) {
+        let mut mm: MmEntry = dir.require(kind).unwrap();
+        for [key, value] in mm.mm_saved_auxv.as_chunks_mut::<2>().0 {
+            *value *= if *key == libc::AT_PAGESZ { 4 } else { 1 };
+        }
+        dir.write_one(kind, &mm).unwrap();
+    }
+    let before = (victim.files(), names(images.path()));
+    let outcome = run_when_free(|| restore(images.path()));
+    outcome.refused("E-PAGE-SIZE", "another page size");
+    await_gone(&pids, "another page size");
     assert_eq!((victim.files(), names(images.path())), before);
 }
 
