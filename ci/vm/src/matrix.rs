@@ -122,10 +122,24 @@ pub struct Kernel {
     /// Features, as `crio check --feature` names them, that are known to be missing.
     #[serde(default)]
     pub lacks: Vec<String>,
+    /// The size of its pages, KiB.
+    #[serde(default = "four")]
+    pub page: usize,
+}
+
+impl Kernel {
+    /// The code of the error by which it has to refuse whatever was dumped on another one, if it has to.
+    pub fn refusal(&self, from: &Kernel) -> Option<&'static str> {
+        (from.page != self.page).then_some("E-PAGE-SIZE")
+    }
 }
 
 fn one() -> usize {
     1
+}
+
+fn four() -> usize {
+    4
 }
 
 impl Matrix {
@@ -155,9 +169,11 @@ impl Matrix {
         Ok(matrix)
     }
 
-    /// What this kernel has to refuse, if it is that test.
-    pub fn refusal(&self, test: &str, kernel: &Kernel) -> Option<&Refused> {
-        self.refused.iter().find(|refused| refused.test == test && kernel.lacks.contains(&refused.without))
+    /// The code of the error by which this kernel has to refuse a test that was dumped on another one, if it has to.
+    pub fn refusal(&self, test: &str, (from, on): (&Kernel, &Kernel)) -> Option<&str> {
+        let without = |refused: &&Refused| refused.test == test && on.lacks.contains(&refused.without);
+        let of_test = || self.refused.iter().find(without).map(|refused| refused.error.as_str());
+        on.refusal(from).or_else(of_test)
     }
 
     /// Whether a test goes from kernel to kernel.
@@ -256,12 +272,25 @@ mod tests {
         let matrix = the_file();
         let machine = matrix.select("x86-64").unwrap()[0];
         for refused in &matrix.refused {
-            let refuses = |kernel: &&Kernel| matrix.refusal(&refused.test, kernel) == Some(refused);
+            let newest = machine.kernel(None).unwrap();
+            let code = Some(refused.error.as_str());
+            let refuses = |kernel: &&Kernel| matrix.refusal(&refused.test, (newest, kernel)) == code;
             let count = machine.kernels.iter().filter(refuses).count();
             assert!(0 < count && count < machine.kernels.len(), "{} is no test of pairs", refused.test);
             assert!(matrix.moves(&refused.test) && !matrix.moved.contains(&refused.test));
         }
-        assert!(matrix.refusal("task/sessions", &machine.kernels[0]).is_none());
+        assert!(matrix.refusal("task/sessions", (&machine.kernels[1], &machine.kernels[0])).is_none());
+    }
+
+    #[test]
+    fn a_kernel_with_other_pages_has_to_refuse_everything() {
+        let matrix = the_file();
+        let machine = matrix.select("aarch64").unwrap()[0];
+        let kernel = |name| machine.kernel(Some(name)).unwrap();
+        let refusal = |from, on| matrix.refusal("task/sessions", (kernel(from), kernel(on)));
+        assert_eq!(refusal("6.12", "6.12-16k"), Some("E-PAGE-SIZE"));
+        assert_eq!(refusal("6.12-16k", "7.x"), Some("E-PAGE-SIZE"));
+        assert_eq!(refusal("6.12-16k", "6.12-16k").or(refusal("6.12", "7.x")), None);
     }
 
     #[test]

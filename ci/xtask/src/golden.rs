@@ -199,8 +199,13 @@ pub(crate) fn is_golden(test: &Test) -> bool {
 ///
 /// # Errors
 /// Why it failed.
-pub(crate) fn restore_in_guest(test: &Test, pool: &Pool, lacks: &[String]) -> Result<(Outcome, String)> {
-    arrive(test, pool, 0, (lacks, None))
+pub(crate) fn restore_in_guest(
+    test: &Test,
+    pool: &Pool,
+    (machine, kernel): (&Machine, &Kernel),
+) -> Result<(Outcome, String)> {
+    let refusal = machine.kernels.first().and_then(|oldest| kernel.refusal(oldest));
+    arrive(test, pool, 0, (&kernel.lacks, refusal))
 }
 
 fn unpacked(archive: &Path) -> Result<TempDir> {

@@ -38,7 +38,7 @@ fn on(options: &Options, matrix: &Matrix, machine: &Machine) -> Result<Report> {
         of_guests.engines = engines(direction);
         let pool = stock.pool(matrix, kernel, &of_guests, Hardware::default())?;
         for test in &tests {
-            let outcome = match zdtm::outcome(test, &pool, &kernel.lacks) {
+            let outcome = match zdtm::outcome(test, &pool, (machine, kernel)) {
                 Ok((::zdtm::protocol::Outcome::Passed, _)) => Outcome::Passed,
                 Ok((::zdtm::protocol::Outcome::Skipped, _)) => Outcome::Ignored,
                 Ok((_, message)) => Outcome::Failed(message),

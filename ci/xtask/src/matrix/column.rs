@@ -134,7 +134,7 @@ impl Guests<'_> {
     fn test(&self, test: &Test, pool: &Pool) -> Result<(Outcome, String)> {
         match self.stock.complaint(test) {
             Some(message) => bail!("{message}"),
-            None => crate::zdtm::outcome(test, pool, &self.kernel.lacks),
+            None => crate::zdtm::outcome(test, pool, (self.machine, self.kernel)),
         }
     }
 }

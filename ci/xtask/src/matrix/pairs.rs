@@ -102,8 +102,7 @@ impl OfMachine<'_> {
                 let ended = cell(test, |test| match (origin.hindrance(test), &pool) {
                     (Some(hindrance), _) => hindrance,
                     (None, Ok(pool)) => {
-                        let refusal = self.matrix.refusal(&test.name(), kernel);
-                        let code = refusal.map(|refused| refused.error.as_str());
+                        let code = self.matrix.refusal(&test.name(), (origin.kernel, kernel));
                         arrive(test, pool, number, (&kernel.lacks, code))
                     }
                     (None, Err(error)) => bail!("no guest: {error:#}"),

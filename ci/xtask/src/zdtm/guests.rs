@@ -33,7 +33,7 @@ pub(super) fn run(options: &Options) -> Result<ExitCode> {
             let column = format!("{} {}", machine.name, kernel.name);
             let pool = Arc::new(stock.pool(&matrix, kernel, options, stock.with_golden(&golden)?)?);
             for test in tests.iter().chain(&golden.tests) {
-                let trial = trial(test, &stock.programs, &pool, kernel, (&column, &table));
+                let trial = trial(test, &stock.programs, &pool, (machine, kernel), (&column, &table));
                 trials.push((column.clone(), trial));
             }
             columns.push(column);
@@ -88,7 +88,7 @@ pub(crate) struct Hardware {
 
 /// What all guests of one machine share.
 pub(crate) struct Stock<'a> {
-    machine: &'a Machine,
+    pub(super) machine: &'a Machine,
     runner: PathBuf,
     disk: PathBuf,
     programs: Programs,
@@ -243,17 +243,18 @@ fn trial(
     test: &Test,
     programs: &Programs,
     pool: &Arc<Pool>,
-    kernel: &Kernel,
+    (machine, kernel): (&Machine, &Kernel),
     (column, table): (&str, &Arc<Table>),
 ) -> Trial {
     let program = programs.get(&test.name()).cloned();
-    let (test, pool, lacks) = (test.clone(), Arc::clone(pool), kernel.lacks.clone());
+    let (test, pool) = (test.clone(), Arc::clone(pool));
+    let (machine, kernel) = (machine.clone(), kernel.clone());
     let (kind, table) = (column.to_owned(), Arc::clone(table));
     let name = test.name();
     let body = move || {
         let result = match program {
             Some(Err(message)) => Err(anyhow::anyhow!(message)),
-            _ => outcome(&test, &pool, &lacks),
+            _ => outcome(&test, &pool, (&machine, &kernel)),
         };
         let (outcome, message) = result.unwrap_or_else(|error| (Outcome::Failed, format!("{error:#}")));
         table.add(&test.name(), &kind, outcome);
@@ -267,14 +268,18 @@ fn trial(
 }
 
 /// Runs one test in a guest. A skip is legitimate for what the kernel is known to lack.
-pub(crate) fn outcome(test: &Test, pool: &Pool, lacks: &[String]) -> Result<(Outcome, String)> {
+pub(crate) fn outcome(
+    test: &Test,
+    pool: &Pool,
+    (machine, kernel): (&Machine, &Kernel),
+) -> Result<(Outcome, String)> {
     if !test.entry.flavors.contains(&Flavor::Host) {
         return Ok((Outcome::Skipped, "not in flavor host".to_owned()));
     }
     if golden::is_golden(test) {
-        return golden::restore_in_guest(test, pool, lacks);
+        return golden::restore_in_guest(test, pool, (machine, kernel));
     }
-    expected(pool.run(test)?, lacks)
+    expected(pool.run(test)?, &kernel.lacks)
 }
 
 /// An outcome, unless it is a skip for what the kernel should have.

@@ -38,8 +38,8 @@ pub(crate) fn depart(
     options.tests.depart = true;
     let disk = Disk { file: archive.to_owned(), is_writable: true };
     let pool = stock.pool(matrix, kernel, &options, Hardware { disks: vec![disk], is_emulated })?;
-    let ended: Departures =
-        tests.iter().map(|test| (test.name(), outcome(test, &pool, &kernel.lacks))).collect();
+    let on = (stock.machine, kernel);
+    let ended: Departures = tests.iter().map(|test| (test.name(), outcome(test, &pool, on))).collect();
     let line = format!("mkdir -p {FOLDER} && cd {FOLDER} && tar cf /dev/vdb $(ls) && sync");
     let (is_written, output, _) = pool.execute(&["/bin/sh", "-c", &line])?;
     if !is_written {
