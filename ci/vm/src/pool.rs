@@ -92,7 +92,11 @@ impl Pool {
         loop {
             match guest.next(LIMIT.mul_f64(crowding()))? {
                 Report::Output { text } => output.push_str(&text),
-                Report::Ended { success, .. } => {
+                Report::Ended { success, status } => {
+                    // A program that was killed has often said nothing.
+                    if !success && output.is_empty() {
+                        output = status;
+                    }
                     let about = guest.about.clone();
                     self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(guest);
                     return Ok((success, output, about));
