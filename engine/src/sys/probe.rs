@@ -314,28 +314,33 @@ pub fn userfaultfd() -> io::Result<u64> {
     Ok(api[1])
 }
 
-/// The ring of an AIO context still works when it was moved, mremap(2), fs/aio.c.
+/// The ring of an AIO context still works when it was moved, mremap(2), fs/aio.c. The child's address space is its own: the
+/// kernel unmaps the ring where it has been moved to, and other threads of ours would map something there.
 pub fn aio_remap() -> io::Result<()> {
+    let page = Page::new()?.len;
+    let body = || move_ring(page).map_or_else(|e| e.raw_os_error().unwrap_or(libc::EIO), |()| 0);
+    // SAFETY: mappings and system calls alone, which are async-signal-safe; no error among these allocates.
+    unsafe { child::ask(body) }
+}
+
+fn move_ring(page: usize) -> io::Result<()> {
     // struct aio_ring and struct io_event of fs/aio.c and linux/aio_abi.h have this size each.
     const SLOT: usize = 32;
-    let page = Page::new()?.len;
     let mut context: c_ulong = 0;
     // SAFETY: the context is a number of ours, alive across the call.
     check(unsafe { libc::syscall(libc::SYS_io_setup, 1, &raw mut context) })?;
     // SAFETY: a context is the address of its ring, whose second 32 bits are how many events it holds.
     let events = unsafe { (context as *const u32).add(1).read_volatile() };
     let len = (SLOT + events as usize * SLOT).next_multiple_of(page);
-    let room = Room::new(len, page);
+    let room = Room::new(len, page)?;
     let flags = libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED;
-    let moved = room.as_ref().map_or(libc::MAP_FAILED, |room| {
-        // SAFETY: the ring goes to where nothing of anybody is.
-        unsafe { libc::mremap(context as *mut libc::c_void, len, len, flags, room.address()) }
-    });
-    let failed = (moved == libc::MAP_FAILED).then(io::Error::last_os_error);
-    let context = if failed.is_some() { context } else { moved.addr() as c_ulong };
+    // SAFETY: the ring goes to where nothing of anybody is.
+    let moved = unsafe { libc::mremap(context as *mut libc::c_void, len, len, flags, room.address()) };
+    if moved == libc::MAP_FAILED {
+        return Err(io::Error::last_os_error());
+    }
     // SAFETY: only the number of the context is passed.
-    let ended = check(unsafe { libc::syscall(libc::SYS_io_destroy, context) });
-    failed.map_or(ended.map(drop), Err)
+    check(unsafe { libc::syscall(libc::SYS_io_destroy, moved.addr()) }).map(drop)
 }
 
 /// prctl(2) PR_CAPBSET_READ: the kernel knows this capability.
@@ -375,4 +380,34 @@ pub fn mapped_file(file: &File) -> io::Result<((u64, u64), u64)> {
 pub fn flock_shared(file: &File) -> io::Result<()> {
     // SAFETY: only integers are passed.
     check(unsafe { libc::flock(file.as_fd().as_raw_fd(), libc::LOCK_SH) }.into()).map(drop)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+
+    /// Probes run side by side: none may unmap what another thread has mapped meanwhile.
+    #[test]
+    fn moving_a_ring_leaves_the_memory_of_other_threads_alone() {
+        let done = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let others = || {
+                while !done.load(Ordering::Relaxed) {
+                    let page = Page::new().unwrap();
+                    std::thread::yield_now();
+                    // ENOMEM where nothing is mapped.
+                    page.advise(libc::MADV_NORMAL).unwrap();
+                }
+            };
+            let others: Vec<_> = (0..3).map(|_| scope.spawn(others)).collect();
+            let results: Vec<_> = (0..50).map(|_| aio_remap()).collect();
+            done.store(true, Ordering::Relaxed);
+            others.into_iter().for_each(|other| other.join().unwrap());
+            let words: Vec<_> = results.iter().map(|result| result.is_ok()).collect();
+            assert!(words.windows(2).all(|pair| pair[0] == pair[1]), "{results:?}");
+        });
+    }
 }
