@@ -5,13 +5,13 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
-#define CHUNK 8192
+#define CHUNK (64 * 1024) /* the largest page: the page cache tells of data by pages */
 #define MIDDLE (300 * 1024 * 1024L)
 #define SIZE (600 * 1024 * 1024L)
 
 int main(int argc, char **argv)
 {
-	uint8_t memory[CHUNK];
+	static uint8_t memory[CHUNK];
 	struct stat before, after;
 	off_t at;
 	int fd;
