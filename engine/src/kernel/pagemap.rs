@@ -105,6 +105,18 @@ impl Filter {
     pub const MAPPED: Filter =
         Filter { all: Categories::PRESENT, any: Categories::NONE, none: Categories::NONE };
 
+    /// Pages of hugetlbfs that are not mapped and not simply absent. These are never in swap space: what looks so is being
+    /// moved in memory for a moment, marked by a userfaultfd(2), or absent, which Linux 6.12 shows like that on MIPS
+    /// (pagemap_hugetlb_category in fs/proc/task_mmu.c takes the table of invalid entries for one).
+    pub const UNSETTLED: Filter =
+        Filter { all: Categories::SWAPPED, any: Categories::NONE, none: Categories::PRESENT };
+
+    /// The same, looked for among pages of hugetlbfs.
+    #[must_use]
+    pub const fn of_huge_pages(self) -> Filter {
+        Filter { any: Categories(self.any.0 & !Categories::SWAPPED.0), ..self }
+    }
+
     /// Pages of which a userfaultfd(2) reports writes, whether they are there or not.
     pub const PROTECTED: Filter = Filter { none: Categories::WRITTEN, ..Filter::PRIVATE };
 

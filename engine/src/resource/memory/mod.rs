@@ -15,6 +15,7 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::fcntl::{FallocateFlags, OFlag, fallocate};
@@ -217,12 +218,29 @@ fn search(scanner: &mut PagemapScanner, group: &[Mapping]) -> Result<Found> {
             },
             content: vec![if one.has_private_pages() { ranges } else { Vec::new() }],
         },
-        _ => Found {
-            content: scanner
-                .find_in(&ranges, group.first().map_or(Filter::PRIVATE, Mapping::content_filter))?,
-            guards: guards(scanner, group, &ranges)?,
-        },
+        _ => {
+            if group.iter().any(Mapping::is_huge) {
+                settle(scanner, &ranges)?;
+            }
+            let filter = group.first().map_or(Filter::PRIVATE, Mapping::content_filter);
+            Found { content: scanner.find_in(&ranges, filter)?, guards: guards(scanner, group, &ranges)? }
+        }
     })
+}
+
+/// How often a look at huge pages is taken until what is being moved has arrived.
+const LOOKS: usize = 5;
+
+/// Waits for huge pages that the kernel moves in memory: they are not mapped until that is done. There is no telling
+/// them from other unsettled ones, which stay so.
+fn settle(scanner: &mut PagemapScanner, ranges: &[Range<u64>]) -> Result<()> {
+    for _ in 0..LOOKS {
+        if scanner.find_in(ranges, Filter::UNSETTLED)?.iter().all(Vec::is_empty) {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    Ok(())
 }
 
 /// Entries for the guard pages in some mappings.

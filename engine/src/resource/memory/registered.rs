@@ -94,10 +94,12 @@ pub fn refuse_absent(task: &FrozenTask, vmas: &[Vma]) -> Result<()> {
     for tid in &task.threads {
         for need in tracee::needs(*tid)? {
             let found = registered.iter().find(|(vma, _)| vma.range().contains(&need.address));
-            let Some((_, modes)) = found else { continue };
+            let Some((vma, modes)) = found else { continue };
             let start = need.address - need.address % page;
             let mut is = |filter| Ok(!scanner.find(start, start + page, filter)?.is_empty());
-            let absent = modes & (MISSING | MINOR) != 0 && !is(Filter::THERE)?;
+            let huge = vma.usage.is_some_and(|usage| usage.flags.contains(VmFlags::HUGETLB));
+            let there = if huge { Filter::THERE.of_huge_pages() } else { Filter::THERE };
+            let absent = modes & (MISSING | MINOR) != 0 && !is(there)?;
             if absent || need.written && modes & WRITE_PROTECT != 0 && is(Filter::PROTECTED_IN_TURN)? {
                 return Err(refuse_need(&need).on(format!("thread {tid}")));
             }
