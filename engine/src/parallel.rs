@@ -1,7 +1,10 @@
-//! The same question about many objects, asked by two threads.
+//! The same work on many objects, done by several threads.
 //!
-//! What /proc tells of a thread costs a dozen system calls, none of which waits for the tracer. Two threads, because that
-//! is what is left to us on most machines, and the kernel's locks of /proc let more of them gain little.
+//! Questions are shared by two ([`map`]): what /proc tells of a thread costs a dozen system calls, none of which waits for
+//! the tracer. Two threads, because that is what is left to us on most machines, and the kernel's locks of /proc let more
+//! of them gain little. Pages are copied by all that take some from a [`Queue`].
+
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::error::{Error, OsContext, Result};
 
@@ -24,9 +27,64 @@ pub(crate) fn map<T: Sync, R: Send>(items: &[T], ask: impl Fn(&T) -> Result<R> +
     })
 }
 
+/// Work of which each thread takes the next piece when it has done one.
+#[derive(Debug)]
+pub(crate) struct Queue<'a, T> {
+    items: &'a [T],
+    next: AtomicUsize,
+}
+
+impl<'a, T> Queue<'a, T> {
+    pub(crate) fn new(items: &'a [T]) -> Self {
+        Queue { items, next: AtomicUsize::new(0) }
+    }
+
+    /// Does what is left, with the number of each item, until nothing is; the first failure leaves nothing to the others.
+    pub(crate) fn work(&self, mut work: impl FnMut(usize, &'a T) -> Result<()>) -> Result<()> {
+        loop {
+            let index = self.next.fetch_add(1, Ordering::Relaxed);
+            let Some(item) = self.items.get(index) else { return Ok(()) };
+            work(index, item).inspect_err(|_| self.next.store(self.items.len(), Ordering::Relaxed))?;
+        }
+    }
+}
+
+/// The same work in so many threads, of which the caller is one.
+pub(crate) fn by_threads(workers: usize, work: &(impl Fn() -> Result<()> + Sync)) -> Result<()> {
+    std::thread::scope(|scope| {
+        let handles: Vec<_> = (1..workers).map(|_| scope.spawn(work)).collect();
+        let mut result = work();
+        for handle in handles {
+            result =
+                result.and(handle.join().unwrap_or_else(|_| Err(Error::bug("a thread of ours panicked"))));
+        }
+        result
+    })
+}
+
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+
     use super::*;
+
+    #[test]
+    fn all_items_are_done_once_and_a_failure_ends_the_work() {
+        let items: Vec<usize> = (0..100).collect();
+        let (queue, done) = (Queue::new(&items), Mutex::new(Vec::new()));
+        let note = |index, item: &usize| {
+            done.lock().unwrap().push((index, *item));
+            Ok(())
+        };
+        by_threads(3, &|| queue.work(note)).unwrap();
+        let mut done = done.into_inner().unwrap();
+        done.sort_unstable();
+        assert_eq!(done, items.iter().map(|item| (*item, *item)).collect::<Vec<_>>());
+        let queue = Queue::new(&items);
+        let fails = |index, _: &usize| if index == 7 { Err(Error::bug("seven")) } else { Ok(()) };
+        assert!(queue.work(fails).is_err());
+        queue.work(|index, _| Err(Error::bug(index.to_string()))).unwrap();
+    }
 
     #[test]
     fn answers_are_in_the_order_of_the_items_and_the_first_failure_counts() {

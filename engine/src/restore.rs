@@ -69,7 +69,8 @@ fn build(
     fault::point("plan-loaded")?;
     let processor = OneProcessor::stay()?;
     // What would be the worker's child is ours.
-    let mut tree = Construction::begin(plan, options, worker.is_some() || options.sibling)?;
+    let sibling = worker.is_some() || options.sibling;
+    let mut tree = Construction::begin(plan, options, sibling, processor.home())?;
     tree.begin_cgroups()?;
     tree.populate()?;
     fault::point("tree-populated")?;
@@ -77,7 +78,7 @@ fn build(
     tree.group()?;
     tree.open_files()?;
     fault::point("files-opened")?;
-    tree.complete(processor.home())?;
+    tree.complete()?;
     drop(processor);
     let root = tree.root();
     let pidfile = Pidfile::write(options, root)?;

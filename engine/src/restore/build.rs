@@ -78,6 +78,8 @@ pub(super) struct Workshop<'a> {
     pub(super) runtime: &'a Runtime,
     pub(super) keep: &'a [Range<u64>],
     pub(super) stats: &'a mut RestoreStats,
+    /// Processors on which we may run.
+    pub(super) home: &'a [u32],
 }
 
 /// Builds the address space, on top of that of the task which this one was born of.
@@ -88,7 +90,7 @@ pub(super) fn memory(
     origin_fit: &Fit,
     with: Workshop<'_>,
 ) -> Result<()> {
-    let Workshop { transport, runtime, keep, stats } = with;
+    let Workshop { transport, runtime, keep, stats, home } = with;
     let Plan { tasks, lineage, files, shared, ipc, .. } = plan;
     let body = |index: usize| tasks.get(index).and_then(|task| task.body.as_ref());
     let origin = lineage.origin(index).and_then(body);
@@ -97,7 +99,7 @@ pub(super) fn memory(
     let origin = origin.map(|o| Blueprint { mm: &o.mm, pages: o.pages.as_ref(), fit: origin_fit });
     let new = Blueprint { mm: &body.mm, pages: body.pages.as_ref(), fit: &built.fit };
     let lend = |batch: &mut Batch, fds: &[RawFd]| transport.lend(batch, fds);
-    let mut with = Supplies { files, shared, segments: &ipc.segments, lend: &lend, keep, stats };
+    let mut with = Supplies { files, shared, segments: &ipc.segments, lend: &lend, keep, stats, home };
     memory_restore::build(&mut built.loan, &new, origin.as_ref(), &mut with)
 }
 

@@ -84,11 +84,18 @@ pub(super) struct Construction {
     foreground: Option<Foreground>,
     /// Ids of sessions and groups that no task of the tree leads.
     pub(super) dead_leaders: BTreeSet<Pid>,
+    /// Processors on which we may run: see [`OneProcessor`](crate::resource::task::scheduling::OneProcessor).
+    home: Vec<u32>,
 }
 
 impl Construction {
     /// Makes the root: a child or a sibling of ours, traced, stripped of our mappings and descriptors.
-    pub(super) fn begin(mut plan: Plan, options: &RestoreOptions, sibling: bool) -> Result<Self> {
+    pub(super) fn begin(
+        mut plan: Plan,
+        options: &RestoreOptions,
+        sibling: bool,
+        home: &[u32],
+    ) -> Result<Self> {
         let transport = Transport::new(plan.free_descriptor())?;
         let claims = plan.open_terminals()?;
         let mut told = Vec::new();
@@ -124,6 +131,7 @@ impl Construction {
         let dead_leaders = plan.dead_leaders();
         Ok(Construction {
             dead_leaders,
+            home: home.to_vec(),
             guard,
             plan,
             transport,
@@ -220,11 +228,11 @@ impl Construction {
     }
 
     fn build_memory(&mut self, index: usize) -> Result<()> {
-        let Construction { plan, transport, built, runtime, keep, stats, .. } = self;
+        let Construction { plan, transport, built, runtime, keep, stats, home, .. } = self;
         let origin = plan.lineage.origin(index).and_then(|origin| built.get(&origin));
         let origin_fit = origin.map_or_else(Fit::default, |origin| origin.fit.clone());
         let Some(built) = built.get_mut(&index) else { return Ok(()) };
-        build::memory(plan, index, built, &origin_fit, Workshop { transport, runtime, keep, stats })?;
+        build::memory(plan, index, built, &origin_fit, Workshop { transport, runtime, keep, stats, home })?;
         fault::point("memory-built")
     }
 
@@ -417,7 +425,7 @@ impl Construction {
 
     /// Everything that is set last: signals, credentials, registers. What runs by itself waits for
     /// [`let_go`](Construction::let_go).
-    pub(super) fn complete(&mut self, home: &[u32]) -> Result<()> {
+    pub(super) fn complete(&mut self) -> Result<()> {
         let indices: Vec<usize> = self.built.keys().copied().collect();
         self.plan.files.set_owners()?;
         self.plan.files.seal()?;
@@ -426,7 +434,7 @@ impl Construction {
         let mut left = HashSet::new();
         for index in indices {
             self.named(index, |this| {
-                let Construction { plan, transport, built, told, .. } = this;
+                let Construction { plan, transport, built, told, home, .. } = this;
                 let (Some(built), Some(task)) = (built.get_mut(&index), plan.tasks.get(index)) else {
                     return Ok(());
                 };

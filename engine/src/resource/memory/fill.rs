@@ -1,7 +1,8 @@
 //! Filling an address space with its pages, in one copy where that is possible.
 //!
 //! What the task may write to it reads itself, by preadv(2) over as much as stands together in the image; the rest goes
-//! through /proc/PID/mem. Most of the time of a plain read goes into faults, one for each small page. So memory that the
+//! through /proc/PID/mem. That is also how threads of ours take their share of much memory, one for each other CPU: a
+//! task that is being made has but one thread to read with. Most of the time of a plain read goes into faults, one for each small page. So memory that the
 //! image fills whole gets huge pages first, by MADV_COLLAPSE (Linux 6.1): advice would stay with the mapping, be seen by
 //! the program, and let memory grow that is touched here and there. That is two to three times as fast, but several
 //! times as slow where the kernel first has to make room for huge pages, or a hypervisor to give memory back. Nothing
@@ -23,7 +24,9 @@ use crate::error::{Error, OsContext, Result};
 use crate::image::message::{VmaEntry, status};
 use crate::image::pages::{Segment, Source};
 use crate::kernel::{ProcDir, huge_page, pagemap, schedstat};
-use crate::tracee::Loan;
+use crate::parallel::{self, Queue};
+use crate::sys::attr;
+use crate::tracee::{self, Loan};
 
 const MADV_COLLAPSE: u64 = 25;
 /// Vectors of one preadv(2), which takes 1024 (UIO_MAXIOV): they must fit what a batch that is not full has left.
@@ -37,8 +40,10 @@ const WINDOW: u64 = 16 << 20;
 const FEWEST_BYTES: u64 = 16 * WINDOW;
 /// How much cheaper huge pages have to be: their price is paid by others as well, by what the kernel moves for them.
 const CLEARLY: f64 = 0.7;
-/// Bytes of a part; a call reads at most MAX_RW_COUNT, 2 GiB less a page.
-const MOST_BYTES: u64 = 1 << 30;
+/// Bytes that one thread brings before it looks whether there is more.
+const STRIDE: u64 = 4 << 20;
+/// So many strides are worth another thread.
+const FEW: usize = 3;
 /// Bytes that pass through memory of ours at once.
 const CHUNK: u64 = 128 << 10;
 
@@ -64,12 +69,12 @@ pub(super) fn fill(
         let range = segment.vaddr.max(vma.start)..(segment.vaddr + segment.len).min(vma.end);
         with.stats.pages_restored += (range.end - range.start) / page;
         let mut parts = Vec::new();
-        for start in range.clone().step_by(MOST_BYTES as usize) {
-            push_part(&mut parts, segment, start..range.end.min(start + MOST_BYTES));
+        for start in range.clone().step_by(STRIDE as usize) {
+            push_part(&mut parts, segment, start..range.end.min(start + STRIDE));
         }
         // Code goes by /proc/PID/mem, too, which keeps the instruction cache coherent (copy_to_user_page).
         if vma.prot & (libc::PROT_WRITE | libc::PROT_EXEC) as u32 != libc::PROT_WRITE as u32 {
-            parts.iter().try_for_each(|part| write_part(loan, part))?;
+            write_parts(loan.memory(), &parts)?;
             continue;
         }
         own.extend(parts);
@@ -85,7 +90,7 @@ pub(super) fn fill(
     }
     let windows = windows(&alone, if by_default { 0 } else { FEWEST_BYTES });
     let (plain, wide) = sort_into(&windows, &own);
-    read_parts(loan, &plain, with.lend)?;
+    bring(loan, &plain, with.lend, with.home)?;
     // Nobody has forbidden them yet: the task's own wish is restored later.
     if by_default {
         forbid_huge(loan, false)?;
@@ -94,15 +99,18 @@ pub(super) fn fill(
         return Ok(());
     }
     let (mut pace, task) = (Pace::default(), ProcDir::open(loan.tid())?);
-    for (window, parts) in windows.iter().zip(&wide) {
+    let mut left = windows.iter().zip(&wide);
+    while !pace.has_lost() {
+        let Some((window, parts)) = left.next() else { break };
         let (huge, before) = (pace.prefers_huge(), Spent::so_far(&task));
         if huge {
             collapse(loan, window, parts, with.lend)?;
         }
-        read_parts(loan, parts, with.lend)?;
+        bring(loan, parts, with.lend, with.home)?;
         pace.took(huge, before.since(&Spent::so_far(&task)) / (window.end - window.start) as f64);
     }
-    Ok(())
+    let rest: Vec<Segment> = left.flat_map(|(_, parts)| parts).cloned().collect();
+    bring(loan, &rest, with.lend, with.home)
 }
 
 /// Forbids huge pages in the whole address space, or allows them again.
@@ -141,12 +149,14 @@ struct Pace {
 }
 
 impl Pace {
-    /// The first window has small pages, the second huge ones, the others what was clearly cheaper last.
+    /// The first window has small pages, the others have huge ones.
     fn prefers_huge(&self) -> bool {
-        match (self.small, self.huge) {
-            (Some(small), Some(huge)) => huge < CLEARLY * small,
-            (small, _) => small.is_some(),
-        }
+        self.small.is_some()
+    }
+
+    /// Huge pages are not clearly cheaper, or not any more: the rest gets small ones.
+    fn has_lost(&self) -> bool {
+        self.small.zip(self.huge).is_some_and(|(small, huge)| huge >= CLEARLY * small)
     }
 
     fn took(&mut self, huge: bool, cost: f64) {
@@ -235,15 +245,17 @@ fn vectors(ranges: impl Iterator<Item = (u64, u64)>) -> Vec<u8> {
     ranges.flat_map(|(start, len)| [start as usize, len as usize]).flat_map(usize::to_ne_bytes).collect()
 }
 
-/// Writes a part where the task itself may not.
-fn write_part(loan: &Loan, part: &Segment) -> Result<()> {
-    let Source::File(file, offset) = &part.source else { return Err(lazy(part)) };
-    let mut buffer = vec![0; part.len.min(CHUNK) as usize];
-    for done in (0..part.len).step_by(CHUNK as usize) {
-        let Some(content) = buffer.get_mut(..(part.len - done).min(CHUNK) as usize) else { break };
-        file.read_exact_at(content, offset + done).os(|| "read the pages image")?;
-        let address = part.vaddr + done;
-        loan.memory().write_all_at(content, address).os(|| format!("write pages at {address:x}"))?;
+/// Writes parts from outside, also where the task itself may not.
+fn write_parts(memory: &File, parts: &[Segment]) -> Result<()> {
+    let mut buffer = Vec::new();
+    for part in parts {
+        let Source::File(file, offset) = &part.source else { return Err(lazy(part)) };
+        for done in (0..part.len).step_by(CHUNK as usize) {
+            buffer.resize((part.len - done).min(CHUNK) as usize, 0);
+            file.read_exact_at(&mut buffer, offset + done).os(|| "read the pages image")?;
+            let address = part.vaddr + done;
+            memory.write_all_at(&buffer, address).os(|| format!("write pages at {address:x}"))?;
+        }
     }
     Ok(())
 }
@@ -251,6 +263,47 @@ fn write_part(loan: &Loan, part: &Segment) -> Result<()> {
 fn lazy(part: &Segment) -> Error {
     Error::image("pagemap", format!("the page at {:x} is to be served by a lazy pages daemon", part.vaddr))
         .help("lazy restore is not supported yet: restore from a complete image")
+}
+
+/// The task reads the parts itself, and threads of ours help it if there are many, on the other processors of `home`.
+fn bring(loan: &mut Loan, parts: &[Segment], lend: Lend<'_>, home: &[u32]) -> Result<()> {
+    let strides = strides(parts);
+    let processors: u32 = home.iter().map(|word| word.count_ones()).sum();
+    if strides.len() < FEW || processors < 2 {
+        return read_parts(loan, parts, lend);
+    }
+    let queue = Queue::new(&strides);
+    let memory = loan.memory().try_clone().os(|| "dup /proc/PID/mem")?;
+    let help = || {
+        let others = std::thread::available_parallelism().map_or(1, usize::from).saturating_sub(1);
+        let write = || queue.work(|_, stride| write_parts(&memory, stride));
+        parallel::by_threads(others.clamp(1, strides.len()), &write)
+    };
+    // We are kept where the task runs, and a thread that starts there waits for its turn. Refusals cost only time.
+    let here = attr::affinity(0).os(|| "sched_getaffinity")?;
+    let _ = attr::set_affinity(0, home);
+    let read = || {
+        let _ = attr::set_affinity(0, &here);
+        queue.work(|_, stride| read_parts(loan, stride, lend))
+    };
+    let (read, helped) = tracee::beside(help, read)?;
+    read.and(helped)
+}
+
+/// Cuts parts into what one thread brings at once.
+fn strides(parts: &[Segment]) -> Vec<&[Segment]> {
+    let (mut strides, mut rest, mut len) = (Vec::new(), parts, 0);
+    for (index, part) in parts.iter().enumerate() {
+        let begun = parts.len() - rest.len();
+        if index > begun && len + part.len > STRIDE {
+            let (stride, after) = rest.split_at(index - begun);
+            strides.push(stride);
+            (rest, len) = (after, 0);
+        }
+        len += part.len;
+    }
+    strides.extend(Some(rest).filter(|rest| !rest.is_empty()));
+    strides
 }
 
 /// The task reads the parts itself, consecutive ones in one call.
@@ -297,7 +350,7 @@ fn next_vector(parts: &[Segment], file: &Arc<File>) -> Option<(u64, u64, usize)>
     for part in parts.iter().take(MOST_VECTORS) {
         let Source::File(other, offset) = &part.source else { break };
         let follows = start.is_none_or(|start| start + len == *offset);
-        if !Arc::ptr_eq(other, file) || !follows || len + part.len > MOST_BYTES {
+        if !Arc::ptr_eq(other, file) || !follows {
             break;
         }
         start.get_or_insert(*offset);
@@ -318,13 +371,23 @@ mod tests {
         let mut pace = Pace::default();
         assert!(!pace.prefers_huge());
         pace.took(false, 1.0);
-        assert!(pace.prefers_huge());
+        assert!(pace.prefers_huge() && !pace.has_lost());
         pace.took(true, 0.4);
-        assert!(pace.prefers_huge());
+        assert!(pace.prefers_huge() && !pace.has_lost());
         pace.took(true, 3.0);
-        assert!(!pace.prefers_huge());
-        pace.took(false, 1.1);
-        assert!(!pace.prefers_huge());
+        assert!(pace.has_lost());
+    }
+
+    #[test]
+    fn strides_have_all_parts_in_their_order() -> Result<()> {
+        let file = Arc::new(tempfile::tempfile().os(|| "tempfile")?);
+        let part = |len| Segment { vaddr: 0, len, source: Source::File(Arc::clone(&file), 0) };
+        let lens = [STRIDE, 1, STRIDE - 1, 1, STRIDE, 5, 6];
+        let parts = lens.map(part);
+        let cut: Vec<Vec<u64>> = strides(&parts).iter().map(|s| s.iter().map(|p| p.len).collect()).collect();
+        assert_eq!(cut, [vec![STRIDE], vec![1, STRIDE - 1], vec![1], vec![STRIDE], vec![5, 6]]);
+        assert!(strides(&[]).is_empty());
+        Ok(())
     }
 
     #[test]

@@ -7,11 +7,11 @@
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::error::{Error, OsContext, Result};
+use crate::error::{OsContext, Result};
 use crate::fault;
+use crate::parallel::{self, Queue};
 use crate::sys::process::gather_memory;
 
 /// Bytes of one transfer: large enough to keep system calls rare, small enough that what was read is still in the second
@@ -96,46 +96,26 @@ pub fn copy_all(transfers: &[Transfer]) -> Result<()> {
         ..FEW => 1,
         many => std::thread::available_parallelism().map_or(1, usize::from).min(many),
     };
-    let (next, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
-    let refused = Mutex::new(Vec::new());
+    let (queue, refused) = (Queue::new(transfers), Mutex::new(Vec::new()));
     let work = || {
         let mut buffer = Vec::new();
-        while let Some((index, transfer)) = next_of(transfers, &next) {
-            if stop.load(Ordering::Relaxed) {
-                break;
+        queue.work(|index, transfer| {
+            if index == transfers.len() / 2 {
+                fault::point("pages-half-copied")?;
             }
-            let halfway = index == transfers.len() / 2;
-            let passed = if halfway { fault::point("pages-half-copied") } else { Ok(()) };
-            match passed.and_then(|()| copy(transfer, &mut buffer)) {
+            match copy(transfer, &mut buffer) {
                 Err(error) if error.errno() == Some(libc::EIO) => {
                     refused.lock().unwrap_or_else(PoisonError::into_inner).push(transfer);
+                    Ok(())
                 }
-                done => done.inspect_err(|_| stop.store(true, Ordering::Relaxed))?,
+                done => done,
             }
-        }
-        Ok(())
+        })
     };
-    by_threads(workers, &work)?;
+    parallel::by_threads(workers, &work)?;
     let refused = refused.into_inner().unwrap_or_else(PoisonError::into_inner);
     let mut buffer = Vec::new();
     refused.into_iter().try_for_each(|transfer| copy(transfer, &mut buffer))
-}
-
-/// The same work in so many threads, of which the caller is one.
-fn by_threads(workers: usize, work: &(impl Fn() -> Result<()> + Sync)) -> Result<()> {
-    std::thread::scope(|scope| {
-        let handles: Vec<_> = (1..workers).map(|_| scope.spawn(work)).collect();
-        let mut result = work();
-        for handle in handles {
-            result = result.and(handle.join().unwrap_or_else(|_| Err(Error::bug("a page copier panicked"))));
-        }
-        result
-    })
-}
-
-fn next_of<'a>(transfers: &'a [Transfer], next: &AtomicUsize) -> Option<(usize, &'a Transfer)> {
-    let index = next.fetch_add(1, Ordering::Relaxed);
-    transfers.get(index).map(|transfer| (index, transfer))
 }
 
 fn copy(transfer: &Transfer, buffer: &mut Vec<u8>) -> Result<()> {

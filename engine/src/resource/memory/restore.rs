@@ -69,6 +69,8 @@ pub struct Supplies<'a> {
     pub keep: &'a [Range<u64>],
     /// What was done.
     pub stats: &'a mut RestoreStats,
+    /// Processors on which threads of ours may run: the words of [`sched::affinity`](crate::sys::attr).
+    pub home: &'a [u32],
 }
 
 /// Builds the address space of the task on loan, which has that of `parent`, or of our own process.
