@@ -161,6 +161,7 @@ const SOCKETS: &[State] = &[
     kept("raw and ICMP sockets", "socket/inet/levels.rs", "raw_icmp"),
     kept("options of ip(7), ipv6(7) and udp(7)", "socket/inet/levels.rs", "inet_options"),
     kept("packet sockets, with filter and memberships", "socket/packet/restore.rs", "packet_socket"),
+    kept("packet sockets of type SOCK_PACKET", "socket/packet/restore.rs", "packet_by_name"),
     kept("fanout groups of packet sockets", "socket/packet/restore.rs", "packet_fanout"),
     kept(
         "rings of received packets, and what is unread (TPACKET_V1, V2)",
@@ -206,7 +207,7 @@ const SOCKETS: &[State] = &[
         "messages of the kernel or to a group that a netlink socket has not read, or several",
         "E-SOCKET-QUEUE",
     ),
-    refused("sockets of other families, or of the type SOCK_PACKET", "E-FILE-UNSUPPORTED"),
+    refused("sockets of other families", "E-FILE-UNSUPPORTED"),
     not_kept(
         "what the kernel tells netlink groups between dump and restore",
         "it does not learn of these changes",

@@ -10,7 +10,10 @@ use std::process::{Child, Command, Stdio};
 
 const VICTIM: &str = r"
 import fcntl, os, socket, sys, time
-held = [socket.socket(socket.AF_PACKET, 10), open('/dev/fuse', 'rb'), os.pidfd_open(1), open(sys.argv[1], 'w')]
+server = socket.create_server(('127.0.0.1', 0))
+client = socket.create_connection(server.getsockname())
+accepted = server.accept()
+held = [client, open('/dev/fuse', 'rb'), os.pidfd_open(1), open(sys.argv[1], 'w')]
 fcntl.flock(held[3], fcntl.LOCK_EX)
 print('ready', flush=True)
 time.sleep(600)
@@ -49,7 +52,7 @@ fn every_blocker_is_named_at_once_as_text_and_json() {
     };
     let (out, err) = survey(false);
     let text = out + &err;
-    let named = ["socket", "FUSE", "E-PIDFD-OUTSIDE", "E-FILE-LOCKED"];
+    let named = ["E-SOCKET-CONNECTED", "FUSE", "E-PIDFD-OUTSIDE", "E-FILE-LOCKED"];
     for what in named {
         assert!(text.contains(what), "{what} is missing: {text}");
     }

@@ -22,7 +22,7 @@ enum By {
 use By::{Dump, Survey};
 
 /// What the programs in `refused` prepare, the code of the refusal, and who finds it.
-const REFUSED: [(&str, &str, By); 64] = [
+const REFUSED: [(&str, &str, By); 63] = [
     ("shared memory", "E-SHARED-MEMORY", Survey),
     ("pending vfork", "E-SHARED-MEMORY", Survey),
     ("siblings' table", "E-SHARED-TABLE", Survey),
@@ -75,7 +75,6 @@ const REFUSED: [(&str, &str, By); 64] = [
     ("hidden by mount", "E-FILE-HIDDEN", Survey),
     ("unmounted directory", "E-FILE-UNMOUNTED", Survey),
     ("unmounted file", "E-FILE-UNMOUNTED", Survey),
-    ("SOCK_PACKET", "E-FILE-UNSUPPORTED", Survey),
     ("packet fanout by program", "E-SOCKET-FILTER", Survey),
     ("packet socket without interface", "E-SOCKET-ADDRESS", Survey),
     ("unread netlink answer", "E-SOCKET-QUEUE", Dump),

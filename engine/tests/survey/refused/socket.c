@@ -20,11 +20,6 @@ static void pair(int type)
 	need(socketpair(AF_UNIX, type, 0, ends) == 0);
 }
 
-static void old_packet(void)
-{
-	need(socket(AF_PACKET, SOCK_PACKET, 0) >= 0);
-}
-
 static void packet_fanout(void)
 {
 	struct sockaddr_ll name = { .sll_family = AF_PACKET, .sll_protocol = htons(0x88b5), .sll_ifindex = 1 };
@@ -165,7 +160,6 @@ static void bpf_filter(void)
 }
 
 const struct thing socket_things[] = {
-	{ "SOCK_PACKET", old_packet, 0 },
 	{ "packet fanout by program", packet_fanout, 0 },
 	{ "packet socket without interface", packet_without_interface, 0 },
 	{ "unread netlink answer", netlink_answer, 0 },

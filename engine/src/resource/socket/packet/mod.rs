@@ -1,7 +1,8 @@
 //! Sockets of packet(7): what they hear and on which interface, their options, memberships and fanout group.
 //!
 //! Half of that only sock_diag(7) tells, the rest a descriptor of ours that shares the socket. All are made again in our own
-//! process. A socket that is made without a protocol hears nothing: it gets that last, when its filter is in place.
+//! process. A socket that is made without a protocol hears nothing: it gets that last, when its filter is in place. One of type
+//! SOCK_PACKET has its protocol from the start, so it has a filter that lets nothing through until it is bound.
 //!
 //! | module | what it does |
 //! |---|---|
@@ -17,12 +18,14 @@ mod fill;
 pub mod restore;
 mod ring;
 
-use super::unsupported;
 use crate::error::{Blame, Error};
 use crate::image::message::PacketRing;
 use crate::kernel::packet_diag::{self, PacketSocket};
 use fill::Rings;
 use ring::Layout;
+
+/// include/linux/net.h; the libc crate has it for some machines only.
+const SOCK_PACKET: i32 = 10;
 
 /// include/linux/socket.h
 const SOL_PACKET: i32 = 263;
@@ -68,9 +71,6 @@ const GONE: u32 = u32::MAX;
 
 /// Why a socket cannot be kept.
 pub(super) fn judge(socket: &PacketSocket) -> Option<Error> {
-    if socket.kind != libc::SOCK_RAW && socket.kind != libc::SOCK_DGRAM {
-        return Some(unsupported("of type SOCK_PACKET"));
-    }
     if socket.interface == GONE {
         let reason = "is bound to an interface that is gone, and hears nothing any more";
         return Some(

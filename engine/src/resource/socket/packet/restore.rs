@@ -2,15 +2,17 @@
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::rc::Rc;
 
-use super::super::inet::{interface, no_interface};
+use nix::sys::socket::{MsgFlags, recv};
+
+use super::super::inet::{interface, interface_name, no_interface};
 use super::super::options;
 use super::{
-    ADD_MEMBERSHIP, AUXDATA, BEFORE_RINGS, COPY_THRESH, FANOUT, LOSS, ORIGDEV, RESERVE, RX_RING, SOL_PACKET,
-    TIMESTAMP, TX_RING, V3, VERSION, VNET_HDR, content_id, rings_of,
+    ADD_MEMBERSHIP, AUXDATA, BEFORE_RINGS, COPY_THRESH, FANOUT, LOSS, ORIGDEV, RESERVE, RX_RING, SOCK_PACKET,
+    SOL_PACKET, TIMESTAMP, TX_RING, V3, VERSION, VNET_HDR, content_id, rings_of,
 };
 use crate::error::{Error, OsContext, Result};
 use crate::image::message::{FileEntry, PacketMclist, PacketRing, PacketSockEntry, SkOptionEntry};
@@ -18,7 +20,7 @@ use crate::image::pages::Source;
 use crate::image::{ImageDir, Kind, PageReader};
 use crate::kernel::pagemap::page_size;
 use crate::resource::file::reopen::set_flags;
-use crate::sys::socket::{self, set_option};
+use crate::sys::socket::{self, attach_filter, set_option};
 
 /// `fanout` of an image of CRIU whose socket is in no group.
 const NO_FANOUT: u32 = u32::MAX;
@@ -42,7 +44,7 @@ impl PacketRestore {
     pub fn load<'e>(images: &ImageDir, listed: impl Iterator<Item = &'e FileEntry>) -> Result<Self> {
         let (mut entries, mut contents) = (BTreeMap::new(), HashMap::new());
         for entry in listed.filter_map(|entry| entry.psk.as_ref()) {
-            let has_kind = [libc::SOCK_RAW, libc::SOCK_DGRAM].contains(&(entry.r#type as i32));
+            let has_kind = [libc::SOCK_RAW, libc::SOCK_DGRAM, SOCK_PACKET].contains(&(entry.r#type as i32));
             let fits = entry.mclist.iter().all(|of| of.addr.len() <= LONGEST_ADDRESS);
             let has_rings = rings_of(entry.version, &entry.rx_ring, &entry.tx_ring).is_some();
             if !has_kind || !fits || !has_rings || entries.insert(entry.id, entry.clone()).is_some() {
@@ -91,6 +93,9 @@ impl PacketRestore {
 }
 
 fn make(entry: &PacketSockEntry, content: Option<PageReader>) -> Result<OwnedFd> {
+    if is_old(entry) {
+        return make_old(entry);
+    }
     let fd = socket::socket(libc::AF_PACKET, entry.r#type as i32, 0).os(|| "make the socket")?;
     // What cannot be changed any more when there is a ring.
     let numbers = [
@@ -140,7 +145,46 @@ fn is_early(other: &SkOptionEntry) -> bool {
     other.level == SOL_PACKET && BEFORE_RINGS.contains(&other.name)
 }
 
+/// Of the type of Linux 2.0: it has none of the options of packet(7).
+fn is_old(entry: &PacketSockEntry) -> bool {
+    entry.r#type as i32 == SOCK_PACKET
+}
+
+/// It hears all interfaces at once, so the filter of [`finish_old`] comes first.
+fn make_old(entry: &PacketSockEntry) -> Result<OwnedFd> {
+    let fd = socket::socket(libc::AF_PACKET, SOCK_PACKET, entry.protocol as i32).os(|| "make the socket")?;
+    let nothing = libc::sock_filter { code: (libc::BPF_RET | libc::BPF_K) as u16, jt: 0, jf: 0, k: 0 };
+    attach_filter(fd.as_fd(), &[nothing]).os(|| "setsockopt SO_ATTACH_FILTER")?;
+    Ok(fd)
+}
+
+/// Binds the socket, and throws away what it has heard before it had a filter.
+fn finish_old(entry: &PacketSockEntry, fd: BorrowedFd<'_>) -> Result<()> {
+    let interface = index(entry.ifname.as_ref(), entry.ifindex)?;
+    if let Some(name) = interface_name(interface) {
+        socket::bind(fd, &old_address(&name))
+            .map_err(|e| no_interface(&String::from_utf8_lossy(&name), e))?;
+    }
+    while recv(fd.as_raw_fd(), &mut [0], MsgFlags::MSG_DONTWAIT).is_ok() {}
+    if entry.opts.so_filter.is_empty() {
+        options::set(fd, libc::SO_DETACH_FILTER, 0)?;
+    }
+    options::restore(fd, &entry.opts)?;
+    set_flags(fd, entry.flags)
+}
+
+/// `struct sockaddr` with the name of an interface, as packet_bind_spkt() of net/packet/af_packet.c takes it.
+fn old_address(interface: &[u8]) -> Vec<u8> {
+    let mut bytes = (libc::AF_PACKET as libc::sa_family_t).to_ne_bytes().to_vec();
+    bytes.extend(interface);
+    bytes.resize(size_of::<libc::sockaddr>(), 0);
+    bytes
+}
+
 fn finish(entry: &PacketSockEntry, fd: BorrowedFd<'_>) -> Result<()> {
+    if is_old(entry) {
+        return finish_old(entry, fd);
+    }
     let numbers = [
         (AUXDATA, entry.aux_data.into()),
         (ORIGDEV, entry.orig_dev.into()),
