@@ -154,7 +154,7 @@ pub fn describe(file: &FileEntry) -> String {
 
 fn memory(out: &mut String, dir: &ImageDir, pid: u32, files: &[FileEntry]) -> Result<()> {
     let Some(mm) = dir.read_one::<MmEntry>(Kind::Mm(pid))? else { return Ok(()) };
-    let page_size = page_size(&mm);
+    let page_size = mm.page_size();
     let stored = pages::stored(dir, Kind::Pagemap(pid))?;
     let total: u64 = mm.vmas.iter().map(|vma| vma.end.saturating_sub(vma.start)).fold(0, u64::saturating_add);
     let (count, total, stored) = (mm.vmas.len(), total >> 10, stored.saturating_mul(page_size) >> 10);
@@ -186,14 +186,4 @@ fn mapping(vma: &VmaEntry, files: &[FileEntry]) -> String {
 fn status_words(bits: u32) -> String {
     let names = VmaStatus::text((bits & !status::REGULAR).into()).unwrap_or_default();
     format!("[{}]", names.replace("VMA_AREA_", "").replace("VMA_", "").replace(" |", "").to_lowercase())
-}
-
-/// The page size of the machine of the dump: AT_PAGESZ of the auxiliary vector, else 4096.
-pub fn page_size(mm: &MmEntry) -> u64 {
-    const AT_PAGESZ: u64 = 6;
-    let found = mm.mm_saved_auxv.chunks_exact(2).find_map(|pair| match pair {
-        [AT_PAGESZ, size] if size.is_power_of_two() => Some(*size),
-        _ => None,
-    });
-    found.unwrap_or(4096)
 }

@@ -513,18 +513,16 @@ fn load_body(images: &ImageDir, pid: u32) -> Result<Body> {
     })
 }
 
-/// Addresses, offsets and lengths in the images are multiples of the page that the program knows from its auxiliary vector.
+/// Addresses, offsets and lengths in the images are multiples of the page that the program knows.
 fn of_pages(mm: &MmEntry, page: u64, file: &str) -> Result<()> {
-    let vector = mm.mm_saved_auxv.as_chunks::<2>().0;
-    match vector.iter().find(|[key, _]| *key == libc::AT_PAGESZ) {
-        Some([_, theirs]) if *theirs != page => {
-            let reason = format!("was dumped with pages of {theirs} bytes, this kernel has pages of {page}");
-            Err(Error::new("E-PAGE-SIZE", Blame::Environment, reason)
-                .on(file)
-                .help("restore on a kernel with pages of the same size; `getconf PAGESIZE` tells it"))
-        }
-        _ => Ok(()),
+    let theirs = mm.page_size();
+    if theirs == page {
+        return Ok(());
     }
+    let reason = format!("was dumped with pages of {theirs} bytes, this kernel has pages of {page}");
+    Err(Error::new("E-PAGE-SIZE", Blame::Environment, reason)
+        .on(file)
+        .help("restore on a kernel with pages of the same size; `getconf PAGESIZE` tells it"))
 }
 
 fn huge_pages(images: &ImageDir, tasks: &[TaskPlan], files: &FileRestore) -> Result<HugeDemand> {

@@ -147,9 +147,9 @@ fn a_tree_with_pages_of_another_size_is_refused_as_such() {
     let dir = ImageDir::open(images.path()).unwrap();
     for kind in dir.kinds().unwrap().into_iter().filter(|kind| matches!(kind, Kind::Mm(_))) {
         let mut mm: MmEntry = dir.require(kind).unwrap();
-        for [key, value] in mm.mm_saved_auxv.as_chunks_mut::<2>().0 {
-            *value *= if *key == libc::AT_PAGESZ { 4 } else { 1 };
-        }
+        let page = mm.page_size();
+        mm.mm_saved_auxv.iter_mut().filter(|word| **word == page).for_each(|word| *word *= 4);
+        assert_eq!(mm.page_size(), 4 * page);
         dir.write_one(kind, &mm).unwrap();
     }
     let before = (victim.files(), names(images.path()));

@@ -17,7 +17,7 @@ use serde_json::Value;
 use super::format::{Header, Kind};
 use super::message::MmEntry;
 use super::pages::{PageReader, Segment};
-use super::{ImageDir, json, show};
+use super::{ImageDir, json};
 use crate::error::{Error, OsContext, Result};
 
 /// Longest value that is shown whole.
@@ -134,7 +134,7 @@ fn segments(dir: &ImageDir, kind: Kind, page_size: u64) -> Result<Vec<Segment>> 
 fn page_size(dir: &ImageDir) -> Result<u64> {
     let mm = dir.kinds()?.into_iter().find(|kind| matches!(kind, Kind::Mm(_)));
     let mm: Option<MmEntry> = mm.map_or(Ok(None), |kind| dir.read_one(kind))?;
-    Ok(show::page_size(&mm.unwrap_or_default()))
+    Ok(mm.unwrap_or_default().page_size())
 }
 
 fn is_same(left: File, right: File) -> std::io::Result<bool> {

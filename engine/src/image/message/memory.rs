@@ -82,6 +82,18 @@ pub struct MmEntry {
     pub mdwe: Option<u32>,
 }
 
+impl MmEntry {
+    /// The page size of the kernel of the dump, bytes: AT_PAGESZ of the auxiliary vector, else 4096.
+    pub fn page_size(&self) -> u64 {
+        const AT_PAGESZ: u64 = 6;
+        let found = self.mm_saved_auxv.as_chunks::<2>().0.iter().find_map(|pair| match pair {
+            [AT_PAGESZ, size] if size.is_power_of_two() => Some(*size),
+            _ => None,
+        });
+        found.unwrap_or(4096)
+    }
+}
+
 /// One mapping of an address space.
 #[derive(Clone, PartialEq, prost::Message, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]

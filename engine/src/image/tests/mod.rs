@@ -73,7 +73,7 @@ fn a_task_of_criu_is_read() {
     let files: Vec<FileEntry> = dir.read_all(Kind::Files).unwrap();
     assert!(files.iter().any(|file| file.reg.as_ref().is_some_and(|reg| reg.name == b"/dev/null")));
     let mm: MmEntry = dir.require(Kind::Mm(PID)).unwrap();
-    assert_eq!(show::page_size(&mm), 4096);
+    assert_eq!(mm.page_size(), 4096);
     assert!(mm.vmas.iter().any(|vma| vma.status & status::VDSO != 0));
     assert!(dir.read_one::<MmEntry>(Kind::Mm(1)).unwrap().is_none());
 }

@@ -6,7 +6,7 @@ use super::super::message::{
     CgroupEntry, CoreEntry, FdType, FdinfoEntry, FsEntry, Machine, MmEntry, PstreeEntry, SeccompEntry,
     TaskCoreEntry, state, status,
 };
-use super::super::show::{ids_of, page_size};
+use super::super::show::ids_of;
 use super::super::{Kind, PageReader};
 use super::Check;
 
@@ -144,7 +144,7 @@ impl Check<'_> {
         self.mappings(kind, &mm);
         let pagemap = Kind::Pagemap(pid);
         if self.require(pagemap, &format!("task {pid}")) {
-            self.page_size = page_size(&mm);
+            self.page_size = mm.page_size();
             self.pagemap(pagemap, self.page_size);
             self.coverage(pagemap, &mm);
         }
@@ -190,9 +190,9 @@ impl Check<'_> {
 
     /// Every run of pages lies in mappings.
     fn coverage(&mut self, kind: Kind, mm: &MmEntry) {
-        let Ok(Some(reader)) = PageReader::open(self.dir, kind, page_size(mm)) else { return };
+        let Ok(Some(reader)) = PageReader::open(self.dir, kind, mm.page_size()) else { return };
         for run in reader.runs() {
-            let end = run.vaddr + run.len(page_size(mm));
+            let end = run.vaddr + run.len(mm.page_size());
             let mut at = run.vaddr;
             for vma in &mm.vmas {
                 if vma.start <= at && at < vma.end {
