@@ -2,11 +2,13 @@
 //!
 //! Both engines get the same fresh victims, alternately (ours, theirs, ours, ...), after one uncounted pair that warms
 //! caches up; each dump ends its victim, each restore must bring it back alive. A machine is never quiet and never the
-//! same, so absolute times are information and the ratio of neighbours is the result.
+//! same, so absolute times are information and the ratio of neighbours is the result. Where a victim is mostly memory, there
+//! is a ratio to what the machine allows besides ([`limit`]).
 
 mod arena;
 mod engine;
 pub(crate) mod history;
+mod limit;
 pub(crate) mod report;
 mod stats;
 mod victim;
@@ -67,14 +69,16 @@ struct Case {
     name: &'static str,
     /// Arguments of `victim.c`.
     mode: &'static [&'static str],
+    /// Memory of which it mostly consists, MiB; 0 for others.
+    mib: usize,
 }
 
 const CASES: [Case; 5] = [
-    Case { name: "tiny", mode: &["tiny"] },
-    Case { name: "threads-100", mode: &["threads", "100"] },
-    Case { name: "tree-200", mode: &["tree", "200"] },
-    Case { name: "memory-64", mode: &["memory", "64"] },
-    Case { name: "memory-1024", mode: &["memory", "1024"] },
+    Case { name: "tiny", mode: &["tiny"], mib: 0 },
+    Case { name: "threads-100", mode: &["threads", "100"], mib: 0 },
+    Case { name: "tree-200", mode: &["tree", "200"], mib: 0 },
+    Case { name: "memory-64", mode: &["memory", "64"], mib: 64 },
+    Case { name: "memory-1024", mode: &["memory", "1024"], mib: 1024 },
 ];
 
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
@@ -131,8 +135,12 @@ fn compare(arena: &Arena, case: Case, store: Store, runs: u32, engines: [&Engine
     for run in 0..=runs {
         let [ours, theirs] = engines;
         let pair = [once(arena, case, store, ours)?, once(arena, case, store, theirs)?];
-        if run > 0 {
-            comparison.pairs.push(pair);
+        if run == 0 {
+            continue;
+        }
+        comparison.pairs.push(pair);
+        if case.mib > 0 {
+            comparison.limits.push(limit::of(arena.image_folder(store)?.path(), case.mib)?);
         }
     }
     Ok(comparison)

@@ -13,10 +13,11 @@ use super::engine::{Engine, Measured};
 use super::history::Run;
 use crate::workspace;
 
-/// The counted pairs of one case: ours, theirs.
+/// The counted pairs of one case: ours, theirs; and what the machine allows, one for each pair or none.
 #[derive(Default)]
 pub(crate) struct Comparison {
     pub(crate) pairs: Vec<[Measured; 2]>,
+    pub(crate) limits: Vec<Measured>,
 }
 
 /// One figure of a [`Measured`], and how it is shown.
@@ -27,6 +28,9 @@ struct Figure {
     scale: f64,
     of: fn(&Measured) -> u64,
 }
+
+/// Of the figures those that have a limit.
+const LIMITED: usize = 3;
 
 const FIGURES: [Figure; 5] = [
     Figure { name: "dump", unit: "ms", scale: 1000.0, of: |measured| measured.dump.microseconds },
@@ -59,6 +63,13 @@ impl fmt::Display for Ratio {
 }
 
 impl Comparison {
+    /// Our side against the limits, if there are any.
+    fn to_limits(&self) -> Option<Self> {
+        let ours = self.pairs.iter().map(|[ours, _]| *ours);
+        let pairs: Vec<_> = ours.zip(&self.limits).map(|(ours, limit)| [ours, *limit]).collect();
+        (!pairs.is_empty()).then(|| Comparison { pairs, limits: Vec::new() })
+    }
+
     fn side(&self, figure: &Figure, side: usize) -> Vec<f64> {
         self.pairs.iter().filter_map(|pair| pair.get(side)).map(|one| (figure.of)(one) as f64).collect()
     }
@@ -104,7 +115,7 @@ impl Report {
         let [ours, theirs] = &self.engines;
         println!("ours    {ours}\ntheirs  {theirs}\nkernel  {}, {} pairs", self.kernel, self.runs);
         println!(
-            "\n{:<12} {:<6} {:<13} {:>10} {:>10}       ratio",
+            "\n{:<12} {:<6} {:<15} {:>10} {:>10}       ratio",
             "case", "store", "figure", "ours", "theirs"
         );
     }
@@ -120,16 +131,34 @@ impl Report {
 
     /// Prints the rows of a case and returns them for the JSON.
     fn figures(&mut self, case: &str, store: Store, comparison: &Comparison) -> Value {
+        let ratios = self.rows((case, store), comparison, &FIGURES, "");
+        let to_limits = comparison.to_limits();
+        let limits = to_limits.map(|limits| {
+            self.rows((case, store), &limits, FIGURES.get(..LIMITED).unwrap_or_default(), " (limit)")
+        });
+        json!({
+            "case": case, "store": store, "ratios": ratios, "pairs": comparison.pairs,
+            "ratios_to_limits": limits, "limits": comparison.limits,
+        })
+    }
+
+    fn rows(
+        &mut self,
+        (case, store): (&str, Store),
+        comparison: &Comparison,
+        figures: &[Figure],
+        against: &str,
+    ) -> serde_json::Map<String, Value> {
         let mut ratios = serde_json::Map::new();
-        for figure in &FIGURES {
+        for figure in figures {
             let [ours, theirs] = [0, 1].map(|side| median(comparison.side(figure, side)) / figure.scale);
             let ratio = comparison.ratio(figure);
-            let (name, unit, store) = (figure.name, figure.unit, label(store));
-            println!("{case:<12} {store:<6} {name:<13} {ours:>10.2} {theirs:>10.2} {unit:<3} {ratio}");
-            ratios.insert(name.replace(' ', "_"), json!(ratio));
+            let (name, unit, store) = (format!("{}{against}", figure.name), figure.unit, label(store));
+            println!("{case:<12} {store:<6} {name:<15} {ours:>10.2} {theirs:>10.2} {unit:<3} {ratio}");
+            ratios.insert(figure.name.replace(' ', "_"), json!(ratio));
             self.ratios.insert(format!("{case} {store} {name}"), ratio);
         }
-        json!({ "case": case, "store": store, "ratios": ratios, "pairs": comparison.pairs })
+        ratios
     }
 
     fn failure(&mut self, case: &str, store: Store, error: &Error) -> Value {
@@ -203,8 +232,18 @@ mod tests {
             [measured(300), measured(1200)],
         ];
         let [dump, ..] = FIGURES;
-        let ratio = Comparison { pairs }.ratio(&dump);
+        let ratio = Comparison { pairs, limits: Vec::new() }.ratio(&dump);
         assert_eq!(ratio, Ratio { median: 0.5, min: 0.25, max: 1.0 });
+    }
+
+    #[test]
+    fn limits_are_compared_with_our_side() {
+        let pairs = vec![[measured(100), measured(200)], [measured(300), measured(200)]];
+        let limits = vec![measured(50), measured(100)];
+        let to_limits = Comparison { pairs, limits }.to_limits().unwrap();
+        let [dump, ..] = FIGURES;
+        assert_eq!(to_limits.ratio(&dump), Ratio { median: 2.5, min: 2.0, max: 3.0 });
+        assert!(Comparison::default().to_limits().is_none());
     }
 
     #[test]
