@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::{Run, flags, nr_pages};
 use crate::error::{Error, OsContext, Result};
-use crate::image::message::{PagemapEntry, PagemapHead, pe};
+use crate::image::message::{PagemapEntry, PagemapHead, VmaEntry, pe, status};
 use crate::image::{EntryReader, ImageDir, Kind};
 
 /// Longest chain of parent directories that is followed.
@@ -105,6 +105,22 @@ impl PageReader {
             self.resolve(run.vaddr, run.vaddr + run.len(self.page_size), &mut out)?;
         }
         Ok(out)
+    }
+
+    /// Of each run that is not in these mappings, the first page that is in none. The mappings ascend, those of guard pages
+    /// come after the others.
+    pub fn strays(&self, vmas: &[VmaEntry]) -> impl Iterator<Item = u64> {
+        self.runs.iter().filter_map(|run| {
+            let (mut at, end) = (run.vaddr, run.vaddr + run.len(self.page_size));
+            let first = vmas.partition_point(|vma| vma.status & status::GUARD == 0 && vma.end <= at);
+            for vma in vmas.get(first..).unwrap_or_default() {
+                if at >= end || vma.start > at {
+                    break;
+                }
+                at = at.max(vma.end);
+            }
+            (at < end).then_some(at)
+        })
     }
 
     /// Reads the pages from `vaddr` on into `buffer`, as many as it holds; all of them must be in files.
