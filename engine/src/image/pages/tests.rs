@@ -91,6 +91,18 @@ fn impossible_pagemaps_are_refused() {
 }
 
 #[test]
+fn no_more_is_allocated_than_there_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = ImageDir::open(folder.path()).unwrap();
+    store(&dir, &[(PAGE, 2, pe::PRESENT, 7), (4 * PAGE, 1, pe::LAZY, 0)]);
+    let pages = open(&dir).unwrap();
+    assert_eq!(pages.bytes(PAGE, 2 * PAGE).unwrap(), vec![7; 2 * PAGE as usize]);
+    for (from, len) in [(PAGE, 1 << 46), (PAGE, u64::MAX), (4 * PAGE, PAGE), (0, 1)] {
+        assert_eq!(pages.bytes(from, len).map_err(|e| e.code()), Err("E-IMAGE-BAD"), "{from} {len}");
+    }
+}
+
+#[test]
 fn pages_that_no_mapping_has_are_strays() {
     let folder = tempfile::tempdir().unwrap();
     let dir = ImageDir::open(folder.path()).unwrap();
