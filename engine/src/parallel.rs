@@ -4,12 +4,13 @@
 //! the tracer. Two threads, because that is what is left to us on most machines, and the kernel's locks of /proc let more
 //! of them gain little. Pages are copied by all that take some from a [`Queue`].
 //!
-//! A thread that the kernel refuses (RLIMIT_NPROC, pids.max) costs time and nothing else: the others do its work.
+//! A thread that the kernel refuses (RLIMIT_NPROC, pids.max) costs time and nothing else: the others do its work. But for
+//! one that has to be another than ours ([`apart`]).
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::Builder;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, OsContext, Result};
 
 /// So many objects are worth another thread.
 const MANY: usize = 24;
@@ -75,6 +76,14 @@ fn by_threads_of(
     })
 }
 
+/// Runs `work` in a thread that ends with it, and so may change what a thread has for itself: users, root directory.
+pub(crate) fn apart<T: Send>(work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+    std::thread::scope(|scope| {
+        let thread = Builder::new().spawn_scoped(scope, work).os(|| "make a thread")?;
+        thread.join().unwrap_or_else(|_| Err(Error::bug("a thread of ours panicked")))
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::Mutex;
@@ -111,6 +120,14 @@ mod tests {
         };
         by_threads_of(impossible, 3, &|| queue.work(count)).unwrap();
         assert_eq!(done.into_inner(), items.len());
+    }
+
+    #[test]
+    fn another_thread_works_apart_and_its_end_is_told() {
+        let own = nix::unistd::gettid();
+        assert_ne!(apart(|| Ok(nix::unistd::gettid())).unwrap(), own);
+        assert_eq!(apart(|| Err::<(), _>(Error::image("x", "y"))).unwrap_err().code(), "E-IMAGE-BAD");
+        assert_eq!(apart(|| -> Result<()> { panic!("told") }).unwrap_err().code(), "E-BUG");
     }
 
     #[test]
