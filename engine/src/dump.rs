@@ -410,7 +410,7 @@ fn pstree_entry(Member { task, look }: Member<'_>, root: i32) -> PstreeEntry {
 }
 
 /// `run` is the name of the network lock.
-fn write_inventory(images: &ImageDir, run: Option<&str>) -> Result<()> {
+fn write_inventory(images: &ImageDir, run: Option<&str>, options: &DumpOptions) -> Result<()> {
     let root_ids = TaskKobjIdsEntry { vm_id: 1, files_id: 1, fs_id: 1, sighand_id: 1, ..namespace::host() };
     let inventory = InventoryEntry {
         img_version: 2,
@@ -419,6 +419,7 @@ fn write_inventory(images: &ImageDir, run: Option<&str>) -> Result<()> {
         root_ids: Some(root_ids),
         root_cg_set: Some(OWN_SET),
         lsmtype: Some(LsmType::NoLsm as i32),
+        tcp_close: options.tcp_close.then_some(true),
         network_lock_method: Some(run.map_or(0, |_| LOCKED_BY_NFTABLES)),
         dump_criu_run_id: run.map(str::to_owned),
         crio_version: Some(env!("CARGO_PKG_VERSION").to_owned()),

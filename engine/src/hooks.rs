@@ -4,8 +4,7 @@
 //! below our own /proc/PID/fd, so that it holds in any mount namespace, and CRTOOLS_INIT_PID the root's pid once there is
 //! one. These are CRIU's names. What a script prints to stdout goes to our stderr, for our stdout is the report's.
 //!
-//! Not here: notifications over the service protocol, and the points around network locks and namespaces, which
-//! are not there yet.
+//! Not here: CRIU's points around the network lock and the making of namespaces (`network-lock`, `setup-namespaces`).
 
 use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd};

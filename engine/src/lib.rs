@@ -6,18 +6,21 @@
 //! | module | what it is |
 //! |---|---|
 //! | [`cli`] | the command line: arguments to calls |
-//! | [`clean`] | what a killed dump has left, and its removal |
-//! | [`check`] | what this kernel can do: one `Feature` enum, one probe each, one report |
-//! | [`error`] | the one error type: code, blame, object, reason, remedy |
-//! | [`fault`] | points where tests make a command fail, die or wait |
-//! | [`sys`] | the only module with `unsafe`: system calls that nix lacks |
-//! | [`kernel`] | parsers of what /proc shows, one per file |
-//! | [`hooks`] | action scripts: programs of the caller at named points |
+//! | [`survey`] | what cannot be dumped of a running tree, found before anything is touched |
+//! | [`resource`] | one file for each kernel resource: how it is dumped and restored |
+//! | [`tracee`] | another process held by ptrace: frozen, made to run system calls for us, given back |
 //! | [`image`] | CRIU's on-disk format: framing, messages, directories, page store |
-//! | [`log`] | the log in CRIU's line format |
+//! | [`kernel`] | parsers of what /proc shows, one per file |
+//! | [`sys`] | the only module with `unsafe`: system calls that nix lacks |
+//! | [`check`] | what this kernel can do: one `Feature` enum, one probe each, one report |
+//! | [`clean`] | what a killed dump has left, and its removal |
+//! | [`hooks`] | action scripts: programs of the caller at named points |
 //! | [`options`] | what the engine is told to do: plain data with CRIU's defaults |
 //! | [`report`] | what a command tells at its end, as text and as JSON |
-//! | `parallel` | the same question about many objects, asked by two threads |
+//! | [`error`] | the one error type: code, blame, object, reason, remedy |
+//! | [`log`] | the log in CRIU's line format |
+//! | [`fault`] | points where tests make a command fail, die or wait |
+//! | `parallel` | the same work on many objects, done by several threads |
 //! | `worker` | the process that does what must not end halfway, should the one that was called be killed |
 
 pub mod check;

@@ -3,8 +3,12 @@
 //! Questions are shared by two ([`map`]): what /proc tells of a thread costs a dozen system calls, none of which waits for
 //! the tracer. Two threads, because that is what is left to us on most machines, and the kernel's locks of /proc let more
 //! of them gain little. Pages are copied by all that take some from a [`Queue`].
+//!
+//! A thread that the kernel refuses (RLIMIT_NPROC, pids.max) costs time and nothing else: the others do its work. But for
+//! one that has to be another than ours ([`apart`]).
 
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::Builder;
 
 use crate::error::{Error, OsContext, Result};
 
@@ -19,8 +23,9 @@ pub(crate) fn map<T: Sync, R: Send>(items: &[T], ask: impl Fn(&T) -> Result<R> +
     }
     let (first, second) = items.split_at(items.len() / 2);
     std::thread::scope(|scope| {
-        let other = std::thread::Builder::new().spawn_scoped(scope, || ask_all(second));
-        let other = other.os(|| "make a thread")?;
+        let Ok(other) = Builder::new().spawn_scoped(scope, || ask_all(second)) else {
+            return ask_all(items);
+        };
         let mut all = ask_all(first)?;
         all.extend(other.join().map_err(|_| Error::bug("a thread that asks has panicked"))??);
         Ok(all)
@@ -49,16 +54,33 @@ impl<'a, T> Queue<'a, T> {
     }
 }
 
-/// The same work in so many threads, of which the caller is one.
+/// The same work, which is a [`Queue`]'s, in up to so many threads, of which the caller is one.
 pub(crate) fn by_threads(workers: usize, work: &(impl Fn() -> Result<()> + Sync)) -> Result<()> {
+    by_threads_of(Builder::new, workers, work)
+}
+
+fn by_threads_of(
+    builder: impl Fn() -> Builder,
+    workers: usize,
+    work: &(impl Fn() -> Result<()> + Sync),
+) -> Result<()> {
     std::thread::scope(|scope| {
-        let handles: Vec<_> = (1..workers).map(|_| scope.spawn(work)).collect();
+        let others = (1..workers).map_while(|_| builder().spawn_scoped(scope, work).ok());
+        let handles: Vec<_> = others.collect();
         let mut result = work();
         for handle in handles {
             result =
                 result.and(handle.join().unwrap_or_else(|_| Err(Error::bug("a thread of ours panicked"))));
         }
         result
+    })
+}
+
+/// Runs `work` in a thread that ends with it, and so may change what a thread has for itself: users, root directory.
+pub(crate) fn apart<T: Send>(work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+    std::thread::scope(|scope| {
+        let thread = Builder::new().spawn_scoped(scope, work).os(|| "make a thread")?;
+        thread.join().unwrap_or_else(|_| Err(Error::bug("a thread of ours panicked")))
     })
 }
 
@@ -84,6 +106,28 @@ mod tests {
         let fails = |index, _: &usize| if index == 7 { Err(Error::bug("seven")) } else { Ok(()) };
         assert!(queue.work(fails).is_err());
         queue.work(|index, _| Err(Error::bug(index.to_string()))).unwrap();
+    }
+
+    #[test]
+    fn work_is_done_where_no_other_thread_can_be_made() {
+        // No address space has room for such a stack.
+        let impossible = || Builder::new().stack_size(usize::MAX / 2);
+        let items: Vec<usize> = (0..10).collect();
+        let (queue, done) = (Queue::new(&items), AtomicUsize::new(0));
+        let count = |_, _: &usize| {
+            done.fetch_add(1, Ordering::Relaxed);
+            Ok(())
+        };
+        by_threads_of(impossible, 3, &|| queue.work(count)).unwrap();
+        assert_eq!(done.into_inner(), items.len());
+    }
+
+    #[test]
+    fn another_thread_works_apart_and_its_end_is_told() {
+        let own = nix::unistd::gettid();
+        assert_ne!(apart(|| Ok(nix::unistd::gettid())).unwrap(), own);
+        assert_eq!(apart(|| Err::<(), _>(Error::image("x", "y"))).unwrap_err().code(), "E-IMAGE-BAD");
+        assert_eq!(apart(|| -> Result<()> { panic!("told") }).unwrap_err().code(), "E-BUG");
     }
 
     #[test]

@@ -22,11 +22,11 @@ pub use self::report::{CheckReport, Finding};
 pub use self::table::Feature;
 
 use std::io;
-use std::panic;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use crate::error::{Blame, Error, Result};
 use crate::options::CheckOptions;
+use crate::parallel::{self, Queue};
 
 /// Resolves a name.
 ///
@@ -63,7 +63,10 @@ pub fn require(feature: Feature, reason: &str) -> Result<()> {
 }
 
 /// Asks for all features of the categories that the options name; both together, which is `--all`, for all there are.
-pub fn check(options: &CheckOptions) -> CheckReport {
+///
+/// # Errors
+/// `E-BUG`: a probe has panicked.
+pub fn check(options: &CheckOptions) -> Result<CheckReport> {
     let wanted = |f: &Feature| match f.category() {
         Category::Required => true,
         Category::Extra => options.extra,
@@ -71,24 +74,24 @@ pub fn check(options: &CheckOptions) -> CheckReport {
         Category::Optional => options.extra && options.experimental,
     };
     let features: Vec<Feature> = Feature::ALL.into_iter().filter(wanted).collect();
-    CheckReport { findings: probe_all(&features) }
+    Ok(CheckReport { findings: probe_all(&features)? })
 }
 
 /// Several at a time: some wait for the kernel to take namespaces and rings down, and none needs the processor for long.
-fn probe_all(features: &[Feature]) -> Vec<Finding> {
+fn probe_all(features: &[Feature]) -> Result<Vec<Finding>> {
     const AT_A_TIME: usize = 8;
-    let next = AtomicUsize::new(0);
+    let (queue, findings) = (Queue::new(features), Mutex::new(Vec::new()));
     let work = || {
-        let one = || features.get(next.fetch_add(1, Ordering::Relaxed)).copied();
-        std::iter::from_fn(one).map(probe).collect::<Vec<_>>()
+        queue.work(|index, feature| {
+            let finding = probe(*feature);
+            findings.lock().unwrap_or_else(PoisonError::into_inner).push((index, finding));
+            Ok(())
+        })
     };
-    let mut findings = std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..AT_A_TIME.min(features.len())).map(|_| scope.spawn(work)).collect();
-        let all = workers.into_iter().flat_map(|w| w.join().unwrap_or_else(|why| panic::resume_unwind(why)));
-        all.collect::<Vec<_>>()
-    });
-    findings.sort_by_key(|finding| features.iter().position(|feature| *feature == finding.feature));
-    findings
+    parallel::by_threads(AT_A_TIME.min(features.len()), &work)?;
+    let mut findings = findings.into_inner().unwrap_or_else(PoisonError::into_inner);
+    findings.sort_by_key(|(index, _)| *index);
+    Ok(findings.into_iter().map(|(_, finding)| finding).collect())
 }
 
 /// What a probe found.
@@ -148,8 +151,8 @@ mod tests {
     #[test]
     fn a_whole_check_asks_for_everything_and_a_plain_one_for_what_is_required() {
         let of = |extra, experimental| CheckOptions { extra, experimental, ..CheckOptions::default() };
-        assert_eq!(check(&of(true, true)).findings.len(), Feature::ALL.len());
-        let plain = check(&of(false, false));
+        assert_eq!(check(&of(true, true)).unwrap().findings.len(), Feature::ALL.len());
+        let plain = check(&of(false, false)).unwrap();
         assert!(plain.findings.iter().all(|f| f.feature.category() == Category::Required));
     }
 

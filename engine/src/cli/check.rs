@@ -12,7 +12,7 @@ use crate::options::CheckOptions;
 
 pub(super) fn run(options: &CheckOptions) -> Result<ExitCode> {
     if options.features.is_empty() {
-        let report = check::check(options);
+        let report = check::check(options)?;
         let text = match options.json {
             true => report.json().to_string(),
             false => report.text(options.verbosity > log::DEFAULT_LEVEL),

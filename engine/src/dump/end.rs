@@ -34,7 +34,7 @@ pub(super) fn end(
     let mut hold = worker.hold()?;
     let DumpedFiles { links, mut connections, .. } = files;
     images.note(&Note::Inventory)?;
-    let image = Image::complete(images, connections.run())?;
+    let image = Image::complete(images, connections.run(), options)?;
     fault::point("inventory-written")?;
     hooks.run(Point::PostDump, Some(options.tree))?;
     fault::point("before-end")?;
@@ -66,8 +66,8 @@ struct Image<'a>(Option<&'a ImageDir>);
 
 impl<'a> Image<'a> {
     /// `run` is the name of the network lock.
-    fn complete(images: &'a ImageDir, run: Option<&str>) -> Result<Self> {
-        write_inventory(images, run).map(|()| Image(Some(images)))
+    fn complete(images: &'a ImageDir, run: Option<&str>, options: &DumpOptions) -> Result<Self> {
+        write_inventory(images, run, options).map(|()| Image(Some(images)))
     }
 
     fn keep(mut self) {

@@ -26,6 +26,7 @@ use crate::resource::ipc::IpcRestore;
 use crate::resource::ipc::undo::Retake;
 use crate::resource::memory::huge::HugeDemand;
 use crate::resource::memory::shared::SharedRestore;
+use crate::resource::memory::vma;
 use crate::resource::task::lineage::{Kin, Lineage};
 use crate::resource::task::seccomp::{self, SeccompRestore};
 use crate::resource::task::{attributes, credentials, registers, signals, timers};
@@ -495,22 +496,13 @@ fn load_body(images: &ImageDir, pid: u32) -> Result<Body> {
     let mm = images.require::<MmEntry>(Kind::Mm(pid))?;
     let page = page_size()?;
     of_pages(&mm, page, &Kind::Mm(pid).file_name())?;
-    let mut end = 0;
-    for vma in mm.vmas.iter().filter(|vma| vma.status & crate::image::message::status::GUARD == 0) {
-        if vma.start < end || vma.end <= vma.start || !vma.start.is_multiple_of(page) {
-            return Err(Error::image(
-                Kind::Mm(pid).file_name(),
-                format!("impossible vma {:x}-{:x}", vma.start, vma.end),
-            ));
-        }
-        end = vma.end;
+    vma::judge_image(&mm, page, &Kind::Mm(pid).file_name())?;
+    let pages = PageReader::open(images, Kind::Pagemap(pid), page)?;
+    if let Some(stray) = pages.as_ref().and_then(|pages| pages.strays(&mm.vmas).next()) {
+        let reason = format!("the page at {stray:x} is in no mapping");
+        return Err(Error::image(Kind::Pagemap(pid).file_name(), reason));
     }
-    Ok(Body {
-        ids: images.require(Kind::Ids(pid))?,
-        pages: PageReader::open(images, Kind::Pagemap(pid), page)?,
-        fs: images.require(Kind::Fs(pid))?,
-        mm,
-    })
+    Ok(Body { ids: images.require(Kind::Ids(pid))?, pages, fs: images.require(Kind::Fs(pid))?, mm })
 }
 
 /// Addresses, offsets and lengths in the images are multiples of the page that the program knows.

@@ -163,12 +163,16 @@ fn free_slots(page: &[u8]) -> u64 {
     page.rchunks_exact(slot_len() as usize).take(2).take_while(is_free).count() as u64
 }
 
-/// A free range of `len` bytes, far from all that is taken; the highest there is.
+/// A free range of `len` bytes, far from all that is taken; the highest there is. What is taken may overlap: it may be that
+/// of several tasks.
 pub fn hole(taken: &[Range<u64>], len: u64) -> Result<Area> {
     let mut taken: Vec<&Range<u64>> = taken.iter().collect();
     taken.sort_by_key(|range| range.start);
-    let lows = std::iter::once(LOWEST).chain(taken.iter().map(|range| range.end));
-    let gaps = lows.zip(taken.iter().map(|range| range.start));
+    let gaps = taken.iter().scan(LOWEST, |low, range| {
+        let gap = (*low, range.start);
+        *low = range.end.max(*low);
+        Some(gap)
+    });
     let fits = |(low, high): &(u64, u64)| high.saturating_sub(*low) > len + 2 * MARGIN;
     let (_, high) = gaps.filter(fits).last().ok_or_else(|| {
         Error::new(
@@ -271,6 +275,9 @@ mod tests {
         ];
         let area = hole(&taken, 4096)?;
         assert_eq!(area.start, 0x7000_0000_0000 - MARGIN - 4096);
+        // One task has a mapping where another one has a much larger one.
+        let nested = [0x1000_0000..0x7000_0000, 0x2000_0000..0x2000_1000, 0x7100_0000..0x7200_0000];
+        assert_eq!(hole(&nested, 4096)?.start, 0x1000_0000 - MARGIN - 4096);
         let everything = std::iter::once(0..u64::MAX).collect::<Vec<_>>();
         assert_eq!(hole(&everything, 4096).map_err(|e| e.code()), Err("E-ADDRESS-SPACE"));
         Ok(())

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::{Run, flags, nr_pages};
 use crate::error::{Error, OsContext, Result};
-use crate::image::message::{PagemapEntry, PagemapHead, pe};
+use crate::image::message::{PagemapEntry, PagemapHead, VmaEntry, pe, status};
 use crate::image::{EntryReader, ImageDir, Kind};
 
 /// Longest chain of parent directories that is followed.
@@ -107,13 +107,48 @@ impl PageReader {
         Ok(out)
     }
 
+    /// Of each run that is not in these mappings, the first page that is in none. The mappings ascend, those of guard pages
+    /// come after the others.
+    pub fn strays(&self, vmas: &[VmaEntry]) -> impl Iterator<Item = u64> {
+        self.runs.iter().filter_map(|run| {
+            let (mut at, end) = (run.vaddr, run.vaddr + run.len(self.page_size));
+            let first = vmas.partition_point(|vma| vma.status & status::GUARD == 0 && vma.end <= at);
+            for vma in vmas.get(first..).unwrap_or_default() {
+                if at >= end || vma.start > at {
+                    break;
+                }
+                at = at.max(vma.end);
+            }
+            (at < end).then_some(at)
+        })
+    }
+
     /// Reads the pages from `vaddr` on into `buffer`, as many as it holds; all of them must be in files.
     pub fn read(&self, vaddr: u64, buffer: &mut [u8]) -> Result<()> {
-        let end = vaddr.checked_add(buffer.len() as u64).ok_or_else(|| self.absent(vaddr))?;
+        self.copy(self.sources(vaddr, buffer.len() as u64)?, buffer)
+    }
+
+    /// The `len` bytes from `vaddr` on. What no file has is not allocated either: the number may be an image's.
+    pub fn bytes(&self, vaddr: u64, len: u64) -> Result<Vec<u8>> {
+        let sources = self.sources(vaddr, len)?;
+        if let Some(lazy) = sources.iter().find(|segment| matches!(segment.source, Source::Lazy)) {
+            return Err(self.absent(lazy.vaddr));
+        }
+        let mut bytes = vec![0; usize::try_from(len).map_err(|_| self.absent(vaddr))?];
+        self.copy(sources, &mut bytes)?;
+        Ok(bytes)
+    }
+
+    fn sources(&self, vaddr: u64, len: u64) -> Result<Vec<Segment>> {
+        let end = vaddr.checked_add(len).ok_or_else(|| self.absent(vaddr))?;
         let mut segments = Vec::new();
         self.resolve(vaddr, end, &mut segments)?;
+        Ok(segments)
+    }
+
+    fn copy(&self, sources: Vec<Segment>, buffer: &mut [u8]) -> Result<()> {
         let mut rest = buffer;
-        for segment in segments {
+        for segment in sources {
             let Source::File(file, offset) = segment.source else { return Err(self.absent(segment.vaddr)) };
             let Some((part, after)) = rest.split_at_mut_checked(segment.len as usize) else { break };
             file.read_exact_at(part, offset).os(|| format!("read pages of {}", self.name))?;

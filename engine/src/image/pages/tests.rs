@@ -3,7 +3,7 @@
 use std::os::unix::fs::FileExt;
 
 use super::*;
-use crate::image::message::{PagemapEntry, PagemapHead};
+use crate::image::message::{PagemapEntry, PagemapHead, VmaEntry, status};
 use crate::image::{ImageDir, Kind};
 
 const PAGE: u64 = 4096;
@@ -88,4 +88,38 @@ fn impossible_pagemaps_are_refused() {
         let error = open(&dir).unwrap_err().to_string();
         assert!(error.contains(word), "{word}: {error}");
     }
+}
+
+#[test]
+fn no_more_is_allocated_than_there_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = ImageDir::open(folder.path()).unwrap();
+    store(&dir, &[(PAGE, 2, pe::PRESENT, 7), (4 * PAGE, 1, pe::LAZY, 0)]);
+    let pages = open(&dir).unwrap();
+    assert_eq!(pages.bytes(PAGE, 2 * PAGE).unwrap(), vec![7; 2 * PAGE as usize]);
+    for (from, len) in [(PAGE, 1 << 46), (PAGE, u64::MAX), (4 * PAGE, PAGE), (0, 1)] {
+        assert_eq!(pages.bytes(from, len).map_err(|e| e.code()), Err("E-IMAGE-BAD"), "{from} {len}");
+    }
+}
+
+#[test]
+fn pages_that_no_mapping_has_are_strays() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = ImageDir::open(folder.path()).unwrap();
+    store(&dir, &[(PAGE, 3, pe::PRESENT, 1), (8 * PAGE, 2, pe::PRESENT, 2)]);
+    let pages = open(&dir).unwrap();
+    let vma = |from: u64, to: u64, status| VmaEntry {
+        start: from * PAGE,
+        end: to * PAGE,
+        status,
+        ..VmaEntry::default()
+    };
+    let strays = |vmas: &[VmaEntry]| pages.strays(vmas).collect::<Vec<_>>();
+    let (low, next, high) = (vma(0, 2, 1), vma(2, 5, 1), vma(8, 10, 1));
+    let guard = vma(0, 10, status::GUARD);
+    assert_eq!(strays(&[low.clone(), next.clone(), high.clone(), guard.clone()]), Vec::<u64>::new());
+    assert_eq!(strays(&[low.clone(), high.clone()]), [2 * PAGE]);
+    assert_eq!(strays(&[next, vma(8, 9, 1)]), [PAGE, 9 * PAGE]);
+    assert_eq!(strays(&[]), [PAGE, 8 * PAGE]);
+    assert_eq!(strays(&[low, high, guard]), [2 * PAGE], "a guard page is no place for content");
 }

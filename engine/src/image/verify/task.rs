@@ -152,10 +152,9 @@ impl Check<'_> {
 
     fn mappings(&mut self, kind: Kind, mm: &MmEntry) {
         let mut floor = 0;
-        // Guard pages lie inside of mappings, and come after all of them.
-        for vma in mm.vmas.iter().filter(|vma| vma.status & status::GUARD == 0) {
+        for vma in &mm.vmas {
             let place = format!("{:x}-{:x}", vma.start, vma.end);
-            // Guard pages (MADV_GUARD_INSTALL) have entries of their own, inside of the mappings that they are in.
+            // Guard pages (MADV_GUARD_INSTALL) have entries of their own, inside of mappings and after all of them.
             let is_guard = vma.status & status::GUARD != 0;
             if vma.start >= vma.end || (vma.start < floor && !is_guard) {
                 self.report(
@@ -191,17 +190,8 @@ impl Check<'_> {
     /// Every run of pages lies in mappings.
     fn coverage(&mut self, kind: Kind, mm: &MmEntry) {
         let Ok(Some(reader)) = PageReader::open(self.dir, kind, mm.page_size()) else { return };
-        for run in reader.runs() {
-            let end = run.vaddr + run.len(mm.page_size());
-            let mut at = run.vaddr;
-            for vma in &mm.vmas {
-                if vma.start <= at && at < vma.end {
-                    at = vma.end;
-                }
-            }
-            if at < end {
-                self.report(kind.file_name(), format!("the page at {at:#x} is in no mapping"));
-            }
+        for at in reader.strays(&mm.vmas) {
+            self.report(kind.file_name(), format!("the page at {at:#x} is in no mapping"));
         }
     }
 }

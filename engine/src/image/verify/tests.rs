@@ -3,8 +3,8 @@
 use std::fs;
 
 use super::super::message::{
-    FdinfoEntry, FileEntry, MmEntry, PstreeEntry, RemapFilePathEntry, RemapType, SkPacketEntry, VmaEntry,
-    status,
+    FdType, FdinfoEntry, FileEntry, InetSkEntry, InventoryEntry, MmEntry, PstreeEntry, RemapFilePathEntry,
+    RemapType, SkPacketEntry, VmaEntry, status,
 };
 use super::super::tests::{PID, fixtures, pages_of_the_task};
 use super::super::{ImageDir, Kind};
@@ -106,4 +106,20 @@ fn pages_outside_of_every_mapping_are_found() {
     let found =
         problems(|dir| rewrite::<MmEntry>(dir, Kind::Mm(PID), |mm| mm[0].vmas.retain(|vma| vma.prot != 3)));
     assert!(!found.is_empty() && found.iter().all(|line| line.contains("is in no mapping")), "{found:?}");
+}
+
+#[test]
+fn a_connection_needs_its_stream_unless_it_is_to_be_closed() {
+    let connect = |dir: &ImageDir| {
+        let (proto, state) = (libc::IPPROTO_TCP as u32, 1);
+        let isk = Some(InetSkEntry { id: 999, ino: 7, proto, state, ..InetSkEntry::default() });
+        let file = FileEntry { r#type: FdType::Inetsk.into(), id: 999, isk, ..FileEntry::default() };
+        rewrite::<FileEntry>(dir, Kind::Files, |files| files.push(file));
+    };
+    one(connect, "tcp-stream-7.img: there is none");
+    let found = problems(|dir| {
+        connect(dir);
+        rewrite::<InventoryEntry>(dir, Kind::Inventory, |inventory| inventory[0].tcp_close = Some(true));
+    });
+    assert_eq!(found, Vec::<String>::new());
 }

@@ -23,7 +23,7 @@ use std::sync::OnceLock;
 use nix::errno::Errno;
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::stat::{Mode, fchmod};
-use nix::unistd::{Gid, SysconfVar, Uid, Whence, fchown, lseek64, sysconf};
+use nix::unistd::{Gid, Uid, Whence, fchown, lseek64};
 
 use super::reopen::{SETTABLE, reopen, set_flags};
 use super::{Description, content, owner};
@@ -32,6 +32,7 @@ use crate::image::message::{FdType, FileEntry, FownEntry, MemfdFileEntry, MemfdI
 use crate::image::pages::{PageReader, PageWriter, Source};
 use crate::image::{EntryWriter, ImageDir, Kind};
 use crate::kernel::huge_pool;
+use crate::kernel::pagemap::page_size;
 use crate::resource::memory::shared::{FIRST_SHMID, SharedDump};
 use crate::sys::fd::fcntl;
 use crate::sys::memory::shared_memory;
@@ -171,11 +172,6 @@ pub(super) fn is_shmem(stat: &FileStat) -> bool {
     static DEVICE: OnceLock<Option<u64>> = OnceLock::new();
     let probe = || Some(fstat(&memfd_create("probe", MFdFlags::MFD_CLOEXEC).ok()?).ok()?.st_dev);
     Some(stat.st_dev) == *DEVICE.get_or_init(probe)
-}
-
-fn page_size() -> Result<u64> {
-    let size = sysconf(SysconfVar::PAGE_SIZE).os(|| "sysconf _SC_PAGESIZE")?;
-    Ok(size.and_then(|size| u64::try_from(size).ok()).unwrap_or(4096))
 }
 
 /// Writes the pages of a shared memory file that have data; returns their number.

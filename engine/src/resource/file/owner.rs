@@ -11,6 +11,7 @@ use std::os::fd::BorrowedFd;
 
 use crate::error::{Error, OsContext, Result};
 use crate::image::message::FownEntry;
+use crate::parallel;
 use crate::sys::fd::{Owner, fcntl, owner, set_owner};
 use crate::sys::process::{dumpable, set_dumpable, set_thread_uids};
 
@@ -62,12 +63,9 @@ fn disown(fd: BorrowedFd<'_>) -> Result<()> {
 /// dumpable by it (commit_creds in kernel/cred.c): that is put back.
 fn as_user<T: Send>(uid: u32, euid: u32, call: impl FnOnce() -> Result<T> + Send) -> Result<T> {
     let before = dumpable().os(|| "prctl PR_GET_DUMPABLE")?;
-    let result = std::thread::scope(|scope| {
-        let thread = scope.spawn(|| {
-            set_thread_uids(uid, euid).os(|| format!("setresuid {uid} {euid}"))?;
-            call()
-        });
-        thread.join().unwrap_or_else(|_| Err(Error::bug("the thread of another user panicked")))
+    let result = parallel::apart(|| {
+        set_thread_uids(uid, euid).os(|| format!("setresuid {uid} {euid}"))?;
+        call()
     });
     // 2 (suid_dumpable) cannot be set, and is what the kernel has put there itself.
     if before == 1 {

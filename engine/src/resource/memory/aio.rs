@@ -45,8 +45,7 @@ pub fn restore(loan: &mut Loan, mm: &MmEntry, pages: Option<&PageReader>, lend: 
     let null = File::options().write(true).open("/dev/null").os(|| "open /dev/null")?;
     for ring in &mm.aios {
         let pages = pages.ok_or_else(|| bad(ring, "has no pages"))?;
-        let mut content = vec![0; ring.ring_len as usize];
-        pages.read(ring.id, &mut content)?;
+        let content = pages.bytes(ring.id, ring.ring_len.into())?;
         restore_one(loan, ring, &content, lend, &null)
             .map_err(|e| e.on(format!("AIO context {:x}", ring.id)))?;
     }

@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::ops::Range;
 
 use super::huge::page_of;
-use super::restore::{Supplies, alike, is_mapped};
+use super::restore::{Supplies, alike, is_among, is_mapped};
 use super::vdso::Fit;
 use crate::error::{Error, Result};
 use crate::image::message::{MmEntry, VmaEntry, status};
@@ -67,9 +67,8 @@ pub(super) fn build(
     kept: &[Range<u64>],
     with: &Supplies<'_>,
 ) -> Result<()> {
-    let is_kept = |vma: &VmaEntry| kept.iter().any(|range| range.start <= vma.start && vma.end <= range.end);
     for (key, parts) in attaches(mm, fit) {
-        if parts.iter().all(|vma| is_kept(vma)) {
+        if parts.iter().all(|vma| is_among(vma, kept)) {
             continue;
         }
         let len = with.segments.len(key.0)?;

@@ -2,12 +2,14 @@
 //!
 //! What the task may write to it reads itself, by preadv(2) over as much as stands together in the image; the rest goes
 //! through /proc/PID/mem. That is also how threads of ours take their share of much memory, one for each other CPU: a
-//! task that is being made has but one thread to read with. Most of the time of a plain read goes into faults, one for each small page. So memory that the
-//! image fills whole gets huge pages first, by MADV_COLLAPSE (Linux 6.1): advice would stay with the mapping, be seen by
-//! the program, and let memory grow that is touched here and there. That is two to three times as fast, but several
-//! times as slow where the kernel first has to make room for huge pages, or a hypervisor to give memory back. Nothing
-//! tells beforehand, so the two ways are measured on the first windows of a large range, and huge pages are taken where
-//! they are clearly cheaper ([`Pace`]).
+//! task that is being made has but one thread to read with.
+//!
+//! Most of the time of a plain read goes into faults, one for each small page. So memory that the image fills whole gets
+//! huge pages first, by MADV_COLLAPSE (Linux 6.1): advice would stay with the mapping, be seen by the program, and let
+//! memory grow that is touched here and there. That is two to three times as fast, but several times as slow where the
+//! kernel first has to make room for huge pages, or a hypervisor to give memory back. Nothing tells beforehand, so the two
+//! ways are measured on the first windows of a large range, and huge pages are taken where they are clearly cheaper
+//! ([`Pace`]).
 //!
 //! Where huge pages are the rule, the first byte of a block would bring one, over what the image leaves out: such blocks
 //! are filled while PR_SET_THP_DISABLE holds, which leaves no mark.

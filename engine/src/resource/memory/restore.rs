@@ -90,9 +90,9 @@ pub fn build(
     let kept = parent.map_or_else(Vec::new, |parent| common(new, parent));
     strip(loan, &kept, with.keep)?;
     set_fields(loan, new.mm, parent.is_some(), with)?;
-    let is_kept = |vma: &VmaEntry| kept.iter().any(|range| range.start <= vma.start && vma.end <= range.end);
-    let is_missing =
-        |vma: &&VmaEntry| is_mapped(vma, new.fit) && vma.status & status::SYSVIPC == 0 && !is_kept(vma);
+    let is_missing = |vma: &&VmaEntry| {
+        is_mapped(vma, new.fit) && vma.status & status::SYSVIPC == 0 && !is_among(vma, &kept)
+    };
     let missing: Vec<&VmaEntry> = new.mm.vmas.iter().filter(is_missing).collect();
     for group in missing.chunks(FILES_AT_ONCE) {
         map_group(loan, group, with)?;
@@ -118,7 +118,7 @@ pub(super) fn is_mapped(vma: &VmaEntry, fit: &Fit) -> bool {
     vma.status & (status::VSYSCALL | status::GUARD | status::AIORING) == 0 && !vdso::is_kernels(vma, fit)
 }
 
-/// The mappings that both have alike, joined where they touch.
+/// The mappings that both have alike, ascending.
 fn common(new: &Blueprint<'_>, parent: &Blueprint<'_>) -> Vec<Range<u64>> {
     let theirs: BTreeMap<u64, &VmaEntry> = parent.mm.vmas.iter().map(|vma| (vma.start, vma)).collect();
     let attached = attach::inherited((new.mm, new.fit), (parent.mm, parent.fit));
@@ -129,6 +129,11 @@ fn common(new: &Blueprint<'_>, parent: &Blueprint<'_>) -> Vec<Range<u64>> {
             && theirs.get(&vma.start).is_some_and(|their| alike(their, vma))
     };
     new.mm.vmas.iter().filter(same).map(|vma| vma.start..vma.end).collect()
+}
+
+/// Whether a mapping is one of those that are kept.
+pub(super) fn is_among(vma: &VmaEntry, kept: &[Range<u64>]) -> bool {
+    kept.binary_search_by_key(&vma.start, |range| range.start).is_ok()
 }
 
 pub(super) fn alike(one: &VmaEntry, other: &VmaEntry) -> bool {
@@ -326,10 +331,10 @@ fn unshare(
     for segment in wanted {
         let mut at = segment.vaddr;
         let end = segment.vaddr + segment.len;
+        let first = theirs.partition_point(|their| their.vaddr + their.len <= at);
+        let theirs = theirs.iter().skip(first).take_while(|their| their.vaddr < end);
         let shared: Vec<Range<u64>> = theirs
-            .iter()
             .map(|their| at.max(their.vaddr)..end.min(their.vaddr + their.len))
-            .filter(|range| range.start < range.end)
             .flat_map(|range| intersect(&range, kept))
             .collect();
         for range in shared {
@@ -403,13 +408,11 @@ fn subtract(all: &[Segment], without: &[Segment]) -> Vec<Range<u64>> {
     out
 }
 
-/// The parts of a range that lie in one of `ranges`, which ascend.
+/// The parts of a range that lie in one of `ranges`, which ascend and do not overlap.
 pub(super) fn intersect(range: &Range<u64>, ranges: &[Range<u64>]) -> Vec<Range<u64>> {
-    ranges
-        .iter()
-        .map(|other| range.start.max(other.start)..range.end.min(other.end))
-        .filter(|part| part.start < part.end)
-        .collect()
+    let first = ranges.partition_point(|other| other.end <= range.start);
+    let others = ranges.iter().skip(first).take_while(|other| other.start < range.end);
+    others.map(|other| range.start.max(other.start)..range.end.min(other.end)).collect()
 }
 
 /// Brings shared pages with data into a mapping, so that MLOCK_ONFAULT locks them at once; whoever reads them does. Before
@@ -483,4 +486,19 @@ pub fn finish(loan: &mut Loan, mm: &MmEntry, fit: &Fit, shared: &SharedRestore) 
     }
     loan.run(&mut batch)?;
     batch.expect_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_of_ranges_are_found_among_many() {
+        let ranges = [10..20, 20..30, 50..60];
+        assert_eq!(intersect(&(15..55), &ranges), [15..20, 20..30, 50..55]);
+        assert_eq!(intersect(&(0..100), &ranges), ranges);
+        assert_eq!([intersect(&(30..50), &ranges), intersect(&(60..70), &ranges)], [vec![], vec![]]);
+        let vma = |start| VmaEntry { start, end: start + 10, ..VmaEntry::default() };
+        assert_eq!([10, 20, 30, 50].map(|start| is_among(&vma(start), &ranges)), [true, true, false, true]);
+    }
 }

@@ -8,20 +8,14 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::fs::File;
 use std::ops::Range;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
-use std::os::unix::fs::FileExt;
-
-use nix::unistd::{Whence, lseek64};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
 use crate::error::{Error, OsContext, Result};
-use crate::image::message::{VmaEntry, pe, status};
-use crate::image::pages::Source;
-use crate::image::{ImageDir, Kind, PageReader, PageWriter};
+use crate::image::message::{VmaEntry, status};
+use crate::image::{ImageDir, Kind, PageReader};
 use crate::kernel::pagemap::page_size;
-use crate::resource::file::FileRestore;
+use crate::resource::file::{FileRestore, memfd};
 use crate::sys::memory::shared_memory;
-
-const CHUNK: usize = 1 << 20;
 
 /// All kinds of shared memory have their pages in images of one kind, by number. Below are the ids of System V segments;
 /// from here on memory without a name has the even numbers, and memory files have the odd ones.
@@ -48,64 +42,12 @@ impl SharedDump {
     /// Writes the content of each object; returns the number of pages. `pages_id` gives the number of an unused
     /// `pages-N.img`.
     pub fn write(self, images: &ImageDir, mut pages_id: impl FnMut() -> u32) -> Result<u64> {
-        let objects = self.objects.into_values();
-        objects
-            .map(|(shmid, file)| write_object(images, Kind::PagemapShmem(shmid.into()), pages_id(), &file))
-            .sum()
+        let mut write = |(shmid, file): (u32, File)| {
+            let size = file.metadata().os(|| "stat of shared memory")?.len();
+            memfd::store(images, file, size, shmid, pages_id())
+        };
+        self.objects.into_values().map(&mut write).sum()
     }
-}
-
-/// Writes what a file of shared memory holds as a pagemap by offsets; returns the number of pages.
-fn write_object(images: &ImageDir, kind: Kind, pages_id: u32, file: &File) -> Result<u64> {
-    let page = page_size()?;
-    let mut writer = PageWriter::create(images, kind, pages_id, page)?;
-    let pages = writer.file();
-    let (mut at, mut buffer, mut count) = (0, vec![0; CHUNK], 0);
-    while let Some((start, end)) = next_data(file, at)? {
-        let end = end.next_multiple_of(page);
-        let mut from = start - start % page;
-        count += (end - from) / page;
-        let Some(mut offset) = writer.add(from, (end - from) / page, pe::PRESENT)? else { break };
-        while from < end {
-            let len = (end - from).min(CHUNK as u64) as usize;
-            let Some(part) = buffer.get_mut(..len) else { break };
-            read_whole(file, part, from)?;
-            pages.write_all_at(part, offset).os(|| format!("write {}", Kind::Pages(pages_id).file_name()))?;
-            (from, offset) = (from + len as u64, offset + len as u64);
-        }
-        at = end;
-    }
-    writer.finish()?;
-    Ok(count)
-}
-
-/// Fills a buffer; behind the end, which need not be that of a page, are zeros.
-fn read_whole(file: &File, buffer: &mut [u8], from: u64) -> Result<()> {
-    let mut done = 0;
-    while let Some(rest) = buffer.get_mut(done..).filter(|rest| !rest.is_empty()) {
-        match file.read_at(rest, from + done as u64) {
-            Ok(0) if done == 0 => return Err(Error::bug("shared memory ends before its data")),
-            Ok(0) => {
-                rest.fill(0);
-                break;
-            }
-            Ok(got) => done += got,
-            Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
-            Err(e) => return Err(Error::os("read shared memory", e)),
-        }
-    }
-    Ok(())
-}
-
-/// The next range that is no hole, at or after `from`.
-fn next_data(file: &File, from: u64) -> Result<Option<(u64, u64)>> {
-    let seek = |at: u64, whence| match lseek64(file.as_fd(), at as i64, whence) {
-        Ok(found) => Ok(Some(found as u64)),
-        Err(nix::errno::Errno::ENXIO) => Ok(None),
-        Err(e) => Err(e).os(|| "lseek in shared memory"),
-    };
-    let Some(start) = seek(from, Whence::SeekData)? else { return Ok(None) };
-    Ok(seek(start, Whence::SeekHole)?.map(|end| (start, end)))
 }
 
 /// The shared objects of an image.
@@ -170,19 +112,8 @@ impl SharedObject {
     fn make(&self) -> Result<File> {
         let memory = shared_memory(self.len, page_size()?, 0);
         let file = File::from(memory.os(|| format!("map {} bytes of shared memory", self.len))?);
-        let segments = self.pages.as_ref().map_or_else(|| Ok(Vec::new()), PageReader::segments)?;
-        let mut buffer = vec![0; CHUNK];
-        for segment in segments {
-            let Source::File(source, offset) = &segment.source else { continue };
-            let mut done = 0;
-            while done < segment.len {
-                let len = (segment.len - done).min(CHUNK as u64) as usize;
-                let Some(part) = buffer.get_mut(..len) else { break };
-                source.read_exact_at(part, offset + done).os(|| "read the pages image")?;
-                file.write_all_at(part, segment.vaddr + done).os(|| "write shared memory")?;
-                done += len as u64;
-            }
-        }
+        // It may be larger than what is mapped of it.
+        self.pages.as_ref().map_or(Ok(()), |pages| memfd::fill(pages, &file, u64::MAX))?;
         Ok(file)
     }
 }

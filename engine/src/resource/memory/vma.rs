@@ -8,7 +8,7 @@
 
 use super::registered;
 use crate::error::{Blame, Error, Result};
-use crate::image::message::{VmaEntry, status};
+use crate::image::message::{MmEntry, VmaEntry, status};
 use crate::kernel::huge_pool;
 use crate::kernel::pagemap::Filter;
 use crate::kernel::smaps::{self, Backing, Mapped, Usage, VmFlags, Vma};
@@ -273,6 +273,20 @@ pub fn lost(vmas: &[Vma]) -> Vec<(String, &'static str)> {
     lost
 }
 
+/// Refuses mappings that no address space has. They ascend; guard pages lie in them, and have entries behind all others.
+pub fn judge_image(mm: &MmEntry, page: u64, file: &str) -> Result<()> {
+    let mut floor = 0;
+    for vma in &mm.vmas {
+        let is_guard = vma.status & status::GUARD != 0;
+        let is_whole = [vma.start, vma.end].iter().all(|address| address.is_multiple_of(page));
+        if vma.end <= vma.start || !is_whole || (vma.start < floor && !is_guard) {
+            return Err(Error::image(file, format!("impossible vma {:x}-{:x}", vma.start, vma.end)));
+        }
+        floor = if is_guard { floor } else { vma.end };
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -282,6 +296,21 @@ mod tests {
         smaps::parse(text.as_bytes()).and_then(|vmas| {
             vmas.first().ok_or_else(|| Error::bug("no mapping in the fixture")).and_then(Mapping::of)
         })
+    }
+
+    #[test]
+    fn impossible_mappings_are_refused() {
+        let of = |ranges: &[(u64, u64, u32)]| {
+            let vma = |&(start, end, status)| VmaEntry { start, end, status, ..VmaEntry::default() };
+            let mm = MmEntry { vmas: ranges.iter().map(vma).collect(), ..MmEntry::default() };
+            judge_image(&mm, 0x1000, "mm").map_err(|e| e.code())
+        };
+        assert_eq!(of(&[(0x1000, 0x3000, 1), (0x3000, 0x4000, 1), (0x1000, 0x2000, status::GUARD)]), Ok(()));
+        for wrong in
+            [(0x2000, 0x4000, 1), (0x5000, 0x4000, status::GUARD), (0x4000, 0x4800, 1), (0x4800, 0x5000, 1)]
+        {
+            assert_eq!(of(&[(0x1000, 0x3000, 1), wrong]), Err("E-IMAGE-BAD"), "{wrong:x?}");
+        }
     }
 
     #[test]

@@ -17,6 +17,7 @@ use nix::unistd::{chdir, chroot};
 use crate::error::{Blame, Error, OsContext, Result};
 use crate::image::message::{FilePermsEntry, UnixSkEntry};
 use crate::kernel::sock_diag::unix_sockets;
+use crate::parallel;
 use crate::sys::socket::{self, unix_file};
 use crate::sys::stat::{FileStat, fstat};
 
@@ -170,14 +171,11 @@ fn bind_here(fd: BorrowedFd<'_>, name: &[u8]) -> Result<()> {
 
 /// Runs `work` in a thread whose root and working directory is `root`.
 fn in_root<T: Send>(root: &Path, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
-    std::thread::scope(|scope| {
-        let thread = scope.spawn(|| {
-            unshare(CloneFlags::CLONE_FS).os(|| "unshare CLONE_FS")?;
-            chroot(root).os(|| format!("chroot {}", root.display()))?;
-            chdir("/").os(|| "chdir /")?;
-            work()
-        });
-        thread.join().unwrap_or_else(|_| Err(Error::bug("the thread of another root panicked")))
+    parallel::apart(|| {
+        unshare(CloneFlags::CLONE_FS).os(|| "unshare CLONE_FS")?;
+        chroot(root).os(|| format!("chroot {}", root.display()))?;
+        chdir("/").os(|| "chdir /")?;
+        work()
     })
 }
 

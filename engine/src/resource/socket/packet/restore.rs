@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::rc::Rc;
 
+use nix::errno::Errno;
 use nix::sys::socket::{MsgFlags, recv};
 
 use super::super::inet::{interface, interface_name, no_interface};
@@ -161,9 +162,13 @@ fn make_old(entry: &PacketSockEntry) -> Result<OwnedFd> {
 /// Binds the socket, and throws away what it has heard before it had a filter.
 fn finish_old(entry: &PacketSockEntry, fd: BorrowedFd<'_>) -> Result<()> {
     let interface = index(entry.ifname.as_ref(), entry.ifindex)?;
-    if let Some(name) = interface_name(interface) {
-        socket::bind(fd, &old_address(&name))
-            .map_err(|e| no_interface(&String::from_utf8_lossy(&name), e))?;
+    if interface != 0 {
+        // Unbound it would hear all of them.
+        let gone = || no_interface(&format!("number {interface}"), Errno::ENODEV.into());
+        let name = interface_name(interface).ok_or_else(gone)?;
+        let shown = String::from_utf8_lossy(&name);
+        let address = old_address(&name).ok_or_else(|| no_interface(&shown, Errno::ENAMETOOLONG.into()))?;
+        socket::bind(fd, &address).map_err(|e| no_interface(&shown, e))?;
     }
     while recv(fd.as_raw_fd(), &mut [0], MsgFlags::MSG_DONTWAIT).is_ok() {}
     if entry.opts.so_filter.is_empty() {
@@ -173,12 +178,16 @@ fn finish_old(entry: &PacketSockEntry, fd: BorrowedFd<'_>) -> Result<()> {
     set_flags(fd, entry.flags)
 }
 
-/// `struct sockaddr` with the name of an interface, as packet_bind_spkt() of net/packet/af_packet.c takes it.
-fn old_address(interface: &[u8]) -> Vec<u8> {
+/// `struct sockaddr` with the name of an interface, as packet_bind_spkt() of net/packet/af_packet.c takes it: one byte
+/// less than a name may have.
+fn old_address(interface: &[u8]) -> Option<Vec<u8>> {
     let mut bytes = (libc::AF_PACKET as libc::sa_family_t).to_ne_bytes().to_vec();
     bytes.extend(interface);
-    bytes.resize(size_of::<libc::sockaddr>(), 0);
-    bytes
+    let len = size_of::<libc::sockaddr>();
+    (bytes.len() <= len).then(|| {
+        bytes.resize(len, 0);
+        bytes
+    })
 }
 
 fn finish(entry: &PacketSockEntry, fd: BorrowedFd<'_>) -> Result<()> {

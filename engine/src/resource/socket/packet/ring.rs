@@ -2,9 +2,8 @@
 //!
 //! A ring consists of frames, or for receiving by the third version, of blocks with packets; each has a status that says
 //! whose it is. Which one comes next is known to the kernel alone. Of a ring for receiving, what was written last tells it:
-//! by the status where some are still unread, else by the time. Of a ring for
-//! sending, frames that wait to be sent tell it, or else those that were never used; when it has gone round and is idle,
-//! nothing does.
+//! by the status where some are still unread, else by the time. Of a ring for sending, frames that wait to be sent tell it,
+//! or else those that were never used; when it has gone round and is idle, nothing does.
 
 use super::V3;
 use crate::image::message::PacketRing;

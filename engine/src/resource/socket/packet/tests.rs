@@ -3,7 +3,7 @@ use std::rc::Rc;
 
 use super::fill::{Ring, Rings, Sender};
 use super::restore::PacketRestore;
-use super::rings_of;
+use super::{SOCK_PACKET, rings_of};
 use crate::error::{Error, OsContext, Result};
 use crate::image::ImageDir;
 use crate::image::message::{FdType, FileEntry, PacketMclist, PacketRing, PacketSockEntry, SkOptsEntry};
@@ -73,6 +73,18 @@ fn a_socket_of_criu_is_made_as_it_says() -> Result<()> {
     expected.fanout = Some(fanout);
     assert_eq!(restored(PacketSockEntry { fanout: Some(fanout), ..entry.clone() })?, expected);
     let nowhere = PacketSockEntry { ifname: Some(b"no-such".to_vec()), ..entry };
+    assert_eq!(restored(nowhere).map_err(|e| e.code()), Err("E-SOCKET-ADDRESS"));
+    Ok(())
+}
+
+/// One that is not bound would hear every interface.
+#[test]
+fn an_old_socket_is_bound_or_not_made() -> Result<()> {
+    let opts = SkOptsEntry { so_sndbuf: 212_992, so_rcvbuf: 212_992, ..SkOptsEntry::default() };
+    let (r#type, protocol) = (SOCK_PACKET as u32, u16::to_be(0x88b5).into());
+    let entry = PacketSockEntry { id: 7, r#type, protocol, ifindex: 1, opts, ..PacketSockEntry::default() };
+    assert_eq!(restored(entry.clone())?.interface, 1);
+    let nowhere = PacketSockEntry { ifindex: i32::MAX as u32, ..entry };
     assert_eq!(restored(nowhere).map_err(|e| e.code()), Err("E-SOCKET-ADDRESS"));
     Ok(())
 }
