@@ -1,9 +1,10 @@
 //! A restore that fails or is killed leaves no process and no file, and can be repeated.
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use engine::image::message::{CoreEntry, Machine, MmEntry};
@@ -191,6 +192,34 @@ fn links_of_a_dump_stay_until_a_restore_succeeds() {
     run_when_free(|| restore(images.path())).succeeded("restore");
     assert_eq!(names(place.path()), ["other"]);
     assert!(state(pid).is_some());
+    crate::victim::send(pid, SIGKILL);
+    await_gone(&[pid], "at the end");
+}
+
+/// Its image has no queue and no number of the connection.
+#[test]
+fn a_connection_that_was_dumped_closed_is_refused_as_such() {
+    const PAIR: &str = r"
+import socket, time
+server = socket.create_server(('127.0.0.1', 0))
+client, served = socket.create_connection(server.getsockname()), server.accept()
+print('ready', flush=True)
+time.sleep(600)
+";
+    let mut pair = Command::new("setsid");
+    pair.args(["python3", "-c", PAIR]).stdin(Stdio::null()).stdout(Stdio::piped());
+    let mut pair = pair.spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(pair.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let (pid, images) = (pair.id() as i32, tempfile::tempdir().unwrap());
+    run(dump(pid, "--tcp-close", images.path())).succeeded("dump");
+    pair.wait().unwrap();
+    for words in ["restore -d", "restore -d --tcp-established"] {
+        let outcome = run_when_free(|| crio(words, images.path()));
+        outcome.refused("E-SOCKET-CONNECTED", words);
+        assert!(outcome.stderr.contains("add --tcp-close"), "{}", outcome.stderr);
+    }
+    run_when_free(|| crio("restore -d --tcp-close", images.path())).succeeded("restore");
     crate::victim::send(pid, SIGKILL);
     await_gone(&[pid], "at the end");
 }

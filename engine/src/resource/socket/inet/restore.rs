@@ -53,6 +53,8 @@ impl InetRestore {
         listed: impl Iterator<Item = &'e FileEntry>,
         options: &RestoreOptions,
     ) -> Result<Self> {
+        let inventory: Option<InventoryEntry> = images.read_one(Kind::Inventory)?;
+        let closed = inventory.as_ref().is_some_and(|found| found.tcp_close == Some(true));
         let (mut entries, mut streams) = (BTreeMap::new(), HashMap::new());
         for entry in listed.filter_map(|entry| entry.isk.as_ref()) {
             let family = entry.family as i32;
@@ -62,9 +64,8 @@ impl InetRestore {
                 return Err(bad(entry, "has a bad family or id"));
             }
             judge::protocol(entry.r#type as i32, entry.proto as i32)?;
-            streams.extend(stream(images, entry, options)?.map(|stream| (entry.id, stream)));
+            streams.extend(stream((images, closed), entry, options)?.map(|stream| (entry.id, stream)));
         }
-        let inventory: Option<InventoryEntry> = images.read_one(Kind::Inventory)?;
         let by_criu = inventory.as_ref().filter(|found| found.crio_version.is_none());
         let by_iptables = by_criu
             .is_some_and(|found| found.network_lock_method.is_none_or(|method| method == LOCKED_BY_IPTABLES));
@@ -180,8 +181,13 @@ impl Drop for InetRestore {
     }
 }
 
-/// The connection that a socket has, or had: one that is over only if there is something to be read.
-fn stream(images: &ImageDir, entry: &InetSkEntry, options: &RestoreOptions) -> Result<Option<Stream>> {
+/// The connection that a socket has, or had: one that is over only if there is something to be read. `closed`: the dump has
+/// written none, by `--tcp-close`.
+fn stream(
+    (images, closed): (&ImageDir, bool),
+    entry: &InetSkEntry,
+    options: &RestoreOptions,
+) -> Result<Option<Stream>> {
     let is_over = is_tcp(entry) && entry.state == CLOSE && entry.dst_port != 0;
     if is_over && images.reader(Kind::TcpStream(entry.ino))?.is_some() {
         let stream = load_stream(images, entry)?;
@@ -189,6 +195,12 @@ fn stream(images: &ImageDir, entry: &InetSkEntry, options: &RestoreOptions) -> R
     }
     if !(is_connection(entry) || is_tcp(entry) && entry.state == SYN_SENT) || options.tcp_close {
         return Ok(None);
+    }
+    if closed {
+        let reason = "is a TCP connection that was dumped with --tcp-close";
+        return Err(Error::new("E-SOCKET-CONNECTED", Blame::Usage, reason)
+            .on(shown(entry))
+            .help("add --tcp-close: the program finds it closed"));
     }
     if options.tcp_established {
         return load_stream(images, entry).map(Some);
