@@ -205,22 +205,25 @@ pub fn unlock(run: &str) -> Result<()> {
     }
 }
 
-/// Removes CRIU's rules of iptables(8) for connections.
+/// Removes CRIU's rules of iptables(8) for connections: as many as can be, also if one cannot.
 pub fn unlock_iptables(connections: impl Iterator<Item = Connection>) -> Result<()> {
-    for (ours, other) in connections {
-        let program = if ours.ip().to_canonical().is_ipv4() { "iptables" } else { "ip6tables" };
-        for (chain, from, to) in [("INPUT", other, ours), ("OUTPUT", ours, other)] {
-            let done = Command::new(program).args(rule(chain, &from, &to)).stdin(Stdio::null()).output();
-            let done = done.os(|| format!("run {program}")).map_err(|e| refused("remove", &e))?;
-            if !done.status.success() {
-                let said = String::from_utf8_lossy(&done.stderr).trim().to_owned();
-                let reason = format!("{program} has not removed a rule of the network lock: {said}");
-                return Err(Error::new("E-NETWORK-LOCK", Blame::Environment, reason)
-                    .help(format!("remove it: {program} {}", rule(chain, &from, &to).join(" "))));
-            }
-        }
+    let both = |(ours, other)| [("INPUT", other, ours), ("OUTPUT", ours, other)];
+    let removed = connections.flat_map(both).map(|(chain, from, to)| remove_rule(chain, &from, &to));
+    removed.fold(Ok(()), Result::and)
+}
+
+fn remove_rule(chain: &str, from: &SocketAddr, to: &SocketAddr) -> Result<()> {
+    let program = if from.ip().to_canonical().is_ipv4() { "iptables" } else { "ip6tables" };
+    let rule = rule(chain, from, to);
+    let done = Command::new(program).args(&rule).stdin(Stdio::null()).output();
+    let done = done.os(|| format!("run {program}")).map_err(|e| refused("remove", &e))?;
+    if done.status.success() {
+        return Ok(());
     }
-    Ok(())
+    let said = String::from_utf8_lossy(&done.stderr).trim().to_owned();
+    let reason = format!("{program} has not removed a rule of the network lock: {said}");
+    Err(Error::new("E-NETWORK-LOCK", Blame::Environment, reason)
+        .help(format!("remove it: {program} {}", rule.join(" "))))
 }
 
 /// What iptables(8) is to do.
