@@ -23,7 +23,7 @@ use crate::kernel::stat::Stat;
 use crate::kernel::{Pid, smaps};
 use crate::options::{DumpOptions, FinalState};
 use crate::parallel;
-use crate::report::{Counts, DumpReport, NotKept, micros};
+use crate::report::{Counts, DumpReport, DumpStats, NotKept, micros};
 use crate::resource::cgroup::{CgroupDump, OWN_SET};
 use crate::resource::file::pipe::OneEnded;
 use crate::resource::file::table::Tables;
@@ -163,7 +163,8 @@ fn fate(options: &DumpOptions) -> Fate {
 struct Collection {
     transfers: Vec<pages::Transfer>,
     counts: Counts,
-    pages: (u64, u64, u64),
+    /// Pages, and the time that their search took.
+    stats: DumpStats,
     files: DumpedFiles,
     not_kept: Vec<NotKept>,
     deaths: Vec<Death>,
@@ -195,11 +196,8 @@ impl Collection {
     fn write_pages(&self, report: &mut DumpReport) -> Result<()> {
         let started = Instant::now();
         pages::copy_all(&self.transfers)?;
-        let (scanned, written, shared) = self.pages;
-        report.stats.memwrite_time = micros(started);
-        report.stats.pages_scanned = scanned;
-        report.stats.pages_written = written;
-        report.stats.shpages_written = shared;
+        let DumpStats { freezing_time, frozen_time, .. } = report.stats;
+        report.stats = DumpStats { memwrite_time: micros(started), freezing_time, frozen_time, ..self.stats };
         Ok(())
     }
 }
@@ -307,11 +305,17 @@ impl<'a> Collector<'a> {
         };
         self.not_kept.append(&mut self.memory.not_kept);
         log_debug!("{} page transfers planned", self.memory.transfers.len());
-        let pages = (self.memory.scanned, self.memory.written, segments + files.pages);
+        let stats = DumpStats {
+            memdump_time: self.memory.search_time.as_micros().try_into().unwrap_or(u32::MAX),
+            pages_scanned: self.memory.scanned,
+            pages_written: self.memory.written,
+            shpages_written: segments + files.pages,
+            ..DumpStats::default()
+        };
         Ok(Collection {
             transfers: self.memory.transfers,
             counts,
-            pages,
+            stats,
             files,
             not_kept: self.not_kept,
             deaths: self.deaths,

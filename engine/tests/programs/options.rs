@@ -101,7 +101,7 @@ fn statistics_are_in_the_work_directory_and_shown() {
     assert!(sleeper.restore(&format!("{work_option} -d --display-stats")).contains("Pages restored: "));
     let images = ImageDir::open(work.path()).unwrap();
     let dump = images.require::<StatsEntry>(Kind::StatsDump).unwrap().dump.unwrap();
-    assert!(dump.pages_written > 0 && dump.frozen_time > 0, "{dump:?}");
+    assert!(dump.pages_written > 0 && dump.frozen_time > 0 && dump.memdump_time > 0, "{dump:?}");
     let restore = images.require::<StatsEntry>(Kind::StatsRestore).unwrap().restore.unwrap();
     assert!(restore.restore_time > 0 && restore.pages_restored > Some(0), "{restore:?}");
 }

@@ -15,7 +15,7 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::fcntl::{FallocateFlags, OFlag, fallocate};
@@ -54,6 +54,8 @@ pub struct MemoryDump<'a> {
     pub scanned: u64,
     /// See `scanned`.
     pub written: u64,
+    /// How long the search for them took.
+    pub search_time: Duration,
     /// Mappings of all tasks.
     pub vmas: usize,
     /// What mappings have and the image has not.
@@ -75,6 +77,7 @@ impl<'a> MemoryDump<'a> {
             transfers: Vec::new(),
             scanned: 0,
             written: 0,
+            search_time: Duration::ZERO,
             vmas: 0,
             not_kept: Vec::new(),
             outlasting: Vec::new(),
@@ -135,7 +138,9 @@ impl<'a> MemoryDump<'a> {
             mappings.push(mapping);
         }
         self.vmas += mappings.len();
+        let started = Instant::now();
         let guards = self.plan_pages(task, &mappings)?;
+        self.search_time += started.elapsed();
         mm.vmas = merge_vvar(mappings.into_iter().filter(|m| m.entry.status & status::VSYSCALL == 0));
         mm.vmas.extend(guards);
         self.images.write_one(Kind::Mm(task.pid as u32), &mm)
