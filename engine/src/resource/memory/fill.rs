@@ -195,10 +195,8 @@ fn windows(ranges: &[Range<u64>], fewest: u64) -> Vec<Range<u64>> {
     for range in ranges.iter().filter(|range| wide(range)) {
         let (mut at, end) = (range.start.next_multiple_of(block), range.end / block * block);
         while at < end {
-            // The first two are to measure with.
-            let len = if windows.len() < 2 { (most / 2).max(block) } else { most };
-            windows.push(at..end.min(at + len));
-            at += len;
+            windows.push(at..end.min(at + most));
+            at += most;
         }
     }
     windows
