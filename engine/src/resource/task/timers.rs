@@ -215,7 +215,7 @@ pub fn create(loan: &mut Loan, timers: &[PosixTimerEntry], restore_ids: bool) ->
             return Err(Error::new("E-TIMER-ID", Blame::Kernel, reason)
                 .help("restore on Linux 6.15 or later, which gives a timer the id that is asked for"));
         }
-        next = timer.it_id + 1;
+        next = timer.it_id.saturating_add(1);
         steps.extend(skipped.map(|id| (timer, id)));
         steps.push((timer, timer.it_id));
     }
