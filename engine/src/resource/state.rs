@@ -133,6 +133,7 @@ const SOCKETS: &[State] = &[
     kept("datagram sockets connected one way", "socket/unix/restore.rs", "unix_dgram_one_way"),
     kept("names of listening and of accepted sockets", "socket/unix/restore.rs", "unix_accepted_name"),
     kept("relative names, and those of deleted files", "socket/place.rs", "unix_relative_name"),
+    kept("names that fill sun_path", "socket/place.rs", "unix_path_full"),
     kept("connections that wait to be accepted", "socket/unix/restore.rs", "unix_pending_connections"),
     kept("files in flight (SCM_RIGHTS)", "socket/queue.rs", "unix_rights_in_flight"),
     kept("sockets in flight to themselves", "socket/unix/restore.rs", "unix_socket_in_itself"),

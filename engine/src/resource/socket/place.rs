@@ -22,15 +22,23 @@ use crate::sys::stat::{FileStat, fstat};
 
 const DELETED: &[u8] = b" (deleted)";
 const MODE: u32 = 0o7777;
+/// Bytes of `sun_path`. A path may fill it; the zero byte with which the kernel then ends it stands behind.
+const ROOM: usize = 108;
 
 /// Whether a name is one in the file system; abstract ones start with a zero byte.
 pub(super) fn is_path(name: &[u8]) -> bool {
     name.first().is_some_and(|byte| *byte != 0)
 }
 
+/// Whether a socket can have this name.
+pub(super) fn is_possible(name: &[u8]) -> bool {
+    name.len() <= ROOM || (is_path(name) && name.len() == ROOM + 1 && name.ends_with(&[0]))
+}
+
 /// A name as bind(2) and connect(2) take it.
 pub(super) fn address(name: &[u8]) -> Vec<u8> {
-    [&(libc::AF_UNIX as libc::sa_family_t).to_ne_bytes()[..], name].concat()
+    let taken = name.get(..ROOM).unwrap_or(name);
+    [&(libc::AF_UNIX as libc::sa_family_t).to_ne_bytes()[..], taken].concat()
 }
 
 /// Puts into the entry where the file of a socket is that is bound to a path.
@@ -263,5 +271,12 @@ mod tests {
         socket::listen(socket.as_fd(), 1).unwrap();
         let way = reach(socket.as_fd(), &entry.name).unwrap();
         socket::connect(stream().as_fd(), &way.ours()).unwrap();
+    }
+
+    #[test]
+    fn a_path_may_have_its_zero_byte_behind_the_address() {
+        let path = [vec![b'p'; ROOM], vec![0]].concat();
+        assert!(is_possible(&path) && !is_possible(&[b'p'; ROOM + 1]) && !is_possible(&[0; ROOM + 1]));
+        assert_eq!(address(&path), address(&[b'p'; ROOM]));
     }
 }
