@@ -22,7 +22,7 @@ enum By {
 use By::{Dump, Survey};
 
 /// What the programs in `refused` prepare, the code of the refusal, and who finds it.
-const REFUSED: [(&str, &str, By); 63] = [
+const REFUSED: [(&str, &str, By); 64] = [
     ("shared memory", "E-SHARED-MEMORY", Survey),
     ("pending vfork", "E-SHARED-MEMORY", Survey),
     ("siblings' table", "E-SHARED-TABLE", Survey),
@@ -83,6 +83,7 @@ const REFUSED: [(&str, &str, By); 63] = [
     ("TCP connection that waits", "E-SOCKET-PENDING", Survey),
     ("half a datagram", "E-SOCKET-QUEUE", Dump),
     ("peer outside", "E-SOCKET-PEER", Survey),
+    ("socket linked elsewhere", "E-FILE-UNLINKED", Dump),
     ("pending from outside", "E-SOCKET-PENDING", Survey),
     ("urgent data", "E-SOCKET-URGENT", Dump),
     ("BPF filter", "E-SOCKET-FILTER", Dump),

@@ -144,7 +144,7 @@ fn by_path(d: &Description<'_>, evasive_devices: bool) -> Result<Standing> {
 }
 
 /// A name of the file in the directory of one that is gone. Links of dumps are no names: a restore takes them away.
-fn name_beside(file: &FileStat, gone: &Path) -> Option<PathBuf> {
+pub fn name_beside(file: &FileStat, gone: &Path) -> Option<PathBuf> {
     let names = read_dir(gone.parent()?).ok()?.flatten().filter(|entry| entry.ino() == file.st_ino);
     names.map(|entry| entry.path()).filter(|path| !is_link(path)).find(|path| {
         let there = fstatat(AT_FDCWD, path.as_path(), AtFlags::AT_SYMLINK_NOFOLLOW);

@@ -17,6 +17,7 @@ use nix::unistd::{chdir, chroot};
 use crate::error::{Blame, Error, OsContext, Result};
 use crate::image::message::{FilePermsEntry, UnixSkEntry};
 use crate::kernel::sock_diag::unix_sockets;
+use crate::resource::file::remap::name_beside;
 use crate::sys::socket::{self, unix_file};
 use crate::sys::stat::{FileStat, fstat};
 
@@ -49,10 +50,13 @@ pub(super) fn locate(fd: BorrowedFd<'_>, entry: &mut UnixSkEntry) -> Result<()> 
     let file = unix_file(fd).os(|| "ioctl SIOCUNIXFILE")?;
     let stat = fstat(&file).os(|| "fstat of the file of a socket")?;
     entry.file_perms = Some(FilePermsEntry { mode: stat.st_mode, uid: stat.st_uid, gid: stat.st_gid });
-    let path = path_of(file.as_fd())?.into_os_string().into_vec();
-    if path.ends_with(DELETED) && stat.st_nlink == 0 {
-        entry.deleted = Some(true);
-        return Ok(());
+    let mut path = path_of(file.as_fd())?.into_os_string().into_vec();
+    if let Some(gone) = path.strip_suffix(DELETED).filter(|_| !leads_to(&path, &stat)) {
+        if stat.st_nlink == 0 {
+            entry.deleted = Some(true);
+            return Ok(());
+        }
+        path = other_name(gone, &stat)?;
     }
     let name = text(&entry.name);
     let directory = path.strip_suffix(name).and_then(|rest| rest.strip_suffix(b"/"));
@@ -65,6 +69,17 @@ pub(super) fn locate(fd: BorrowedFd<'_>, entry: &mut UnixSkEntry) -> Result<()> 
         _ => entry.path = Some(path),
     }
     Ok(())
+}
+
+/// The name that link(2) has given to a file whose own is gone: so supervisord puts its socket into place.
+fn other_name(gone: &[u8], stat: &FileStat) -> Result<Vec<u8>> {
+    let beside = name_beside(stat, Path::new(OsStr::from_bytes(gone)));
+    beside.map(|path| path.into_os_string().into_vec()).ok_or_else(|| {
+        let reason =
+            format!("the path of its file is gone, and none of the {} links to it is beside", stat.st_nlink);
+        Error::new("E-FILE-UNLINKED", Blame::Program, reason)
+            .help("give the file a second name in its first folder before the dump (ln)")
+    })
 }
 
 /// Whether an absolute name, perhaps over a symbolic link, is that file for us, too.
