@@ -194,6 +194,7 @@ const SOCKETS: &[State] = &[
         "they are not shown by the kernel, and gone",
     ),
     refused("unix sockets connected to outside of the tree", "E-SOCKET-PEER"),
+    refused("deleted files of sockets in use (O_PATH)", "E-FILE-UNSUPPORTED"),
     refused("unix sockets whose file has only names in other folders", "E-FILE-UNLINKED"),
     refused("connections to be accepted with data or from outside", "E-SOCKET-PENDING"),
     refused("urgent data of unix sockets", "E-SOCKET-URGENT"),

@@ -22,7 +22,7 @@ enum By {
 use By::{Dump, Survey};
 
 /// What the programs in `refused` prepare, the code of the refusal, and who finds it.
-const REFUSED: [(&str, &str, By); 64] = [
+const REFUSED: [(&str, &str, By); 65] = [
     ("shared memory", "E-SHARED-MEMORY", Survey),
     ("pending vfork", "E-SHARED-MEMORY", Survey),
     ("siblings' table", "E-SHARED-TABLE", Survey),
@@ -67,6 +67,7 @@ const REFUSED: [(&str, &str, By); 64] = [
     ("epoll outside", "E-EPOLL-TARGET", Dump),
     ("fanotify permission", "E-FANOTIFY-PERMISSION", Survey),
     ("watch without path", "E-WATCH-PATH", Dump),
+    ("deleted socket in use", "E-FILE-UNSUPPORTED", Survey),
     ("large ghost", "E-GHOST-TOO-LARGE", Survey),
     ("mapped large ghost", "E-GHOST-TOO-LARGE", Survey),
     ("unlinked", "E-FILE-UNLINKED", Survey),

@@ -136,6 +136,16 @@ static void pending_from_outside(void)
 	outside(connect_to_path);
 }
 
+static void deleted_in_use(void)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
+	need(fd >= 0 && bind(fd, (struct sockaddr *)&address, sizeof(address)) == 0);
+	need(open(path, O_PATH) >= 0 && unlink(path) == 0);
+}
+
 static void linked_elsewhere(void)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
@@ -183,6 +193,7 @@ const struct thing socket_things[] = {
 	{ "half a datagram", udp_corked, 0 },
 	{ "peer outside", peer_outside, 0 },
 	{ "pending from outside", pending_from_outside, 0 },
+	{ "deleted socket in use", deleted_in_use, 0 },
 	{ "socket linked elsewhere", linked_elsewhere, 0 },
 	{ "urgent data", urgent, 0 },
 	{ "BPF filter", bpf_filter, 0 },
