@@ -392,6 +392,7 @@ const MEMORY: &[State] = &[
         "no room below a limit of its own (RLIMIT_AS, RLIMIT_DATA, RLIMIT_MEMLOCK, mappings)",
         "E-ADDRESS-SPACE",
     ),
+    refused("secret memory (memfd_secret)", "E-FILE-UNSUPPORTED"),
     refused("memory of devices", "E-VMA-DEVICE"),
     refused("private mappings of System V segments", "E-VMA-SHARED-COPY"),
     refused("tagged memory (PROT_MTE)", "E-VMA-MTE"),

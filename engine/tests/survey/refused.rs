@@ -22,7 +22,7 @@ enum By {
 use By::{Dump, Survey};
 
 /// What the programs in `refused` prepare, the code of the refusal, and who finds it.
-const REFUSED: [(&str, &str, By); 65] = [
+const REFUSED: [(&str, &str, By); 66] = [
     ("shared memory", "E-SHARED-MEMORY", Survey),
     ("pending vfork", "E-SHARED-MEMORY", Survey),
     ("siblings' table", "E-SHARED-TABLE", Survey),
@@ -55,6 +55,7 @@ const REFUSED: [(&str, &str, By); 65] = [
     ("limit of locked memory", "E-ADDRESS-SPACE", Dump),
     ("limit of mappings", "E-ADDRESS-SPACE", Survey),
     ("vdso without code", "E-VDSO", Survey),
+    ("secret memory", "E-FILE-UNSUPPORTED", Survey),
     ("namespace file", "E-NAMESPACE", Survey),
     ("other device", "E-FILE-UNSUPPORTED", Survey),
     ("block device", "E-FILE-UNSUPPORTED", Survey),

@@ -39,6 +39,7 @@ pub(super) mod magic {
     pub(super) const PROC: i64 = 0x9fa0;
     pub(super) const DEVPTS: i64 = 0x1cd1;
     pub(super) const NFS: i64 = 0x6969;
+    pub(super) const SECRETMEM: i64 = 0x5345_434d;
     pub(in crate::resource::file) const MQUEUE: i64 = 0x1980_0202;
     /// sysfs, debugfs, tracefs, securityfs, configfs, pstore, efivarfs, selinuxfs, bpf, cgroup, cgroup2.
     pub(super) const KERNELS: [i64; 11] = [
@@ -102,6 +103,11 @@ pub(super) fn judge(d: &Description<'_>, options: &DumpOptions) -> Result<Judged
         magic::MQUEUE if d.stat.st_mode & libc::S_IFMT == libc::S_IFREG => {
             let e = Error::new("E-FILE-UNSUPPORTED", Blame::Program, "is a POSIX message queue");
             return Err(e.help("close it before the dump"));
+        }
+        magic::SECRETMEM => {
+            let reason = "is secret memory (memfd_secret), which nobody but the program can read";
+            let e = Error::new("E-FILE-UNSUPPORTED", Blame::Program, reason);
+            return Err(e.help("close and unmap it before the dump"));
         }
         _ => {}
     }
