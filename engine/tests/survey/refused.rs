@@ -22,7 +22,7 @@ enum By {
 use By::{Dump, Survey};
 
 /// What the programs in `refused` prepare, the code of the refusal, and who finds it.
-const REFUSED: [(&str, &str, By); 63] = [
+const REFUSED: [(&str, &str, By); 66] = [
     ("shared memory", "E-SHARED-MEMORY", Survey),
     ("pending vfork", "E-SHARED-MEMORY", Survey),
     ("siblings' table", "E-SHARED-TABLE", Survey),
@@ -55,6 +55,7 @@ const REFUSED: [(&str, &str, By); 63] = [
     ("limit of locked memory", "E-ADDRESS-SPACE", Dump),
     ("limit of mappings", "E-ADDRESS-SPACE", Survey),
     ("vdso without code", "E-VDSO", Survey),
+    ("secret memory", "E-FILE-UNSUPPORTED", Survey),
     ("namespace file", "E-NAMESPACE", Survey),
     ("other device", "E-FILE-UNSUPPORTED", Survey),
     ("block device", "E-FILE-UNSUPPORTED", Survey),
@@ -67,6 +68,7 @@ const REFUSED: [(&str, &str, By); 63] = [
     ("epoll outside", "E-EPOLL-TARGET", Dump),
     ("fanotify permission", "E-FANOTIFY-PERMISSION", Survey),
     ("watch without path", "E-WATCH-PATH", Dump),
+    ("deleted socket in use", "E-FILE-UNSUPPORTED", Survey),
     ("large ghost", "E-GHOST-TOO-LARGE", Survey),
     ("mapped large ghost", "E-GHOST-TOO-LARGE", Survey),
     ("unlinked", "E-FILE-UNLINKED", Survey),
@@ -83,6 +85,7 @@ const REFUSED: [(&str, &str, By); 63] = [
     ("TCP connection that waits", "E-SOCKET-PENDING", Survey),
     ("half a datagram", "E-SOCKET-QUEUE", Dump),
     ("peer outside", "E-SOCKET-PEER", Survey),
+    ("socket linked elsewhere", "E-FILE-UNLINKED", Dump),
     ("pending from outside", "E-SOCKET-PENDING", Survey),
     ("urgent data", "E-SOCKET-URGENT", Dump),
     ("BPF filter", "E-SOCKET-FILTER", Dump),

@@ -21,6 +21,7 @@ use crate::error::{Blame, Error, OsContext, Result};
 use crate::image::message::{FdType, FileEntry, RegFileEntry, RemapFilePathEntry, RemapType};
 use crate::image::{self, ImageDir};
 use crate::kernel::fdinfo::{FdInfo, Lock};
+use crate::kernel::sock_diag::{UnixSocket, unix_sockets};
 use crate::kernel::{Pid, ProcDir, fdinfo};
 use crate::options::DumpOptions;
 use crate::report::NotKept;
@@ -385,7 +386,7 @@ impl<'a> FileDump<'a> {
         let ghost = match self.ghosts.get(&inode) {
             Some(&ghost) => ghost,
             None => {
-                check_ghost_limit(d, self.options)?;
+                check_ghost(d, self.options)?;
                 let ghost = self.ghosts.len() as u32 + 1;
                 ghost::dump(self.images, ghost, d.fd.as_fd(), &d.stat, self.options.ghost_fiemap)?;
                 self.ghosts.insert(inode, ghost);
@@ -466,9 +467,17 @@ pub(super) fn external_name(d: &Description<'_>, options: &DumpOptions) -> Optio
     options.external.contains(&name).then_some(name)
 }
 
-/// `--embed-files` asks for content to travel, however much it is.
-pub(super) fn check_ghost_limit(d: &Description<'_>, options: &DumpOptions) -> Result<()> {
-    let is_file = d.stat.st_mode & libc::S_IFMT == libc::S_IFREG;
+/// Whether a deleted file can travel. `--embed-files` asks for content to do so, however much it is.
+pub(super) fn check_ghost(d: &Description<'_>, options: &DumpOptions) -> Result<()> {
+    let kind = d.stat.st_mode & libc::S_IFMT;
+    let is_file = kind == libc::S_IFREG;
+    // Inodes of 32 bits, and no devices: a refusal too many is better than a socket that nobody can reach.
+    let is_it = |socket: &UnixSocket| socket.file == Some(d.stat.st_ino as u32);
+    if kind == libc::S_IFSOCK && unix_sockets()?.values().any(is_it) {
+        let reason = "is the deleted file of a socket in use, and would lead to a restored one no more";
+        let error = Error::new("E-FILE-UNSUPPORTED", Blame::Program, reason);
+        return Err(error.help("close it before the dump"));
+    }
     let (size, limit) = (d.stat.st_blocks as u64 * 512, options.ghost_limit);
     if !is_file || size <= limit || options.embed_files {
         return Ok(());

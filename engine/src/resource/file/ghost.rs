@@ -126,9 +126,8 @@ pub(super) fn load(images: &ImageDir, id: u32) -> Result<(EntryReader, GhostFile
         libc::S_IFREG if entry.chunks == Some(true) && entry.size.is_none() => "its size",
         libc::S_IFCHR | libc::S_IFBLK if entry.rdev.is_none() => "its device",
         libc::S_IFLNK if entry.symlnk_target.is_none() => "its target",
-        libc::S_IFREG | libc::S_IFCHR | libc::S_IFBLK | libc::S_IFLNK | libc::S_IFDIR | libc::S_IFIFO => {
-            return Ok((reader, entry));
-        }
+        libc::S_IFREG | libc::S_IFCHR | libc::S_IFBLK | libc::S_IFLNK => return Ok((reader, entry)),
+        libc::S_IFDIR | libc::S_IFIFO | libc::S_IFSOCK => return Ok((reader, entry)),
         _ => return Err(reader.bad(format!("a deleted {} cannot be made", type_name(entry.mode)))),
     };
     Err(reader.bad(format!("a deleted {} without {lacks}", type_name(entry.mode))))
@@ -200,6 +199,8 @@ fn make_node(dir: BorrowedFd<'_>, name: &OsStr, entry: &GhostFileEntry) -> nix::
     match entry.mode & libc::S_IFMT {
         libc::S_IFDIR => mkdirat(dir, name, Mode::from_bits_truncate(0o700)),
         libc::S_IFIFO => mknodat(dir, name, SFlag::S_IFIFO, private, 0),
+        // Opened by O_PATH. Nobody listens there, as before.
+        libc::S_IFSOCK => mknodat(dir, name, SFlag::S_IFSOCK, private, 0),
         libc::S_IFCHR => mknodat(dir, name, SFlag::S_IFCHR, private, device),
         libc::S_IFBLK => mknodat(dir, name, SFlag::S_IFBLK, private, device),
         libc::S_IFLNK => symlinkat(entry.symlnk_target.as_deref().unwrap_or_default(), dir, name),
@@ -347,7 +348,7 @@ mod tests {
     }
 
     #[test]
-    fn directories_fifos_devices_and_links_are_ghosts_too() -> Result<()> {
+    fn directories_fifos_sockets_devices_and_links_are_ghosts_too() -> Result<()> {
         let trip = RoundTrip::new()?;
         let mode = Mode::from_bits_truncate(0o640);
         std::fs::create_dir_all(trip.path("gone/dir")).os(|| "mkdir")?;
@@ -355,12 +356,14 @@ mod tests {
         std::fs::remove_dir(trip.path("gone")).os(|| "rmdir")?;
         nix::unistd::mkfifo(&trip.path("fifo"), mode).os(|| "mkfifo")?;
         let fifo = unlinked(&trip, "fifo", OFlag::O_PATH)?;
+        drop(std::os::unix::net::UnixListener::bind(trip.path("socket")).os(|| "bind")?);
+        let socket = unlinked(&trip, "socket", OFlag::O_PATH)?;
         nix::sys::stat::mknod(&trip.path("null"), SFlag::S_IFCHR, mode, libc::makedev(1, 3))
             .os(|| "mknod")?;
         let null = unlinked(&trip, "null", OFlag::O_RDWR)?;
         std::os::unix::fs::symlink("some/where", trip.path("link")).os(|| "symlink")?;
         let link = unlinked(&trip, "link", OFlag::O_PATH | OFlag::O_NOFOLLOW)?;
-        let fds = [("gone/dir", dir), ("fifo", fifo), ("null", null), ("link", link)];
+        let fds = [("gone/dir", dir), ("fifo", fifo), ("socket", socket), ("null", null), ("link", link)];
         for (name, fd) in fds {
             let stat = fstat(&fd).os(|| "fstat")?;
             let fd = trip.one(fd)?;
@@ -442,7 +445,7 @@ mod tests {
         assert_eq!(open().err().map(|e| e.code()), Some("E-IMAGE-BAD"));
         images.write_one(
             Kind::GhostFile(1),
-            &GhostFileEntry { mode: libc::S_IFSOCK, ..GhostFileEntry::default() },
+            &GhostFileEntry { mode: libc::S_IFMT, ..GhostFileEntry::default() },
         )?;
         assert_eq!(trip.faults()?.first().map(Error::code), Some("E-IMAGE-BAD"));
         std::fs::remove_file(&path).os(|| "unlink")?;

@@ -39,6 +39,7 @@ pub(super) mod magic {
     pub(super) const PROC: i64 = 0x9fa0;
     pub(super) const DEVPTS: i64 = 0x1cd1;
     pub(super) const NFS: i64 = 0x6969;
+    pub(super) const SECRETMEM: i64 = 0x5345_434d;
     pub(in crate::resource::file) const MQUEUE: i64 = 0x1980_0202;
     /// sysfs, debugfs, tracefs, securityfs, configfs, pstore, efivarfs, selinuxfs, bpf, cgroup, cgroup2.
     pub(super) const KERNELS: [i64; 11] = [
@@ -103,6 +104,11 @@ pub(super) fn judge(d: &Description<'_>, options: &DumpOptions) -> Result<Judged
             let e = Error::new("E-FILE-UNSUPPORTED", Blame::Program, "is a POSIX message queue");
             return Err(e.help("close it before the dump"));
         }
+        magic::SECRETMEM => {
+            let reason = "is secret memory (memfd_secret), which nobody but the program can read";
+            let e = Error::new("E-FILE-UNSUPPORTED", Blame::Program, reason);
+            return Err(e.help("close and unmap it before the dump"));
+        }
         _ => {}
     }
     if d.stat.st_nlink == 0 {
@@ -144,7 +150,7 @@ fn by_path(d: &Description<'_>, evasive_devices: bool) -> Result<Standing> {
 }
 
 /// A name of the file in the directory of one that is gone. Links of dumps are no names: a restore takes them away.
-fn name_beside(file: &FileStat, gone: &Path) -> Option<PathBuf> {
+pub fn name_beside(file: &FileStat, gone: &Path) -> Option<PathBuf> {
     let names = read_dir(gone.parent()?).ok()?.flatten().filter(|entry| entry.ino() == file.st_ino);
     names.map(|entry| entry.path()).filter(|path| !is_link(path)).find(|path| {
         let there = fstatat(AT_FDCWD, path.as_path(), AtFlags::AT_SYMLINK_NOFOLLOW);

@@ -99,7 +99,7 @@ impl<'a> FileSurvey<'a> {
             return Ok(());
         }
         match remap::judge(d, self.options)?.standing {
-            Standing::Ghost => dump::check_ghost_limit(d, self.options),
+            Standing::Ghost => dump::check_ghost(d, self.options),
             Standing::Linked if !self.options.link_remap => Err(remap::refuse_link(&d.stat)),
             Standing::Named | Standing::Linked | Standing::Renamed(_) | Standing::DeadProcess(_) => Ok(()),
         }

@@ -18,20 +18,29 @@ use crate::error::{Blame, Error, OsContext, Result};
 use crate::image::message::{FilePermsEntry, UnixSkEntry};
 use crate::kernel::sock_diag::unix_sockets;
 use crate::parallel;
+use crate::resource::file::remap::name_beside;
 use crate::sys::socket::{self, unix_file};
 use crate::sys::stat::{FileStat, fstat};
 
 const DELETED: &[u8] = b" (deleted)";
 const MODE: u32 = 0o7777;
+/// Bytes of `sun_path`. A path may fill it; the zero byte with which the kernel then ends it stands behind.
+const ROOM: usize = 108;
 
 /// Whether a name is one in the file system; abstract ones start with a zero byte.
 pub(super) fn is_path(name: &[u8]) -> bool {
     name.first().is_some_and(|byte| *byte != 0)
 }
 
+/// Whether a socket can have this name.
+pub(super) fn is_possible(name: &[u8]) -> bool {
+    name.len() <= ROOM || (is_path(name) && name.len() == ROOM + 1 && name.ends_with(&[0]))
+}
+
 /// A name as bind(2) and connect(2) take it.
 pub(super) fn address(name: &[u8]) -> Vec<u8> {
-    [&(libc::AF_UNIX as libc::sa_family_t).to_ne_bytes()[..], name].concat()
+    let taken = name.get(..ROOM).unwrap_or(name);
+    [&(libc::AF_UNIX as libc::sa_family_t).to_ne_bytes()[..], taken].concat()
 }
 
 /// Puts into the entry where the file of a socket is that is bound to a path.
@@ -42,10 +51,13 @@ pub(super) fn locate(fd: BorrowedFd<'_>, entry: &mut UnixSkEntry) -> Result<()> 
     let file = unix_file(fd).os(|| "ioctl SIOCUNIXFILE")?;
     let stat = fstat(&file).os(|| "fstat of the file of a socket")?;
     entry.file_perms = Some(FilePermsEntry { mode: stat.st_mode, uid: stat.st_uid, gid: stat.st_gid });
-    let path = path_of(file.as_fd())?.into_os_string().into_vec();
-    if path.ends_with(DELETED) && stat.st_nlink == 0 {
-        entry.deleted = Some(true);
-        return Ok(());
+    let mut path = path_of(file.as_fd())?.into_os_string().into_vec();
+    if let Some(gone) = path.strip_suffix(DELETED).filter(|_| !leads_to(&path, &stat)) {
+        if stat.st_nlink == 0 {
+            entry.deleted = Some(true);
+            return Ok(());
+        }
+        path = other_name(gone, &stat)?;
     }
     let name = text(&entry.name);
     let directory = path.strip_suffix(name).and_then(|rest| rest.strip_suffix(b"/"));
@@ -58,6 +70,17 @@ pub(super) fn locate(fd: BorrowedFd<'_>, entry: &mut UnixSkEntry) -> Result<()> 
         _ => entry.path = Some(path),
     }
     Ok(())
+}
+
+/// The name that link(2) has given to a file whose own is gone: so supervisord puts its socket into place.
+fn other_name(gone: &[u8], stat: &FileStat) -> Result<Vec<u8>> {
+    let beside = name_beside(stat, Path::new(OsStr::from_bytes(gone)));
+    beside.map(|path| path.into_os_string().into_vec()).ok_or_else(|| {
+        let reason =
+            format!("the path of its file is gone, and none of the {} links to it is beside", stat.st_nlink);
+        Error::new("E-FILE-UNLINKED", Blame::Program, reason)
+            .help("give the file a second name in its first folder before the dump (ln)")
+    })
 }
 
 /// Whether an absolute name, perhaps over a symbolic link, is that file for us, too.
@@ -261,5 +284,12 @@ mod tests {
         socket::listen(socket.as_fd(), 1).unwrap();
         let way = reach(socket.as_fd(), &entry.name).unwrap();
         socket::connect(stream().as_fd(), &way.ours()).unwrap();
+    }
+
+    #[test]
+    fn a_path_may_have_its_zero_byte_behind_the_address() {
+        let path = [vec![b'p'; ROOM], vec![0]].concat();
+        assert!(is_possible(&path) && !is_possible(&[b'p'; ROOM + 1]) && !is_possible(&[0; ROOM + 1]));
+        assert_eq!(address(&path), address(&[b'p'; ROOM]));
     }
 }

@@ -27,6 +27,14 @@ static void namespace_file(void)
 	need(setns(before, CLONE_NEWUTS) == 0 && close(before) == 0);
 }
 
+static void secret_memory(void)
+{
+	int fd = syscall(SYS_memfd_secret, 0);
+
+	need(fd >= 0 && ftruncate(fd, 4096) == 0);
+	need(mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0) != MAP_FAILED && close(fd) == 0);
+}
+
 static void other_device(void)
 {
 	opened("/dev/fuse");
@@ -205,6 +213,7 @@ static void unmounted_file(void)
 
 const struct thing file_things[] = {
 	{ "namespace file", namespace_file, 0 },
+	{ "secret memory", secret_memory, 0 },
 	{ "other device", other_device, 0 },
 	{ "virtual machine", virtual_machine, 0 },
 	{ "block device", block_device, 0 },

@@ -11,6 +11,7 @@
 #include <netinet/udp.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 
 static int ends[2];
@@ -135,6 +136,29 @@ static void pending_from_outside(void)
 	outside(connect_to_path);
 }
 
+static void deleted_in_use(void)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
+	need(fd >= 0 && bind(fd, (struct sockaddr *)&address, sizeof(address)) == 0);
+	need(open(path, O_PATH) >= 0 && unlink(path) == 0);
+}
+
+static void linked_elsewhere(void)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+	char folder[200], other[220];
+
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
+	snprintf(folder, sizeof(folder), "%s.elsewhere", path);
+	snprintf(other, sizeof(other), "%s/other", folder);
+	need(fd >= 0 && bind(fd, (struct sockaddr *)&address, sizeof(address)) == 0);
+	need(mkdir(folder, 0700) == 0 && link(path, other) == 0 && unlink(path) == 0);
+}
+
 static void urgent(void)
 {
 	pair(SOCK_STREAM);
@@ -169,6 +193,8 @@ const struct thing socket_things[] = {
 	{ "half a datagram", udp_corked, 0 },
 	{ "peer outside", peer_outside, 0 },
 	{ "pending from outside", pending_from_outside, 0 },
+	{ "deleted socket in use", deleted_in_use, 0 },
+	{ "socket linked elsewhere", linked_elsewhere, 0 },
 	{ "urgent data", urgent, 0 },
 	{ "BPF filter", bpf_filter, 0 },
 	{ NULL, NULL, 0 },

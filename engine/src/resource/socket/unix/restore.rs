@@ -47,8 +47,8 @@ impl UnixRestore {
     pub fn load<'e>(images: &ImageDir, listed: impl Iterator<Item = &'e FileEntry>) -> Result<Self> {
         let mut entries = BTreeMap::new();
         for entry in listed.filter_map(|entry| entry.usk.as_ref()) {
-            if entry.name.len() > 108 || entry.ino == 0 || entries.insert(entry.ino, entry.clone()).is_some()
-            {
+            let is_possible = place::is_possible(&entry.name) && entry.ino != 0;
+            if !is_possible || entries.insert(entry.ino, entry.clone()).is_some() {
                 return Err(bad(entry, "has a bad name or inode"));
             }
         }
