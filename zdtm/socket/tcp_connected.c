@@ -6,6 +6,10 @@
 #include <fcntl.h>
 #include <netinet/tcp.h>
 
+#ifndef SO_TXREHASH
+#define SO_TXREHASH 74
+#endif
+
 #define SMALL 1000
 static struct barrier *closed;
 static char large[1 << 20], got[1 << 20];
@@ -43,8 +47,9 @@ static int reads_all(void *argument)
 
 int main(int argc, char **argv)
 {
-	int server, client, pair6[2], idle = 123, now = 0, off = 1;
+	int server, client, pair6[2], idle = 123, now = 0, off = 1, no = 0;
 	socklen_t size = sizeof(now);
+	bool may_stay;
 	ssize_t sent;
 	pid_t child;
 
@@ -53,6 +58,8 @@ int main(int argc, char **argv)
 	connected(AF_INET, &server, &client);
 	connected(AF_INET6, &pair6[0], &pair6[1]);
 	check(setsockopt(client, SOL_TCP, TCP_KEEPIDLE, &idle, sizeof(idle)) == 0, "TCP_KEEPIDLE");
+	/* Since Linux 5.18. */
+	may_stay = setsockopt(client, SOL_SOCKET, SO_TXREHASH, &no, sizeof(no)) == 0;
 	check(write(server, large, SMALL) == SMALL && write(client, large, 7) == 7, "write");
 	/* As much as both queues take. */
 	check(fcntl(pair6[1], F_SETFL, O_NONBLOCK) == 0, "O_NONBLOCK");
@@ -74,6 +81,8 @@ int main(int argc, char **argv)
 	check(read(client, got, sizeof(got)) == SMALL && !memcmp(got, large, SMALL), "the bytes of the server");
 	check(read(server, got, sizeof(got)) == 7 && !memcmp(got, large, 7), "the bytes of the client");
 	check(getsockopt(client, SOL_TCP, TCP_KEEPIDLE, &now, &size) == 0 && now == idle, "TCP_KEEPIDLE is %d", now);
+	check(!may_stay || (getsockopt(client, SOL_SOCKET, SO_TXREHASH, &now, &size) == 0 && now == 0), "SO_TXREHASH is %d",
+	      now);
 	check(getsockopt(client, SOL_SOCKET, SO_REUSEADDR, &off, &size) == 0 && !off, "SO_REUSEADDR is on");
 	check(write(server, "more", 4) == 4 && recv(client, got, 4, MSG_WAITALL) == 4, "it does not go on");
 	check(close(pair6[0]) == 0 && close(pair6[1]) == 0, "close");

@@ -182,6 +182,10 @@ const SOCKETS: &[State] = &[
         "which error waits behind unread bytes of a TCP connection (SO_ERROR, cannot be seen)",
         "it finds ECONNRESET",
     ),
+    not_kept(
+        "TCP_WINDOW_CLAMP of a connection (the kernel has such a limit of its own)",
+        "its window may grow beyond that",
+    ),
     not_kept("unread packets of raw, ICMP and packet sockets", "they are lost, as on a network"),
     not_kept("PACKET_STATISTICS, PACKET_ROLLOVER_STATS", "they count from the restore"),
     not_kept("numbers of the blocks of a ring (TPACKET_V3)", "they count from the restore"),
@@ -418,6 +422,10 @@ const MEMORY: &[State] = &[
     refused("memory of anonymous inodes (io_uring, perf)", "E-VMA-ANON-INODE"),
     not_kept("AIO requests in flight (cannot be seen)", "they never complete"),
     not_kept("seals (mseal, seen since Linux 6.17)", "sealed memory can be changed again"),
+    not_kept(
+        "the end of shared memory without a name, where it is mapped beyond it",
+        "what lies beyond can be touched",
+    ),
     not_kept("merging (PR_SET_MEMORY_MERGE)", "equal pages are not merged unless madvise(2) says so"),
     not_kept("protection keys (cannot be seen)", "all memory has key 0"),
     not_kept("swap, huge and soft-dirty pages", "/proc shows other counts"),

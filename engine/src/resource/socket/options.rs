@@ -21,7 +21,7 @@ const IFNAMSIZ: usize = 16;
 
 /// Options that are a plain value and have no field in the format, in the order in which they are set: name, largest
 /// value. Those from 40 on stand here by their numbers, see [`SO_LOCK_FILTER`].
-const OTHERS: [(i32, usize); 20] = [
+const OTHERS: [(i32, usize); 21] = [
     (libc::SO_TIMESTAMP, 4),
     (libc::SO_TIMESTAMPNS, 4),
     (libc::SO_TIMESTAMPING, 8),
@@ -37,6 +37,7 @@ const OTHERS: [(i32, usize); 20] = [
     (64, 4), // SO_TIMESTAMPNS_NEW
     (69, 4), // SO_PREFER_BUSY_POLL
     (73, 4), // SO_RESERVE_MEM
+    (74, 4), // SO_TXREHASH
     (75, 4), // SO_RCVMARK
     (76, 4), // SO_PASSPIDFD
     (83, 4), // SO_PASSRIGHTS
