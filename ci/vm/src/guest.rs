@@ -22,10 +22,22 @@ const SILENCE: Duration = Duration::from_secs(60);
 /// What follows the line that says that it is over, a call trace say, is worth a moment.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
+/// A running emulator; dropping it ends it.
+#[derive(Debug)]
+struct Emulator(Child);
+
+impl Drop for Emulator {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 /// A running guest; dropping it ends it.
 #[derive(Debug)]
 pub struct Guest {
-    qemu: Child,
+    _qemu: Emulator,
     console: Console,
     orders: UnixStream,
     reports: Receiver<Report>,
@@ -37,7 +49,8 @@ pub struct Guest {
 }
 
 impl Guest {
-    /// Boots a guest and waits for its agent, at most for `limit`. `folder` gets its socket and the log of its console, both called `name`.
+    /// Boots a guest and waits for its agent, at most for `limit`. `folder` gets its socket and the log of its console, both
+    /// called `name`.
     ///
     /// # Errors
     /// When it does not come up; with the last lines of its console.
@@ -54,21 +67,15 @@ impl Guest {
             UnixListener::bind(&path).with_context(|| format!("cannot listen at {}", path.display()))?;
         listener.set_nonblocking(true)?;
         let log = folder.join(format!("{name}.console"));
-        let mut qemu = launcher.start(machine.command(&path))?;
-        let (Some(output), Some(errors)) = (qemu.stdout.take(), qemu.stderr.take()) else {
+        let mut qemu = Emulator(launcher.start(machine.command(&path))?);
+        let (Some(output), Some(errors)) = (qemu.0.stdout.take(), qemu.0.stderr.take()) else {
             bail!("the emulator has no console");
         };
         let console = Console::listen(std::io::Read::chain(output, errors), &log)?;
-        let orders = match connection(&listener, &console, limit) {
-            Ok(orders) => orders,
-            Err(error) => {
-                end(&mut qemu);
-                return Err(error);
-            }
-        };
+        let orders = connection(&listener, &console, limit)?;
         let about = About { kernel: String::new(), machine: String::new(), page_size: 0, slowness: 1.0 };
         let reports = listen(orders.try_clone()?);
-        let mut guest = Guest { qemu, console, orders, reports, heard: Instant::now(), about, log };
+        let mut guest = Guest { _qemu: qemu, console, orders, reports, heard: Instant::now(), about, log };
         match guest.report(limit, limit).context("the guest did not come up")? {
             Report::Ready(about) => guest.about = about,
             other => bail!("the guest's agent begins with {other:?}"),
@@ -134,18 +141,6 @@ impl Guest {
         let why = self.console.fatal().map_or(why.to_owned(), |fatal| fatal.to_string());
         anyhow!("{why}\nconsole ({}):\n{}", self.log.display(), self.console.last_lines())
     }
-}
-
-impl Drop for Guest {
-    fn drop(&mut self) {
-        end(&mut self.qemu);
-    }
-}
-
-fn end(qemu: &mut Child) {
-    // It may have ended by itself.
-    let _ = qemu.kill();
-    let _ = qemu.wait();
 }
 
 /// The emulator connects as soon as it has started; one that cannot start says why on the console.
