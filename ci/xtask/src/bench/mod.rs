@@ -140,7 +140,7 @@ fn compare(arena: &Arena, case: Case, store: Store, runs: u32, engines: [&Engine
         }
         comparison.pairs.push(pair);
         if case.mib > 0 {
-            comparison.limits.push(limit::of(arena.image_folder(store)?.path(), case.mib)?);
+            comparison.limits.push(limit::of(arena.image_folder(store)?.path(), store, case.mib)?);
         }
     }
     Ok(comparison)
