@@ -14,7 +14,7 @@
 
 static void opened(const char *device)
 {
-	have(open(device, O_RDONLY) >= 0);
+	have(open(device, O_RDONLY));
 }
 
 /* It lives where it was before. */
@@ -31,7 +31,7 @@ static void secret_memory(void)
 {
 	int fd = syscall(SYS_memfd_secret, 0);
 
-	have(fd >= 0);
+	have(fd);
 	need(ftruncate(fd, 4096) == 0);
 	need(mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0) != MAP_FAILED && close(fd) == 0);
 }
@@ -53,7 +53,7 @@ static void block_device(void)
 
 static void userfaultfd(void)
 {
-	have(syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK) >= 0);
+	have(syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK));
 }
 
 static void bpf_map(void)
@@ -67,7 +67,7 @@ static void landlock_ruleset(void)
 {
 	struct landlock_ruleset_attr rules = { .handled_access_fs = LANDLOCK_ACCESS_FS_EXECUTE };
 
-	have(syscall(SYS_landlock_create_ruleset, &rules, sizeof(rules), 0) >= 0);
+	have(syscall(SYS_landlock_create_ruleset, &rules, sizeof(rules), 0));
 }
 
 static mqd_t new_queue(void)

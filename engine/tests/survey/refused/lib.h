@@ -42,14 +42,16 @@ void outside(void (*act)(void));
 			err(1, "%d: %s", __LINE__, #condition); \
 	} while (0)
 
-/* The same for what a kernel or a machine may not have: says so. */
-#define have(condition)                                                                        \
-	do {                                                                                   \
-		if (!(condition) && (errno == ENOSYS || errno == ENOENT || errno == EOPNOTSUPP)) { \
-			printf("lacks %s: %s\n", #condition, strerror(errno));                 \
-			exit(0);                                                               \
-		}                                                                              \
-		need(condition);                                                               \
+/* The same for the result of a call that a kernel or a machine may not have: says so. */
+#define have(result)                                                                    \
+	do {                                                                            \
+		if ((result) >= 0)                                                      \
+			break;                                                          \
+		if (errno == ENOSYS || errno == ENOENT || errno == EOPNOTSUPP) {        \
+			printf("lacks %s: %s\n", #result, strerror(errno));             \
+			exit(0);                                                        \
+		}                                                                       \
+		err(1, "%d: %s", __LINE__, #result);                                    \
 	} while (0)
 
 extern const struct thing task_things[], memory_things[], file_things[], socket_things[];

@@ -117,45 +117,41 @@ static void peer_outside(void)
 	need(close(ends[1]) == 0);
 }
 
-static void connect_to_path(void)
+/* A new socket that bind(2) or connect(2) leads to the path. */
+static int at_path(int (*lead)(int, const struct sockaddr *, socklen_t))
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
 	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
 
 	snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
-	need(fd >= 0 && connect(fd, (struct sockaddr *)&address, sizeof(address)) == 0);
+	need(fd >= 0 && lead(fd, (struct sockaddr *)&address, sizeof(address)) == 0);
+	return fd;
+}
+
+static void connect_to_path(void)
+{
+	at_path(connect);
 }
 
 static void pending_from_outside(void)
 {
-	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
-
-	snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
-	need(fd >= 0 && bind(fd, (struct sockaddr *)&address, sizeof(address)) == 0 && listen(fd, 1) == 0);
+	need(listen(at_path(bind), 1) == 0);
 	outside(connect_to_path);
 }
 
 static void deleted_in_use(void)
 {
-	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
-
-	snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
-	need(fd >= 0 && bind(fd, (struct sockaddr *)&address, sizeof(address)) == 0);
+	at_path(bind);
 	need(open(path, O_PATH) >= 0 && unlink(path) == 0);
 }
 
 static void linked_elsewhere(void)
 {
-	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
 	char folder[200], other[220];
 
-	snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
+	at_path(bind);
 	snprintf(folder, sizeof(folder), "%s.elsewhere", path);
 	snprintf(other, sizeof(other), "%s/other", folder);
-	need(fd >= 0 && bind(fd, (struct sockaddr *)&address, sizeof(address)) == 0);
 	need(mkdir(folder, 0700) == 0 && link(path, other) == 0 && unlink(path) == 0);
 }
 
