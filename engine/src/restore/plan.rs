@@ -494,9 +494,9 @@ fn id(number: u32) -> Result<Pid> {
 
 fn load_body(images: &ImageDir, pid: u32) -> Result<Body> {
     let mm = images.require::<MmEntry>(Kind::Mm(pid))?;
-    let page = page_size()?;
-    of_pages(&mm, page, &Kind::Mm(pid).file_name())?;
-    vma::judge_image(&mm, page, &Kind::Mm(pid).file_name())?;
+    let (page, file) = (page_size()?, Kind::Mm(pid).file_name());
+    of_pages(&mm, page, &file)?;
+    vma::judge_image(&mm, page, &file)?;
     let pages = PageReader::open(images, Kind::Pagemap(pid), page)?;
     if let Some(stray) = pages.as_ref().and_then(|pages| pages.strays(&mm.vmas).next()) {
         let reason = format!("the page at {stray:x} is in no mapping");

@@ -148,6 +148,13 @@ pub struct VmaEntry {
     pub userfaultfd: Option<u32>,
 }
 
+impl VmaEntry {
+    /// Whether its pages are those of hugetlbfs.
+    pub fn is_huge(&self) -> bool {
+        self.flags as i32 & libc::MAP_HUGETLB != 0
+    }
+}
+
 /// First entry of a pagemap image: which `pages-N.img` holds the pages.
 #[derive(Clone, PartialEq, prost::Message, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]

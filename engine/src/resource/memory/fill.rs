@@ -138,7 +138,7 @@ fn targets<'a>(segment: &Segment, new: &Blueprint<'a>) -> impl Iterator<Item = &
 /// Whether the program has nothing against huge pages in a mapping.
 fn may_be_huge(vma: &VmaEntry, new: &Blueprint<'_>) -> bool {
     vma.status & status::ANON_PRIVATE != 0
-        && vma.flags as i32 & libc::MAP_HUGETLB == 0
+        && !vma.is_huge()
         && vma.madv.unwrap_or(0) & (1 << libc::MADV_NOHUGEPAGE) == 0
         && new.mm.thp_disabled != Some(true)
 }

@@ -22,7 +22,7 @@ pub struct HugeDemand {
 
 /// The size of the pages of a mapping of hugetlbfs.
 pub(super) fn page_of(vma: &VmaEntry) -> Option<u64> {
-    (vma.flags as i32 & libc::MAP_HUGETLB != 0).then(|| size_of_flags(vma.flags)).flatten()
+    vma.is_huge().then(|| size_of_flags(vma.flags)).flatten()
 }
 
 fn is_reserved(vma: &VmaEntry) -> bool {

@@ -224,7 +224,7 @@ fn search(scanner: &mut PagemapScanner, group: &[Mapping]) -> Result<Found> {
             content: vec![if one.has_private_pages() { ranges } else { Vec::new() }],
         },
         _ => {
-            if group.iter().any(Mapping::is_huge) {
+            if group.iter().any(|mapping| mapping.entry.is_huge()) {
                 settle(scanner, &ranges)?;
             }
             let filter = group.first().map_or(Filter::PRIVATE, Mapping::content_filter);

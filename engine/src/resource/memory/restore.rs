@@ -279,7 +279,7 @@ fn map_one(batch: &mut Batch, vma: &VmaEntry, fd: Option<i32>) {
     }
     // Huge pages take no write that the mapping forbids, not even through /proc/PID/mem (mm/gup.c, check_vma_flags): see
     // `finish`.
-    let filled_first = if is_huge(vma) { vma.prot | libc::PROT_WRITE as u32 } else { vma.prot };
+    let filled_first = if is_private_huge(vma) { vma.prot | libc::PROT_WRITE as u32 } else { vma.prot };
     let call = arch::syscall::mmap(
         vma.start,
         vma.end - vma.start,
@@ -297,9 +297,9 @@ fn map_one(batch: &mut Batch, vma: &VmaEntry, fd: Option<i32>) {
 }
 
 /// Private memory of hugetlbfs.
-fn is_huge(vma: &VmaEntry) -> bool {
+fn is_private_huge(vma: &VmaEntry) -> bool {
     let private = vma.status & (status::ANON_PRIVATE | status::FILE_PRIVATE) != 0;
-    private && vma.flags as i32 & libc::MAP_HUGETLB != 0
+    private && vma.is_huge()
 }
 
 /// Compares the pages of both images in the mappings that they have alike. What only the parent has is given up, what is
@@ -460,7 +460,7 @@ pub fn finish(loan: &mut Loan, mm: &MmEntry, fit: &Fit, shared: &SharedRestore) 
     }
     for vma in mappings {
         let (start, len) = (vma.start, vma.end - vma.start);
-        if is_huge(vma) && vma.prot & libc::PROT_WRITE as u32 == 0 {
+        if is_private_huge(vma) && vma.prot & libc::PROT_WRITE as u32 == 0 {
             batch.call(format!("mprotect {start:x}"), libc::SYS_mprotect, &[start, len, vma.prot.into()]);
         }
         for advice in (0..64).filter(|bit| vma.madv.unwrap_or(0) & (1 << bit) != 0) {

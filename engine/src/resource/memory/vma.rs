@@ -136,12 +136,7 @@ impl Mapping {
     /// The pages to be stored where it is searched.
     pub fn content_filter(&self) -> Filter {
         let filter = if self.entry.userfaultfd.is_some() { Filter::PRIVATE_OR_ZERO } else { Filter::PRIVATE };
-        if self.is_huge() { filter.of_huge_pages() } else { filter }
-    }
-
-    /// Whether its pages are those of hugetlbfs.
-    pub fn is_huge(&self) -> bool {
-        self.entry.flags as i32 & libc::MAP_HUGETLB != 0
+        if self.entry.is_huge() { filter.of_huge_pages() } else { filter }
     }
 
     /// Whether there may be guard pages (MADV_GUARD_INSTALL): since Linux 6.15 also where memory is shared.
